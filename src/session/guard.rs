@@ -1,0 +1,223 @@
+//! The request guard: what a handler does with its visitor's session.
+
+use std::time::SystemTime;
+
+use rocket::http::Status;
+use rocket::request::{FromRequest, Outcome as Guarded};
+use rocket::{Ignite, Request, Rocket, Sentinel};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::batch::{Batch, encode};
+use super::cookie::Persistence;
+use super::error::{Error, Result};
+use super::fairing::Layer;
+use super::id::{Fingerprint, Handle};
+use super::key::Field;
+use super::lifecycle::Lifecycle;
+use super::snapshot::{Snapshot, decode};
+use super::store::{Op, Outcome, Read};
+use super::visit::Visit;
+
+/// The visitor's session, as a request guard.
+///
+/// The guard itself does no I/O: it reads and opens the cookie. Every `.await` on one of its
+/// methods is one round trip to the store, and nothing happens behind the handler's back. A
+/// session begins with the first write; until then there is no cookie and no record, and reads
+/// find nothing without asking anybody.
+///
+/// All guards of one request are one session.
+#[derive(Clone, Copy)]
+pub struct Session<'r> {
+    lifecycle: Lifecycle<'r>,
+}
+
+/// What is known of a session without asking the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Info {
+    /// The session's public name.
+    pub handle: Handle,
+    /// Which of its secrets the record is found by; it changes when the session is regenerated.
+    pub fingerprint: Fingerprint,
+    /// When both clocks were last set.
+    pub touched: SystemTime,
+    /// When the session lapses if it is not used.
+    pub idle_deadline: SystemTime,
+    /// When the session ends in any case.
+    pub absolute_deadline: SystemTime,
+}
+
+impl<'r> Session<'r> {
+    /// What is known of the session without asking the store; `None` where there is none. A
+    /// session that was ended elsewhere, or lost, is still known here until the store is asked.
+    #[must_use]
+    pub fn info(&self) -> Option<Info> {
+        let holding = self.lifecycle.visit.holding()?;
+        let config = &self.lifecycle.layer.config;
+        Some(Info {
+            handle: holding.ticket.handle,
+            fingerprint: holding.record.fingerprint,
+            touched: holding.ticket.touched,
+            idle_deadline: holding.ticket.idle_deadline(config),
+            absolute_deadline: config.absolute_deadline(holding.ticket.handle),
+        })
+    }
+
+    /// The name of the store that the session lives in.
+    #[must_use]
+    pub fn store(&self) -> &'static str {
+        self.lifecycle.layer.store.name()
+    }
+
+    /// What `field` holds; `None` where there is no such field. One round trip, one command.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Type`] where it holds something other than a `T`; the store's faults.
+    pub async fn get<T: DeserializeOwned>(&self, field: impl Into<Field<T>>) -> Result<Option<T>> {
+        let field = field.into();
+        let live = self.lifecycle.run(vec![], Read::Some(vec![field.name().to_owned()])).await?;
+        live.fields.get(field.name()).map(|text| decode(field.name(), text)).transpose()
+    }
+
+    /// All fields. One round trip, one command.
+    ///
+    /// # Errors
+    ///
+    /// The store's faults.
+    pub async fn snapshot(&self) -> Result<Snapshot> {
+        let live = self.lifecycle.run(vec![], Read::Everything).await?;
+        Ok(Snapshot::new(live.fields))
+    }
+
+    /// Sets `field` to `value`. One round trip, two commands.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Encode`] and [`Error::TooLarge`], and then nothing has changed; the store's
+    /// faults.
+    pub async fn insert<T: Serialize>(&self, field: impl Into<Field<T>>, value: &T) -> Result<()> {
+        let field = field.into();
+        let text = encode(&field, value)?;
+        self.lifecycle.run(vec![Op::Insert(field.into_name(), text)], Read::Everything).await?;
+        Ok(())
+    }
+
+    /// Adds `by` to `field` and gives the sum; a missing field counts as 0. However many do so at
+    /// the same time, none is lost and each gets another sum.
+    ///
+    /// One round trip, one command. The first increment of a field asks once more whether the
+    /// record is there at all.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotACounter`], and the field is as it was; the store's faults. After
+    /// [`Error::Unanswered`] it may have been added; it was not sent twice.
+    pub async fn increment(&self, field: impl Into<Field<i64>>, by: i64) -> Result<i64> {
+        let field = field.into().into_name();
+        let op = Op::Increment(field.clone(), by);
+        match self.lifecycle.run(vec![op], Read::Nothing).await?.outcomes.first() {
+            Some(Outcome::Count(count)) => Ok(*count),
+            _ => Err(Error::NotACounter { field }),
+        }
+    }
+
+    /// Deletes `field`. One round trip, one command.
+    ///
+    /// # Errors
+    ///
+    /// The store's faults.
+    pub async fn remove<T>(&self, field: impl Into<Field<T>>) -> Result<()> {
+        let op = Op::Remove(field.into().into_name());
+        self.lifecycle.run(vec![op], Read::Nothing).await?;
+        Ok(())
+    }
+
+    /// Reads `field` and deletes it in one step: of two requests that take it, one gets it. Made
+    /// for a message that is shown once. One round trip, four commands (`MULTI` and `EXEC` among
+    /// them).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Type`] where it held something other than a `T`; it is gone then. The store's
+    /// faults.
+    pub async fn take<T: DeserializeOwned>(&self, field: impl Into<Field<T>>) -> Result<Option<T>> {
+        let field = field.into();
+        let op = Op::Take(field.name().to_owned());
+        match self.lifecycle.run(vec![op], Read::Nothing).await?.outcomes.into_iter().next() {
+            Some(Outcome::Taken(Some(text))) => decode(field.name(), &text).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Starts a batch: several changes and a look at everything, in one round trip.
+    pub fn batch(&self) -> Batch<'r> {
+        Batch::new(self.lifecycle)
+    }
+
+    /// Gives the session a new secret, and the browser a new cookie; everything in the session
+    /// stays, and so do its handle, birth and deadlines. To be called when somebody signs in or
+    /// gains rights (OWASP ASVS 5.0, 7.2.4), so that a cookie from before is worth nothing.
+    ///
+    /// Requests that are on their way with the old cookie are let through for
+    /// [`regenerate_overlap`](super::Config::regenerate_overlap); after that it is dead. Where two
+    /// requests rotate one session, one wins, and the other goes on in the winner's session
+    /// without giving a cookie. Without a session, nothing happens.
+    ///
+    /// One round trip, five commands.
+    ///
+    /// # Errors
+    ///
+    /// The store's faults; the cookie is as it was then.
+    pub async fn regenerate(&self) -> Result<()> {
+        self.lifecycle.rotate().await?;
+        Ok(())
+    }
+
+    /// Ends the session: what it held is deleted, the browser drops its cookie, and no request
+    /// that is still on its way brings it back. Without a session, nothing happens.
+    ///
+    /// One round trip, four commands.
+    ///
+    /// # Errors
+    ///
+    /// The store's faults; the cookie is as it was then, and so may the session be.
+    pub async fn end(&self) -> Result<()> {
+        self.lifecycle.end().await
+    }
+
+    /// Chooses whether this session's cookie outlives the browser's own session ("remember me").
+    /// No round trip; the next one sends the cookie.
+    pub fn persist(&self, persistence: Persistence) {
+        self.lifecycle.visit.persist(persistence);
+    }
+}
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Session<'r> {
+    type Error = &'static str;
+
+    async fn from_request(request: &'r Request<'_>) -> Guarded<Self, Self::Error> {
+        let Some(layer) = request.rocket().state::<Layer>() else {
+            return Guarded::Error((Status::InternalServerError, MISSING));
+        };
+        match request.local_cache(|| Some(Visit::resolve(request, layer))) {
+            Some(visit) => Guarded::Success(Session { lifecycle: Lifecycle { layer, visit } }),
+            None => Guarded::Error((Status::InternalServerError, "the response is already made")),
+        }
+    }
+}
+
+const MISSING: &str = "a route uses `Session`, but the sessions fairing is not attached; \
+     add `.attach(Sessions::fairing())` to the Rocket";
+
+impl Sentinel for Session<'_> {
+    fn abort(rocket: &Rocket<Ignite>) -> bool {
+        let is_missing = rocket.state::<Layer>().is_none();
+        if is_missing {
+            log::error!("{MISSING}");
+        }
+        is_missing
+    }
+}

@@ -1,0 +1,45 @@
+//! A session's fields as one round trip has seen them.
+
+use serde::de::DeserializeOwned;
+
+use super::error::{Error, Result};
+use super::key::Field;
+use super::store::Fields;
+
+/// A session's fields as they were at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    fields: Fields,
+}
+
+impl Snapshot {
+    pub(super) fn new(fields: Fields) -> Self {
+        Self { fields }
+    }
+
+    /// What `field` holds; `None` where there is no such field. No round trip.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Type`] where it holds something other than a `T`.
+    pub fn get<T: DeserializeOwned>(&self, field: impl Into<Field<T>>) -> Result<Option<T>> {
+        let field = field.into();
+        self.fields.get(field.name()).map(|text| decode(field.name(), text)).transpose()
+    }
+
+    /// How many fields there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Whether there are none, as in the session of somebody who is new.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+}
+
+pub(super) fn decode<T: DeserializeOwned>(field: &str, text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|source| Error::Type { field: field.to_owned(), source })
+}

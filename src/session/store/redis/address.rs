@@ -1,0 +1,150 @@
+//! Where Redis is, and how to speak to it: read from a URL, once, at launch.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{ConnectionAddr, IntoConnectionInfo};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::session::config::{Config, Url};
+
+/// The settings of [`Redis`](super::Redis). [`Config`] documents each.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `redis://` or `rediss://`.
+    pub url: Url,
+    /// Certificate authorities beside the public ones.
+    pub ca_file: Option<PathBuf>,
+    /// What every key begins with.
+    pub prefix: String,
+    /// How long a request waits in all.
+    pub deadline: Duration,
+    /// How many threads, each with a connection.
+    pub connections: u32,
+    /// How many requests may wait.
+    pub queue: usize,
+}
+
+impl Settings {
+    /// The part of the session's configuration that is about Redis.
+    #[must_use]
+    pub fn from_config(config: &Config, url: &Url) -> Self {
+        Self {
+            url: url.clone(),
+            ca_file: config.ca_file.clone(),
+            prefix: config.prefix.clone(),
+            deadline: config.deadline,
+            connections: config.connections,
+            queue: config.queue,
+        }
+    }
+}
+
+/// Why a store cannot be opened: a setting that cannot work.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct OpenError {
+    key: &'static str,
+    message: String,
+}
+
+impl OpenError {
+    /// The setting.
+    #[must_use]
+    pub fn key(&self) -> &'static str {
+        self.key
+    }
+
+    pub(super) fn threads(error: std::io::Error) -> Self {
+        Self { key: "connections", message: format!("a thread cannot be started: {error}") }
+    }
+}
+
+/// A server, and what to say to it first.
+pub(super) struct Address {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) tls: Option<Tls>,
+    pub(super) username: Option<String>,
+    pub(super) password: Option<String>,
+    pub(super) database: i64,
+}
+
+pub(super) struct Tls {
+    pub(super) config: Arc<ClientConfig>,
+    pub(super) name: ServerName<'static>,
+}
+
+impl Address {
+    pub(super) fn parse(settings: &Settings) -> Result<Self, OpenError> {
+        // No message repeats the text: it holds a password.
+        let wrong = |message: &str| OpenError { key: "url", message: message.to_owned() };
+        let url = settings.url.expose();
+        let info = url.into_connection_info().map_err(|_| {
+            wrong(
+                "is no Redis URL; write `rediss://user:password@host:port`, or `redis://` for a \
+                   server without TLS, and percent-encode special characters of the password",
+            )
+        })?;
+        let redis = info.redis_settings();
+        let (host, port, tls) = match info.addr() {
+            ConnectionAddr::Tcp(host, _) if host.ends_with(".upstash.io") => {
+                return Err(wrong(
+                    "Upstash speaks TLS only; write `rediss://` instead of `redis://`",
+                ));
+            }
+            ConnectionAddr::Tcp(host, port) => (host.clone(), *port, None),
+            ConnectionAddr::TcpTls { insecure: true, .. } => {
+                return Err(wrong(
+                    "asks for TLS without checking the server; remove `#insecure`, and name a \
+                     private authority in `ca_file`",
+                ));
+            }
+            ConnectionAddr::TcpTls { host, port, .. } => {
+                let name = ServerName::try_from(host.clone())
+                    .map_err(|_| wrong("names a host that no certificate can name"))?;
+                let config = tls_config(settings.ca_file.as_deref())?;
+                (host.clone(), *port, Some(Tls { config: Arc::new(config), name }))
+            }
+            _ => return Err(wrong("must begin with `redis://` or `rediss://`")),
+        };
+        Ok(Self {
+            host,
+            port,
+            tls,
+            username: redis.username().map(str::to_owned),
+            password: redis.password().map(str::to_owned),
+            database: redis.db(),
+        })
+    }
+}
+
+fn tls_config(ca_file: Option<&Path>) -> Result<ClientConfig, OpenError> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(path) = ca_file {
+        let wrong = |why: &dyn std::fmt::Display| OpenError {
+            key: "ca_file",
+            message: format!("`{}` cannot be read as certificates in PEM: {why}", path.display()),
+        };
+        let certificates = CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))?;
+        let before = roots.len();
+        for certificate in certificates {
+            let certificate = certificate.map_err(|error| wrong(&error))?;
+            roots.add(certificate).map_err(|error| wrong(&error))?;
+        }
+        if roots.len() == before {
+            return Err(wrong(&"it holds none"));
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| OpenError {
+            key: "url",
+            message: format!("TLS cannot be used: {error}"),
+        })?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}

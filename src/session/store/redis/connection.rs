@@ -1,0 +1,215 @@
+//! One connection to Redis, on which no reply can be late, endless or somebody else's.
+//!
+//! redis-rs parses what comes in; the bytes pass through here, since its own connection can limit
+//! neither how long a reply takes that trickles in byte by byte, nor how much memory it fills.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use redis::{Cmd, Parser, RedisError, Value, cmd};
+use rustls::{ClientConnection, StreamOwned};
+use socket2::SockRef;
+
+use super::address::Address;
+use super::breaker::Failures;
+use super::fault::describe_connect;
+
+/// A reply longer than this is none of ours: a record has at most 8 MiB.
+const MAX_REPLY: usize = 16 << 20;
+
+/// A connection that was idle for longer is asked whether it still works. Cloud Run stops the CPU
+/// between requests, and what lies between forgets connections without a word.
+const TRUST: Duration = Duration::from_secs(30);
+
+/// How long that question may take.
+const PING_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// Makes and judges connections for r2d2.
+pub(super) struct Manager {
+    pub(super) address: Address,
+    pub(super) timeout: Duration,
+    pub(super) failures: Arc<Failures>,
+}
+
+pub(super) struct Connection {
+    stream: Stream,
+    parser: Parser,
+    used: Instant,
+    is_broken: bool,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Stream {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(tls) => tls.get_ref(),
+        }
+    }
+
+    fn io(&mut self) -> &mut dyn ReadWrite {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(tls) => tls.as_mut(),
+        }
+    }
+}
+
+trait ReadWrite: Read + Write {}
+
+impl<T: Read + Write> ReadWrite for T {}
+
+impl Connection {
+    fn open(address: &Address, deadline: Instant) -> Result<Self, RedisError> {
+        let socket = dial(address, deadline)?;
+        socket.set_nodelay(true)?;
+        let stream = match &address.tls {
+            None => Stream::Plain(socket),
+            Some(tls) => {
+                let session = ClientConnection::new(tls.config.clone(), tls.name.clone())
+                    .map_err(io::Error::other)?;
+                Stream::Tls(Box::new(StreamOwned::new(session, socket)))
+            }
+        };
+        let mut connection =
+            Self { stream, parser: Parser::new(), used: Instant::now(), is_broken: false };
+        connection.greet(address, deadline)?;
+        Ok(connection)
+    }
+
+    /// Signs in, and finds out whether the server answers. AUTH, SELECT and PING cost nothing at
+    /// Upstash.
+    fn greet(&mut self, address: &Address, deadline: Instant) -> Result<(), RedisError> {
+        let mut commands = Vec::new();
+        if let Some(password) = &address.password {
+            let mut auth = cmd("AUTH");
+            auth.arg(address.username.as_deref().filter(|name| !name.is_empty())).arg(password);
+            commands.push(auth);
+        }
+        if address.database != 0 {
+            commands.push(cmd("SELECT").arg(address.database).take());
+        }
+        commands.push(cmd("PING"));
+        self.exchange(&commands, deadline)
+    }
+
+    pub(super) fn ping(&mut self, deadline: Instant) -> Result<(), RedisError> {
+        self.exchange(&[cmd("PING")], deadline)
+    }
+
+    fn exchange(&mut self, commands: &[Cmd], deadline: Instant) -> Result<(), RedisError> {
+        let mut packed = Vec::new();
+        commands.iter().for_each(|command| command.write_packed_command(&mut packed));
+        self.send(&packed, deadline)?;
+        for _ in commands {
+            self.receive(deadline)?.extract_error()?;
+        }
+        Ok(())
+    }
+
+    /// Writes packed commands. After an error the connection must not be used again.
+    pub(super) fn send(&mut self, packed: &[u8], deadline: Instant) -> Result<(), RedisError> {
+        self.is_broken = true;
+        self.stream.socket().set_write_timeout(Some(remaining(deadline)?))?;
+        let io = self.stream.io();
+        io.write_all(packed)?;
+        io.flush()?;
+        self.is_broken = false;
+        Ok(())
+    }
+
+    /// Reads one reply. After an error the connection must not be used again: the reply may still
+    /// come, and would be taken for the next one's.
+    pub(super) fn receive(&mut self, deadline: Instant) -> Result<Value, RedisError> {
+        self.is_broken = true;
+        let reader = Bounded { stream: &mut self.stream, deadline, budget: MAX_REPLY };
+        let value = self.parser.parse_value(reader)?;
+        self.used = Instant::now();
+        self.is_broken = false;
+        Ok(value)
+    }
+
+    /// Never to be used again.
+    pub(super) fn condemn(&mut self) {
+        self.is_broken = true;
+    }
+
+    /// Whether the server has closed the connection, or has said something unasked.
+    fn is_disturbed(&self) -> bool {
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+        match SockRef::from(self.stream.socket()).recv_with_flags(&mut byte, flags) {
+            Ok(_) => true,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+}
+
+/// Reads until a deadline, and not more than a budget.
+struct Bounded<'a> {
+    stream: &'a mut Stream,
+    deadline: Instant,
+    budget: usize,
+}
+
+impl Read for Bounded<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = buffer.len().min(self.budget);
+        if length == 0 && !buffer.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the reply is too long"));
+        }
+        self.stream.socket().set_read_timeout(Some(remaining(self.deadline)?))?;
+        let read = self.stream.io().read(&mut buffer[..length])?;
+        self.budget -= read;
+        Ok(read)
+    }
+}
+
+/// Until the deadline; an error past it. Never zero, which sockets take for "for ever".
+fn remaining(deadline: Instant) -> io::Result<Duration> {
+    deadline
+        .checked_duration_since(Instant::now())
+        .filter(|rest| !rest.is_zero())
+        .ok_or_else(|| io::ErrorKind::TimedOut.into())
+}
+
+fn dial(address: &Address, deadline: Instant) -> io::Result<TcpStream> {
+    let mut refused = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
+    for socket in (address.host.as_str(), address.port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&socket, remaining(deadline)?) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}
+
+impl r2d2::ManageConnection for Manager {
+    type Connection = Connection;
+    type Error = RedisError;
+
+    fn connect(&self) -> Result<Connection, RedisError> {
+        Connection::open(&self.address, Instant::now() + self.timeout)
+            .inspect_err(|error| self.failures.record(describe_connect(error, &self.address)))
+    }
+
+    fn is_valid(&self, connection: &mut Connection) -> Result<(), RedisError> {
+        if connection.is_disturbed() {
+            return Err(io::Error::from(io::ErrorKind::ConnectionAborted).into());
+        }
+        if connection.used.elapsed() > TRUST {
+            connection.ping(Instant::now() + PING_TIMEOUT)?;
+        }
+        Ok(())
+    }
+
+    fn has_broken(&self, connection: &mut Connection) -> bool {
+        connection.is_broken
+    }
+}

@@ -1,0 +1,99 @@
+//! What Redis' errors mean for a session.
+
+use redis::{RedisError, ServerError, Value};
+
+use super::address::Address;
+use super::breaker::Gravity;
+use crate::session::store::Fault;
+
+/// A job that Redis has answered with an error of its own state, rather than of the record's.
+pub(super) struct Refusal {
+    pub(super) fault: Fault,
+    pub(super) gravity: Gravity,
+}
+
+/// What a reply says of the record; everything else is about the server.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Complaint {
+    WrongType,
+    NotACounter,
+    NoSuchKey,
+}
+
+pub(super) fn complaint(error: &ServerError) -> Option<Complaint> {
+    let details = error.details().unwrap_or_default();
+    match error.code() {
+        "WRONGTYPE" => Some(Complaint::WrongType),
+        "ERR" if details.starts_with("hash value is not an integer") => {
+            Some(Complaint::NotACounter)
+        }
+        "ERR" if details.starts_with("increment or decrement would overflow") => {
+            Some(Complaint::NotACounter)
+        }
+        "ERR" if details.starts_with("no such key") => Some(Complaint::NoSuchKey),
+        _ => None,
+    }
+}
+
+/// The first error among the replies that is about the server.
+pub(super) fn refusal(replies: &[Value]) -> Option<Refusal> {
+    let error = replies.iter().find_map(server_error)?;
+    let code = error.code();
+    let details = error.details().unwrap_or_default();
+    let gravity = if is_quota(details) { Gravity::Quota } else { Gravity::Connection };
+    // The text may name the user or the key; the code does not.
+    let message = match gravity {
+        Gravity::Quota => format!("Redis refused: {code} {details}"),
+        _ => format!("Redis refused: {code}"),
+    };
+    // A pipeline runs on after an error: what was answered before and after it was done.
+    let is_done = |reply: &Value| !matches!(reply, Value::ServerError(_));
+    let is_partly_done = replies.iter().any(is_done) && !is_transaction(replies);
+    let fault = if is_partly_done { Fault::unanswered(message) } else { Fault::refused(message) };
+    Some(Refusal { fault, gravity })
+}
+
+fn server_error(reply: &Value) -> Option<&ServerError> {
+    match reply {
+        Value::ServerError(error) if complaint(error).is_none() => Some(error),
+        Value::Array(items) => items.iter().find_map(server_error),
+        _ => None,
+    }
+}
+
+/// Whether a transaction was thrown away as a whole.
+fn is_transaction(replies: &[Value]) -> bool {
+    replies
+        .iter()
+        .any(|reply| matches!(reply, Value::ServerError(error) if error.code() == "EXECABORT"))
+}
+
+/// Upstash's words for an account, a database or a plan that is used up.
+fn is_quota(details: &str) -> bool {
+    ["max requests limit", "max daily request limit", "DB capacity quota"]
+        .iter()
+        .any(|text| details.contains(text))
+}
+
+/// Why no connection came about, for the log: with the remedy where the cause can be told.
+pub(super) fn describe_connect(error: &RedisError, address: &Address) -> String {
+    let (host, port) = (&address.host, address.port);
+    let hint = match (error.code(), &address.tls) {
+        (Some("WRONGPASS" | "NOAUTH"), _) => "; check the user and the password in `url`",
+        (Some("NOPERM"), _) => "; the user may not do what sessions need",
+        (_, None) if error.is_connection_dropped() => {
+            "; if it speaks TLS, write `rediss://` instead of `redis://`"
+        }
+        (_, Some(_)) if error.to_string().contains("UnknownIssuer") => {
+            "; name its certificate authority in `ca_file`"
+        }
+        (_, Some(_)) if error.to_string().contains("corrupt message") => {
+            "; if it does not speak TLS, write `redis://` instead of `rediss://`"
+        }
+        _ => "",
+    };
+    match error.code() {
+        Some(code) => format!("{host}:{port} says {code}{hint}"),
+        None => format!("{host}:{port}: {error}{hint}"),
+    }
+}

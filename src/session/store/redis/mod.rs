@@ -1,0 +1,108 @@
+//! Sessions in Redis: one hash for each, reached through an r2d2 pool by a few threads.
+
+use std::time::Duration;
+
+use redis::Value;
+
+mod address;
+mod breaker;
+mod connection;
+mod fault;
+mod protocol;
+mod worker;
+
+pub use address::{OpenError, Settings};
+
+use address::Address;
+use protocol::Pipeline;
+use worker::Workers;
+
+use super::{Answer, Fault, Fields, Read, RecordId, Request, Rotation, Store, Trace};
+
+/// Keeps sessions in Redis, or whatever speaks its protocol: Upstash, Valkey, Dragonfly.
+///
+/// Each request is one pipeline on one connection, and so one round trip. Commands of many
+/// requests share a write. While Redis does not answer, requests are refused at once.
+pub struct Redis {
+    workers: Workers,
+    prefix: String,
+}
+
+impl Redis {
+    /// Opens the store. Nothing is connected before the first request, so an application starts
+    /// whether or not Redis is there.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] for a setting that cannot work.
+    pub fn open(settings: &Settings) -> Result<Self, OpenError> {
+        let address = Address::parse(settings)?;
+        let workers = Workers::start(address, settings).map_err(OpenError::threads)?;
+        Ok(Self { workers, prefix: settings.prefix.clone() })
+    }
+
+    async fn ask(&self, pipeline: Pipeline) -> Result<Vec<Value>, Fault> {
+        self.workers.ask(pipeline.packed, pipeline.replies).await
+    }
+
+    async fn try_apply(
+        &self,
+        record: RecordId,
+        request: &Request,
+    ) -> Result<Option<Answer>, Fault> {
+        let replies = self.ask(protocol::apply(&self.key(record), request)).await?;
+        protocol::read_apply(record.handle, request, replies)
+    }
+
+    fn key(&self, record: RecordId) -> String {
+        protocol::key(&self.prefix, record)
+    }
+}
+
+#[rocket::async_trait]
+impl Store for Redis {
+    fn name(&self) -> &'static str {
+        "Redis"
+    }
+
+    async fn create(&self, record: RecordId, fields: Fields, ttl: Duration) -> Result<(), Fault> {
+        self.ask(protocol::create(&self.key(record), record.handle, &fields, ttl)).await?;
+        Ok(())
+    }
+
+    async fn apply(&self, record: RecordId, request: &Request) -> Result<Answer, Fault> {
+        if let Some(answer) = self.try_apply(record, request).await? {
+            return Ok(answer);
+        }
+        // Another session's marker: either a reply has gone astray, and nobody may see it, or the
+        // record itself is damaged. Asking once more tells which.
+        let marker = Request { ops: vec![], read: Read::Some(vec![]), ttl: None };
+        match self.try_apply(record, &marker).await? {
+            Some(_) => Err(Fault::unanswered("a reply was about another session")),
+            None => {
+                log::warn!("session {}: its record is damaged; a new one begins", record.handle);
+                Ok(Answer::Gone)
+            }
+        }
+    }
+
+    async fn trace(&self, record: RecordId) -> Result<Trace, Fault> {
+        protocol::read_trace(self.ask(protocol::trace(&self.key(record))).await?)
+    }
+
+    async fn rotate(&self, rotation: Rotation) -> Result<Answer, Fault> {
+        let Rotation { from, to, .. } = rotation;
+        let moved = RecordId { fingerprint: to.fingerprint, ..from };
+        let pipeline = protocol::rotate(&self.key(from), &self.key(moved), &rotation);
+        protocol::read_rotate(from.handle, self.ask(pipeline).await?)
+    }
+
+    async fn end(&self, record: RecordId, tombstone_ttl: Duration) -> Result<Trace, Fault> {
+        protocol::read_end(self.ask(protocol::end(&self.key(record), tombstone_ttl)).await?)
+    }
+
+    async fn discard(&self, record: RecordId) -> Result<(), Fault> {
+        self.ask(protocol::discard(&self.key(record))).await?;
+        Ok(())
+    }
+}

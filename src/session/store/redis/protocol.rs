@@ -1,0 +1,312 @@
+//! Which commands a request becomes, and what their replies mean.
+//!
+//! | request | pipeline | billed |
+//! |---|---|---|
+//! | create | `MULTI HSET EXPIRE EXEC` | 4 |
+//! | read | `HGETALL`, or `HMGET` of some fields | 1 |
+//! | changes | `HSET`, `HINCRBY`, `HDEL` in turn | 1 each |
+//! | take | `MULTI HGET HDEL EXEC` | 4 |
+//! | a touch with any of these | `EXPIRE` | 1 |
+//! | trace | `GET` | 1 |
+//! | rotate | `MULTI RENAME SET HGET EXEC`, `EXPIRE` before `EXEC` when a touch is due | 5 or 6 |
+//! | end | `MULTI GET SET EXEC` | 4 |
+//! | discard | `UNLINK` | 1 |
+//!
+//! A live record is a hash, a tombstone is a string: so a write to a session that has ended meets
+//! `WRONGTYPE`, atomically and without a script.
+
+use std::time::{Duration, SystemTime};
+
+use redis::{Cmd, ToRedisArgs, Value, cmd};
+
+use super::fault::{Complaint, complaint};
+use crate::session::id::{Fingerprint, Handle, unix};
+use crate::session::store::{
+    Answer, Fault, Fields, Live, Op, Outcome, Read, RecordId, Request, Rotation, Successor, Trace,
+};
+
+/// The field that makes a hash a session's record: its value is the handle.
+const MARKER: &str = "@handle";
+
+const NOTHING: &[&str] = &[];
+
+/// The name of a record in Redis. The braces keep a session's keys in one cluster slot.
+pub(super) fn key(prefix: &str, record: RecordId) -> String {
+    format!("{prefix}{{{}}}:{}", record.handle, record.fingerprint.encode())
+}
+
+/// Packed commands, and how many replies they get.
+#[derive(Default)]
+pub(super) struct Pipeline {
+    pub(super) packed: Vec<u8>,
+    pub(super) replies: usize,
+}
+
+impl Pipeline {
+    fn add(&mut self, command: &Cmd) {
+        command.write_packed_command(&mut self.packed);
+        self.replies += 1;
+    }
+
+    fn command(&mut self, name: &'static str, key: &str, args: impl ToRedisArgs) {
+        let mut command = cmd(name);
+        command.arg(key).arg(args);
+        self.add(&command);
+    }
+
+    fn transaction(&mut self, fill: impl FnOnce(&mut Self)) {
+        self.add(&cmd("MULTI"));
+        fill(self);
+        self.add(&cmd("EXEC"));
+    }
+}
+
+/// Whole seconds, and at least one: `EXPIRE` with 0 deletes.
+fn seconds(ttl: Duration) -> u64 {
+    ttl.as_secs().max(1)
+}
+
+pub(super) fn create(key: &str, handle: Handle, fields: &Fields, ttl: Duration) -> Pipeline {
+    let mut pipeline = Pipeline::default();
+    pipeline.transaction(|it| {
+        let handle = handle.to_string();
+        let mut pairs = vec![(MARKER, handle.as_str())];
+        pairs.extend(fields.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        it.command("HSET", key, &pairs);
+        it.command("EXPIRE", key, seconds(ttl));
+    });
+    pipeline
+}
+
+pub(super) fn apply(key: &str, request: &Request) -> Pipeline {
+    let mut pipeline = Pipeline::default();
+    match &request.read {
+        Read::Nothing => {}
+        Read::Some(names) => pipeline.command("HMGET", key, (MARKER, names)),
+        Read::Everything => pipeline.command("HGETALL", key, NOTHING),
+    }
+    for op in &request.ops {
+        match op {
+            Op::Insert(name, value) => pipeline.command("HSET", key, (name, value)),
+            Op::Increment(name, by) => pipeline.command("HINCRBY", key, (name, by)),
+            Op::Remove(name) => pipeline.command("HDEL", key, name),
+            Op::Take(name) => pipeline.transaction(|it| {
+                it.command("HGET", key, name);
+                it.command("HDEL", key, name);
+            }),
+        }
+    }
+    if let Some(ttl) = request.ttl {
+        pipeline.command("EXPIRE", key, seconds(ttl));
+    }
+    pipeline
+}
+
+pub(super) fn trace(key: &str) -> Pipeline {
+    let mut pipeline = Pipeline::default();
+    pipeline.command("GET", key, NOTHING);
+    pipeline
+}
+
+/// `RENAME` moves a tombstone as readily as a record, so the marker is asked for in the same
+/// transaction: only the winner of two rotations finds it.
+pub(super) fn rotate(from: &str, to: &str, rotation: &Rotation) -> Pipeline {
+    let mut pipeline = Pipeline::default();
+    let tombstone = write_successor(rotation.to);
+    pipeline.transaction(|it| {
+        it.command("RENAME", from, to);
+        it.command("SET", from, (tombstone, "EX", seconds(rotation.tombstone_ttl)));
+        it.command("HGET", to, MARKER);
+        if let Some(ttl) = rotation.ttl {
+            it.command("EXPIRE", to, seconds(ttl));
+        }
+    });
+    pipeline
+}
+
+/// What it replaces is read in the same transaction: a successor must be ended as well. `XX` makes
+/// nothing where there was nothing.
+pub(super) fn end(key: &str, tombstone_ttl: Duration) -> Pipeline {
+    let mut pipeline = Pipeline::default();
+    pipeline.transaction(|it| {
+        it.command("GET", key, NOTHING);
+        it.command("SET", key, ("", "EX", seconds(tombstone_ttl), "XX"));
+    });
+    pipeline
+}
+
+pub(super) fn discard(key: &str) -> Pipeline {
+    let mut pipeline = Pipeline::default();
+    pipeline.command("UNLINK", key, NOTHING);
+    pipeline
+}
+
+/// Reads the answer to [`apply`]. `None`: the reply bears another session's marker.
+pub(super) fn read_apply(
+    handle: Handle,
+    request: &Request,
+    replies: Vec<Value>,
+) -> Result<Option<Answer>, Fault> {
+    if replies.iter().any(|reply| complains(reply, Complaint::WrongType)) {
+        return Ok(Some(Answer::Tombstone));
+    }
+    let mut replies = replies.into_iter();
+    let mut next = || replies.next().ok_or_else(|| nonsense("a reply is missing"));
+    let mut fields = match &request.read {
+        Read::Nothing => Fields::new(),
+        Read::Some(names) => {
+            let names = std::iter::once(MARKER).chain(names.iter().map(String::as_str));
+            let values = array(next()?)?;
+            let present = names.zip(values).filter(|(_, value)| *value != Value::Nil);
+            let pairs = present.map(|(name, value)| Ok((name.to_owned(), text(value)?)));
+            pairs.collect::<Result<_, Fault>>()?
+        }
+        Read::Everything => hash(next()?)?,
+    };
+    match fields.remove(MARKER) {
+        _ if request.read == Read::Nothing => {}
+        None => return Ok(Some(Answer::Gone)),
+        Some(marker) if is_marker(&marker, handle) => {}
+        Some(_) => return Ok(None),
+    }
+    let mut outcomes = Vec::with_capacity(request.ops.len());
+    for op in &request.ops {
+        outcomes.push(match op {
+            Op::Insert(..) | Op::Remove(_) => {
+                next()?;
+                Outcome::Done
+            }
+            Op::Increment(..) => match next()? {
+                Value::Int(count) => Outcome::Count(count),
+                reply if complains(&reply, Complaint::NotACounter) => Outcome::NotACounter,
+                _ => return Err(nonsense("an increment got no number")),
+            },
+            Op::Take(_) => {
+                // MULTI, HGET and HDEL are acknowledged; EXEC brings what they came to.
+                (next()?, next()?, next()?);
+                match array(next()?)?.into_iter().next() {
+                    Some(Value::Nil) => Outcome::Taken(None),
+                    Some(error @ Value::ServerError(_))
+                        if complains(&error, Complaint::WrongType) =>
+                    {
+                        return Ok(Some(Answer::Tombstone));
+                    }
+                    Some(value) => Outcome::Taken(Some(text(value)?)),
+                    None => return Err(nonsense("a transaction came to nothing")),
+                }
+            }
+        });
+    }
+    Ok(Some(Answer::Live(Live { outcomes, fields })))
+}
+
+/// Reads the answer to [`trace`].
+pub(super) fn read_trace(replies: Vec<Value>) -> Result<Trace, Fault> {
+    let reply = replies.into_iter().next().ok_or_else(|| nonsense("a reply is missing"))?;
+    what_stood(reply)
+}
+
+/// Reads the answer to [`rotate`].
+pub(super) fn read_rotate(handle: Handle, replies: Vec<Value>) -> Result<Answer, Fault> {
+    let results = executed(replies)?;
+    if results.first().is_some_and(|reply| complains(reply, Complaint::NoSuchKey)) {
+        return Ok(Answer::Gone);
+    }
+    let marker = results.into_iter().nth(2);
+    match marker.ok_or_else(|| nonsense("a transaction came to too little"))? {
+        Value::Nil => Ok(Answer::Gone),
+        marker if complains(&marker, Complaint::WrongType) => Ok(Answer::Tombstone),
+        marker => Ok(match is_marker(&text(marker)?, handle) {
+            true => Answer::Live(Live::default()),
+            false => Answer::Gone,
+        }),
+    }
+}
+
+/// Reads the answer to [`end`].
+pub(super) fn read_end(replies: Vec<Value>) -> Result<Trace, Fault> {
+    let reply = executed(replies)?.into_iter().next();
+    what_stood(reply.ok_or_else(|| nonsense("a transaction came to nothing"))?)
+}
+
+fn what_stood(reply: Value) -> Result<Trace, Fault> {
+    match reply {
+        Value::Nil => Ok(Trace::Gone),
+        reply if complains(&reply, Complaint::WrongType) => Ok(Trace::Live),
+        // A string that is no tombstone of ours counts as one: nothing lives there.
+        reply => Ok(read_successor(&text(reply)?).map_or(Trace::Ended, Trace::Rotated)),
+    }
+}
+
+fn is_marker(text: &str, handle: Handle) -> bool {
+    Handle::parse(text) == Some(handle)
+}
+
+fn executed(replies: Vec<Value>) -> Result<Vec<Value>, Fault> {
+    array(replies.into_iter().next_back().ok_or_else(|| nonsense("a reply is missing"))?)
+}
+
+fn array(reply: Value) -> Result<Vec<Value>, Fault> {
+    match reply {
+        Value::Array(items) => Ok(items),
+        _ => Err(nonsense("no list where one was due")),
+    }
+}
+
+fn hash(reply: Value) -> Result<Fields, Fault> {
+    let mut items = array(reply)?.into_iter();
+    let mut fields = Fields::new();
+    while let (Some(name), Some(value)) = (items.next(), items.next()) {
+        fields.insert(text(name)?, text(value)?);
+    }
+    Ok(fields)
+}
+
+/// What is not UTF-8 was not written by us; it is kept legible, and no JSON.
+fn text(reply: Value) -> Result<String, Fault> {
+    match reply {
+        Value::BulkString(bytes) => Ok(String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())),
+        Value::SimpleString(text) => Ok(text),
+        Value::Int(number) => Ok(number.to_string()),
+        _ => Err(nonsense("no text where one was due")),
+    }
+}
+
+fn complains(reply: &Value, about: Complaint) -> bool {
+    matches!(reply, Value::ServerError(error) if complaint(error) == Some(about))
+}
+
+fn nonsense(what: &str) -> Fault {
+    Fault::unanswered(format!("Redis' reply makes no sense: {what}"))
+}
+
+/// The tombstone of a rotated secret: the successor's fingerprint, and until when it is followed,
+/// in milliseconds since the Unix epoch.
+fn write_successor(successor: Successor) -> String {
+    let until = unix(successor.until).as_millis();
+    format!("{} {until}", successor.fingerprint.encode())
+}
+
+fn read_successor(text: &str) -> Option<Successor> {
+    let (fingerprint, until) = text.split_once(' ')?;
+    let fingerprint = Fingerprint::parse(fingerprint)?;
+    let until = Duration::from_millis(until.parse().ok()?);
+    Some(Successor { fingerprint, until: SystemTime::UNIX_EPOCH.checked_add(until)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn successor_reads_what_it_wrote() {
+        let fingerprint = Fingerprint::parse("AAAAAAAAAAAAAAAAAAAAAA").unwrap();
+        let until = SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_123);
+        let successor = Successor { fingerprint, until };
+        assert_eq!(read_successor(&write_successor(successor)), Some(successor));
+        for wrong in ["", " ", "AAAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAAA x", "A 1"] {
+            assert_eq!(read_successor(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! A few threads that talk to Redis for everybody.
+//!
+//! A thread takes all requests that wait, up to a limit, checks one connection out of the pool,
+//! sends them in one write and hands each its replies. So the number of threads and connections is
+//! fixed, and the busier the application, the fewer system calls a request costs.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use r2d2::{NopErrorHandler, Pool, PooledConnection};
+use redis::Value;
+use rocket::tokio::sync::oneshot;
+use rocket::tokio::time::timeout;
+
+use super::address::{Address, Settings};
+use super::breaker::{Breaker, Failures, Gravity};
+use super::connection::Manager;
+use super::fault;
+use crate::session::store::Fault;
+
+/// Requests that share one write. More would make the first wait for the last.
+const MAX_BATCH: usize = 64;
+
+/// How long a probe of a server that was away may take.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How often a request that waits for a connection looks whether connecting has failed.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// Commands, packed, and how to reach whoever asked.
+struct Job {
+    packed: Vec<u8>,
+    replies: usize,
+    deadline: Instant,
+    answer: oneshot::Sender<Result<Vec<Value>, Fault>>,
+}
+
+/// The threads, seen from the side of those who ask.
+pub(super) struct Workers {
+    queue: Sender<Job>,
+    breaker: Arc<Breaker>,
+    is_closing: Arc<AtomicBool>,
+    deadline: Duration,
+}
+
+struct Worker {
+    jobs: Receiver<Job>,
+    pool: Pool<Manager>,
+    failures: Arc<Failures>,
+    breaker: Arc<Breaker>,
+    is_closing: Arc<AtomicBool>,
+}
+
+impl Workers {
+    /// Starts the threads. Nothing is connected before the first request.
+    pub(super) fn start(address: Address, settings: &Settings) -> io::Result<Self> {
+        let failures = Arc::new(Failures::default());
+        let manager =
+            Manager { address, timeout: settings.deadline, failures: Arc::clone(&failures) };
+        let pool = Pool::builder()
+            .max_size(settings.connections)
+            .min_idle(Some(0))
+            .connection_timeout(Duration::from_secs(1))
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .error_handler(Box::new(NopErrorHandler))
+            .build_unchecked(manager);
+        let (queue, jobs) = bounded(settings.queue);
+        let breaker = Arc::new(Breaker::new());
+        let is_closing = Arc::new(AtomicBool::new(false));
+        for number in 0..settings.connections {
+            let worker = Worker {
+                jobs: jobs.clone(),
+                pool: pool.clone(),
+                failures: Arc::clone(&failures),
+                breaker: Arc::clone(&breaker),
+                is_closing: Arc::clone(&is_closing),
+            };
+            thread::Builder::new()
+                .name(format!("session-redis-{number}"))
+                .spawn(move || worker.serve())?;
+        }
+        Ok(Self { queue, breaker, is_closing, deadline: settings.deadline })
+    }
+
+    /// Sends packed commands and gives their replies; errors about the record are among them.
+    pub(super) async fn ask(&self, packed: Vec<u8>, replies: usize) -> Result<Vec<Value>, Fault> {
+        self.breaker.admit()?;
+        let (answer, reply) = oneshot::channel();
+        let deadline = Instant::now() + self.deadline;
+        match self.queue.try_send(Job { packed, replies, deadline, answer }) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => {
+                return Err(Fault::refused("too many requests wait for Redis"));
+            }
+            Err(TrySendError::Disconnected(_)) => return Err(stopped()),
+        }
+        match timeout(self.deadline, reply).await {
+            Ok(answer) => answer.unwrap_or_else(|_| Err(stopped())),
+            Err(_) => Err(Fault::unanswered("Redis did not answer in time")),
+        }
+    }
+}
+
+fn stopped() -> Fault {
+    Fault::refused("the store has stopped")
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.is_closing.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Worker {
+    fn serve(self) {
+        let mut batch = Vec::with_capacity(MAX_BATCH);
+        let mut packed = Vec::new();
+        while let Ok(first) = self.jobs.recv() {
+            batch.push(first);
+            batch.extend(self.jobs.try_iter().take(MAX_BATCH - 1));
+            // Whoever has stopped waiting has got an answer: what was not sent must stay unsent.
+            let now = Instant::now();
+            batch.retain(|job: &Job| now < job.deadline && !job.answer.is_closed());
+            if let Err(fault) = self.breaker.admit() {
+                answer_all(&mut batch, &fault);
+            }
+            if batch.is_empty() {
+                continue;
+            }
+            match self.exchange(&mut batch, &mut packed) {
+                Ok(()) => self.breaker.succeeded(),
+                Err((gravity, why)) => {
+                    if let Some(pause) = self.breaker.failed(gravity, &why) {
+                        self.recover(pause);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Answers every job of the batch.
+    fn exchange(
+        &self,
+        batch: &mut Vec<Job>,
+        packed: &mut Vec<u8>,
+    ) -> Result<(), (Gravity, String)> {
+        let deadline = batch.iter().map(|job| job.deadline).max().unwrap_or_else(Instant::now);
+        let mut connection = match self.check_out(deadline) {
+            Ok(connection) => connection,
+            Err(why) => {
+                answer_all(batch, &Fault::refused("no connection to Redis"));
+                return Err((Gravity::Down, why));
+            }
+        };
+        packed.clear();
+        batch.iter().for_each(|job| packed.extend_from_slice(&job.packed));
+        if let Err(error) = connection.send(packed, deadline) {
+            answer_all(batch, &Fault::unanswered("the connection to Redis broke"));
+            return Err((gravity_of(&error), error.to_string()));
+        }
+        let mut result = Ok(());
+        let mut unread = batch.drain(..);
+        while let Some(job) = unread.next() {
+            let replies: Result<Vec<_>, _> =
+                (0..job.replies).map(|_| connection.receive(deadline)).collect();
+            match replies {
+                Ok(replies) => {
+                    let answer = match fault::refusal(&replies) {
+                        None => Ok(replies),
+                        Some(refusal) => {
+                            // Another server may stand behind the next connection.
+                            connection.condemn();
+                            result = Err((refusal.gravity, refusal.fault.message.clone()));
+                            Err(refusal.fault)
+                        }
+                    };
+                    // Nobody there any more: the answer was too late, and they know it.
+                    let _ = job.answer.send(answer);
+                }
+                Err(error) => {
+                    let fault = Fault::unanswered("the connection to Redis broke");
+                    let _ = job.answer.send(Err(fault.clone()));
+                    unread.for_each(|job| drop(job.answer.send(Err(fault.clone()))));
+                    return Err((gravity_of(&error), error.to_string()));
+                }
+            }
+        }
+        result
+    }
+
+    /// A connection that works as far as can be told, or the reason why there is none.
+    fn check_out(&self, deadline: Instant) -> Result<PooledConnection<Manager>, String> {
+        let start = Instant::now();
+        loop {
+            let rest = deadline.saturating_duration_since(Instant::now());
+            if let Ok(connection) = self.pool.get_timeout(rest.min(GLANCE)) {
+                return Ok(connection);
+            }
+            if let Some(why) = self.failures.since(start) {
+                return Err(why);
+            }
+            if rest.is_zero() {
+                return Err("no connection came about in time".to_owned());
+            }
+        }
+    }
+
+    /// Probes the server until it answers. The other threads have nothing to do meanwhile: the
+    /// breaker refuses what would be theirs.
+    fn recover(&self, mut pause: Duration) {
+        while !self.is_closing.load(Ordering::Relaxed) {
+            thread::sleep(pause);
+            let deadline = Instant::now() + PROBE_TIMEOUT;
+            let has_answered = self
+                .check_out(deadline)
+                .is_ok_and(|mut connection| connection.ping(deadline).is_ok());
+            match self.breaker.probed(has_answered) {
+                Some(next) => pause = next,
+                None => return,
+            }
+        }
+    }
+}
+
+fn answer_all(batch: &mut Vec<Job>, fault: &Fault) {
+    batch.drain(..).for_each(|job| drop(job.answer.send(Err(fault.clone()))));
+}
+
+/// A time-out is worse than a broken connection: whoever comes next would wait as long.
+fn gravity_of(error: &redis::RedisError) -> Gravity {
+    if error.is_timeout() { Gravity::Down } else { Gravity::Connection }
+}

@@ -1,0 +1,165 @@
+//! One request's view of its session: which it is, and what becomes of the cookie.
+
+use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
+use rocket::Request;
+use rocket::tokio;
+
+use super::cookie::{Persistence, Stage, Ticket, removal};
+use super::fairing::Layer;
+use super::store::RecordId;
+
+/// The state that all session guards of one request share.
+pub(super) struct Visit {
+    state: Mutex<State>,
+    /// Held while the visit gets another identity, so that one request makes one session.
+    pub(super) turnstile: tokio::sync::Mutex<()>,
+}
+
+struct State {
+    holding: Option<Holding>,
+    cookie: CookieChange,
+    persistence: Persistence,
+    outage: Option<Duration>,
+}
+
+/// The session that a request belongs to.
+#[derive(Clone)]
+pub(super) struct Holding {
+    pub(super) ticket: Ticket,
+    pub(super) record: RecordId,
+    pub(super) is_touch_due: bool,
+    pub(super) role: Role,
+}
+
+/// By which right a request reaches its record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// By the ticket itself.
+    Holder,
+    /// By a tombstone that names a successor. Only the one who rotated knows the new secret, so
+    /// such a request gives no cookie.
+    Follower,
+}
+
+/// What the response does to the browser's cookie.
+#[derive(Clone, Copy)]
+enum CookieChange {
+    Keep,
+    Set,
+    Clear,
+}
+
+impl Visit {
+    /// Reads the request's cookie. No round trip.
+    pub(super) fn resolve(request: &Request<'_>, layer: &Layer) -> Self {
+        let config = &layer.config;
+        let now = layer.clock.now();
+        let opened = layer.keys.open(&config.cookie_name, request);
+        let holding = opened.filter(|it| !it.ticket.is_expired(config, now)).map(|it| Holding {
+            record: it.ticket.record(),
+            is_touch_due: it.is_key_old || it.ticket.is_touch_due(config, now),
+            ticket: it.ticket,
+            role: Role::Holder,
+        });
+        let persistence = match &holding {
+            Some(holding) => holding.ticket.persistence,
+            None if config.persistent => Persistence::Persistent,
+            None => Persistence::BrowserSession,
+        };
+        Self {
+            state: Mutex::new(State {
+                holding,
+                cookie: CookieChange::Keep,
+                persistence,
+                outage: None,
+            }),
+            turnstile: tokio::sync::Mutex::default(),
+        }
+    }
+
+    pub(super) fn holding(&self) -> Option<Holding> {
+        self.state.lock().holding.clone()
+    }
+
+    pub(super) fn persistence(&self) -> Persistence {
+        self.state.lock().persistence
+    }
+
+    /// How long the browser is to keep the cookie; the next round trip says so.
+    pub(super) fn persist(&self, persistence: Persistence) {
+        let mut state = self.state.lock();
+        if state.persistence != persistence {
+            state.persistence = persistence;
+            if let Some(holding) = &mut state.holding {
+                holding.ticket.persistence = persistence;
+                holding.is_touch_due = true;
+            }
+        }
+    }
+
+    /// The store has made, or moved, the record of `ticket`: the browser gets it.
+    pub(super) fn issue(&self, ticket: Ticket) {
+        let mut state = self.state.lock();
+        let record = ticket.record();
+        let role = Role::Holder;
+        state.holding = Some(Holding { ticket, record, is_touch_due: false, role });
+        state.cookie = CookieChange::Set;
+    }
+
+    /// The store has set the record's time to live anew: the cookie's clocks go with it.
+    pub(super) fn touched(&self, record: RecordId, now: SystemTime) {
+        let mut state = self.state.lock();
+        let Some(holding) = state.holding.as_mut().filter(|it| it.record == record) else { return };
+        holding.is_touch_due = false;
+        holding.ticket.touched = now;
+        holding.ticket.stage = Stage::Returning;
+        state.cookie = CookieChange::Set;
+    }
+
+    /// The record has moved to `successor`.
+    pub(super) fn follow(&self, record: RecordId, successor: RecordId) {
+        let mut state = self.state.lock();
+        if let Some(holding) = state.holding.as_mut().filter(|it| it.record == record) {
+            holding.record = successor;
+            holding.is_touch_due = false;
+            holding.role = Role::Follower;
+        }
+    }
+
+    /// The record is not there any more: the request has no session.
+    pub(super) fn forget(&self, record: RecordId) {
+        let mut state = self.state.lock();
+        if state.holding.as_ref().is_some_and(|it| it.record == record) {
+            state.holding = None;
+        }
+    }
+
+    /// The session was ended: the browser is to drop its cookie.
+    pub(super) fn ended(&self) {
+        let mut state = self.state.lock();
+        state.holding = None;
+        state.cookie = CookieChange::Clear;
+    }
+
+    pub(super) fn outage(&self) -> Option<Duration> {
+        self.state.lock().outage
+    }
+
+    pub(super) fn suffered(&self, retry_after: Duration) {
+        self.state.lock().outage = Some(retry_after);
+    }
+
+    /// The `Set-Cookie` value that the response carries, if any.
+    pub(super) fn set_cookie(&self, layer: &Layer) -> Option<String> {
+        let state = self.state.lock();
+        match (state.cookie, &state.holding) {
+            (CookieChange::Clear, _) => Some(removal(&layer.config)),
+            (CookieChange::Set, Some(Holding { ticket, role: Role::Holder, .. })) => {
+                Some(layer.keys.seal(ticket, &layer.config, layer.clock.now()))
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! What stands around every page: the navigation, and who has answered.
+
+use rocket::http::Status;
+use rocket::outcome::Outcome;
+use rocket::request::{self, FromRequest, Request};
+use serde::Serialize;
+
+use super::instance::Instance;
+use super::page::Page;
+
+/// The part of a template's context that all pages share.
+#[derive(Debug, Serialize)]
+pub(super) struct Frame<'r> {
+    nav: Vec<Link>,
+    instance: &'r Instance,
+}
+
+#[derive(Debug, Serialize)]
+struct Link {
+    path: &'static str,
+    title: &'static str,
+    current: bool,
+}
+
+impl<'r> Frame<'r> {
+    pub(super) fn of(request: &'r Request<'_>) -> Option<Self> {
+        let instance = request.rocket().state::<Instance>()?;
+        let here = request.uri().path();
+        let pages = Page::ALL.iter().map(|page| (page.path, page.title));
+        let nav = pages
+            .chain([("/session", "Session"), ("/about", "About")])
+            .map(|(path, title)| Link { path, title, current: here == path })
+            .collect();
+        Some(Self { nav, instance })
+    }
+
+    pub(super) fn instance(&self) -> &'r Instance {
+        self.instance
+    }
+}
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Frame<'r> {
+    type Error = ();
+
+    async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, ()> {
+        match Self::of(request) {
+            Some(frame) => Outcome::Success(frame),
+            None => Outcome::Error((Status::InternalServerError, ())),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The application: pages that count their views, and what every site has beside them.
+//!
+//! | URL | what |
+//! |---|---|
+//! | `GET /`, `/foo`, `/bar` | a page: counts one view of itself ([`views`]) |
+//! | `GET /session`, `POST /session/regenerate`, `POST /session/end` | the visitor's own session ([`own`]) |
+//! | `GET /about` | how it works ([`about`]) |
+//! | `GET /health/live`, `/health/ready` | for the platform; never asks the store ([`health`]) |
+//! | `GET /static/…` | files |
+
+use rocket::fairing::AdHoc;
+use rocket::fs::FileServer;
+use rocket::routes;
+use rocket_dyn_templates::Template;
+
+mod about;
+mod errors;
+mod frame;
+mod headers;
+mod health;
+mod instance;
+mod moment;
+mod own;
+mod page;
+mod views;
+
+use headers::SecurityHeaders;
+use instance::Instance;
+
+/// The whole site, to be attached to a Rocket that has sessions.
+#[must_use]
+pub fn stage() -> AdHoc {
+    AdHoc::on_ignite("Site", |rocket| async {
+        rocket
+            .attach(Template::fairing())
+            .attach(SecurityHeaders)
+            .manage(Instance::from_env())
+            .mount("/", routes![views::view, views::home, about::about])
+            .mount("/session", routes![own::show, own::regenerate, own::end])
+            .mount("/health", routes![health::live, health::ready])
+            .mount("/static", FileServer::from("static"))
+            .register("/", rocket::catchers![errors::page])
+    })
+}

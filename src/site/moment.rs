@@ -1,0 +1,58 @@
+//! Times as people say them.
+
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+/// A time: in words seen from now, and exactly.
+#[derive(Debug, Serialize)]
+pub(super) struct Moment {
+    text: String,
+    exact: String,
+}
+
+impl Moment {
+    pub(super) fn seen_from(now: SystemTime, time: SystemTime) -> Self {
+        let text = match time.duration_since(now) {
+            Ok(ahead) if ahead < Duration::from_secs(1) => "now".to_owned(),
+            Ok(ahead) => format!("in {}", words(ahead)),
+            Err(error) if error.duration() < Duration::from_secs(1) => "just now".to_owned(),
+            Err(error) => format!("{} ago", words(error.duration())),
+        };
+        Self { text, exact: humantime::format_rfc3339_seconds(time).to_string() }
+    }
+}
+
+/// A length of time, rounded down to its largest unit.
+fn words(length: Duration) -> String {
+    let seconds = length.as_secs();
+    let units = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
+    let (size, unit) =
+        units.into_iter().find(|(size, _)| seconds >= *size).unwrap_or((1, "second"));
+    match seconds / size {
+        1 => format!("1 {unit}"),
+        count => format!("{count} {unit}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_read_as_people_say_them() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
+        let says = |seconds: i64| {
+            let length = Duration::from_secs(seconds.unsigned_abs());
+            let time = if seconds < 0 { now - length } else { now + length };
+            Moment::seen_from(now, time).text
+        };
+        assert_eq!(says(0), "now");
+        assert_eq!(says(1), "in 1 second");
+        assert_eq!(says(86_399), "in 23 hours");
+        assert_eq!(says(86_400), "in 1 day");
+        assert_eq!(says(-61), "1 minute ago");
+        assert_eq!(says(-172_801), "2 days ago");
+        assert_eq!(Moment::seen_from(now, now).exact, "2026-09-21T14:13:20Z");
+    }
+}

@@ -1,0 +1,89 @@
+//! The visitor's own session: what it is made of, a new secret for it, and its end.
+
+use std::time::SystemTime;
+
+use rocket::response::Redirect;
+use rocket::{FromFormField, get, post};
+use rocket_dyn_templates::Template;
+use serde::Serialize;
+
+use super::frame::Frame;
+use super::moment::Moment;
+use super::page::Page;
+use crate::session::{self, SameOrigin, Session};
+
+#[get("/?<done>")]
+pub(super) async fn show(
+    done: Option<Done>,
+    session: Session<'_>,
+    frame: Frame<'_>,
+) -> session::Result<Template> {
+    let snapshot = session.snapshot().await?;
+    let now = SystemTime::now();
+    let views = |page: &Page| snapshot.get(page.views()).ok().flatten().unwrap_or_default().max(0);
+    let own = session.info().map(|info| Own {
+        handle: info.handle.to_string(),
+        fingerprint: info.fingerprint.short(),
+        began: Moment::seen_from(now, info.handle.birth()),
+        touched: Moment::seen_from(now, info.touched),
+        idle_deadline: Moment::seen_from(now, info.idle_deadline),
+        absolute_deadline: Moment::seen_from(now, info.absolute_deadline),
+        store: session.store(),
+        views: Page::ALL.iter().map(views).fold(0, i64::saturating_add),
+        fields: snapshot.len(),
+    });
+    let notice = done.map(Done::words);
+    Ok(Template::render("session", Context { frame, session: own, notice }))
+}
+
+#[post("/regenerate")]
+pub(super) async fn regenerate(
+    _same: SameOrigin,
+    session: Session<'_>,
+) -> session::Result<Redirect> {
+    session.regenerate().await?;
+    Ok(Redirect::to("/session?done=regenerate"))
+}
+
+#[post("/end")]
+pub(super) async fn end(_same: SameOrigin, session: Session<'_>) -> session::Result<Redirect> {
+    session.end().await?;
+    Ok(Redirect::to("/session?done=end"))
+}
+
+/// What was just done, for the page that a redirect leads to.
+#[derive(Clone, Copy, Debug, FromFormField)]
+pub(super) enum Done {
+    Regenerate,
+    End,
+}
+
+impl Done {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Regenerate => "You have a new id. Your counts came along.",
+            Self::End => "You are forgotten. Nothing of your session is left.",
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Context<'r> {
+    #[serde(flatten)]
+    frame: Frame<'r>,
+    session: Option<Own>,
+    notice: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct Own {
+    handle: String,
+    fingerprint: String,
+    began: Moment,
+    touched: Moment,
+    idle_deadline: Moment,
+    absolute_deadline: Moment,
+    store: &'static str,
+    views: i64,
+    fields: usize,
+}

@@ -1,0 +1,263 @@
+//! A view of a page: counted, and answered with all the counts.
+
+use std::time::SystemTime;
+
+use rocket::http::{Accept, Method, Status};
+use rocket::outcome::Outcome;
+use rocket::request::{self, FromRequest, Request};
+use rocket::response::{self, Responder};
+use rocket::serde::json::Json;
+use rocket::{Either, get};
+use rocket_dyn_templates::Template;
+use serde::{Serialize, Serializer};
+
+use super::frame::Frame;
+use super::moment::Moment;
+use super::page::Page;
+use crate::session::{self, Error, Key, Session, Snapshot};
+
+/// The instances that have answered the session, in the order of their first answer.
+const INSTANCES: Key<Vec<String>> = Key::new("instances");
+
+/// So many are remembered; each costs one further round trip, once.
+const MAX_INSTANCES: usize = 6;
+
+#[get("/")]
+pub(super) async fn home(
+    intent: Intent,
+    session: Session<'_>,
+    frame: Frame<'_>,
+    accept: Option<&Accept>,
+) -> Result<Viewed, Failure> {
+    respond(Page::HOME, intent, session, frame, accept).await
+}
+
+#[get("/<segment>")]
+pub(super) async fn view(
+    segment: &str,
+    intent: Intent,
+    session: Session<'_>,
+    frame: Frame<'_>,
+    accept: Option<&Accept>,
+) -> Result<Viewed, Failure> {
+    let page = Page::at(segment).ok_or(Failure::NoSuchPage)?;
+    respond(page, intent, session, frame, accept).await
+}
+
+/// A page with its counts, as HTML or JSON.
+type Viewed = Either<Template, Json<Counts>>;
+
+async fn respond(
+    page: &'static Page,
+    intent: Intent,
+    session: Session<'_>,
+    frame: Frame<'_>,
+    accept: Option<&Accept>,
+) -> Result<Viewed, Failure> {
+    let is_returning = session.info().is_some();
+    let instance = &frame.instance().id;
+    let snapshot = match intent {
+        Intent::View => count(page, session, instance).await?,
+        Intent::Look => session.snapshot().await?,
+    };
+    let counts = Counts { page, views: Page::ALL.iter().map(|it| views(&snapshot, it)).collect() };
+    if accept.is_some_and(|accept| accept.preferred().is_json()) {
+        return Ok(Either::Right(Json(counts)));
+    }
+    let now = SystemTime::now();
+    let info = session.info();
+    let clock = |time: Option<SystemTime>| Moment::seen_from(now, time.unwrap_or(now));
+    let context = Context {
+        page: Current {
+            path: page.path,
+            title: page.title,
+            views: counts.current(),
+            times: times(counts.current()),
+        },
+        pages: counts.bars(),
+        total: counts.total(),
+        instances: answered(&snapshot, instance),
+        began: clock(info.map(|it| it.handle.birth())),
+        lapses: clock(info.map(|it| it.idle_deadline.min(it.absolute_deadline))),
+        cookie_seen: is_returning,
+        frame,
+    };
+    Ok(Either::Left(Template::render(page.template, context)))
+}
+
+/// Counts one view, and remembers the instance where it is new to the session.
+///
+/// One round trip; a second one when another instance answers for the first time.
+async fn count(page: &Page, session: Session<'_>, instance: &str) -> session::Result<Snapshot> {
+    let mut batch = session.batch().increment(page.views(), 1);
+    if session.info().is_none() {
+        batch = batch.insert(INSTANCES, &vec![instance.to_owned()]);
+    }
+    let snapshot = match batch.commit().await {
+        Err(Error::NotACounter { field }) => {
+            log::warn!("the count in `{field}` is no number; it starts anew");
+            session.batch().insert(page.views(), &1).commit().await?
+        }
+        other => other?,
+    };
+    let mut instances = snapshot.get(INSTANCES).ok().flatten().unwrap_or_default();
+    if instances.len() < MAX_INSTANCES && !instances.iter().any(|it| it == instance) {
+        instances.push(instance.to_owned());
+        return session.batch().insert(INSTANCES, &instances).commit().await;
+    }
+    Ok(snapshot)
+}
+
+/// A page's count. What is damaged counts as nothing, until the page's next view mends it.
+fn views(snapshot: &Snapshot, page: &Page) -> u64 {
+    let views = snapshot.get(page.views()).ok().flatten().unwrap_or_default();
+    views.try_into().unwrap_or_default()
+}
+
+/// "3 times".
+fn times(views: u64) -> String {
+    match views {
+        1 => "1 time".to_owned(),
+        views => format!("{views} times"),
+    }
+}
+
+fn answered(snapshot: &Snapshot, current: &str) -> Vec<Answered> {
+    let mut ids = snapshot.get(INSTANCES).ok().flatten().unwrap_or_default();
+    if !ids.iter().any(|id| id == current) {
+        ids.push(current.to_owned());
+    }
+    ids.into_iter().map(|id| Answered { current: id == current, id }).collect()
+}
+
+/// The counts of all pages, seen from one of them.
+pub(super) struct Counts {
+    page: &'static Page,
+    /// In the order of [`Page::ALL`].
+    views: Vec<u64>,
+}
+
+impl Counts {
+    fn iter(&self) -> impl Iterator<Item = (&'static Page, u64)> {
+        Page::ALL.iter().zip(self.views.iter().copied())
+    }
+
+    fn current(&self) -> u64 {
+        self.iter().find(|(page, _)| page.path == self.page.path).map_or(0, |(_, views)| views)
+    }
+
+    fn total(&self) -> u64 {
+        self.views.iter().fold(0, |sum, views| sum.saturating_add(*views))
+    }
+
+    fn bars(&self) -> Vec<Bar> {
+        let most = self.views.iter().copied().max().unwrap_or_default().max(1);
+        self.iter()
+            .map(|(page, views)| Bar {
+                path: page.path,
+                title: page.title,
+                views,
+                percent: u128::from(views) * 100 / u128::from(most),
+                current: page.path == self.page.path,
+            })
+            .collect()
+    }
+}
+
+/// `{"page":"/foo","views":3,"pages":{"/":1,"/foo":3,"/bar":0}}`
+impl Serialize for Counts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Shape<'a> {
+            page: &'static str,
+            views: u64,
+            #[serde(serialize_with = "by_path")]
+            pages: &'a Counts,
+        }
+        fn by_path<S: Serializer>(counts: &Counts, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_map(counts.iter().map(|(page, views)| (page.path, views)))
+        }
+        Shape { page: self.page.path, views: self.current(), pages: self }.serialize(serializer)
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Context<'r> {
+    #[serde(flatten)]
+    frame: Frame<'r>,
+    page: Current,
+    pages: Vec<Bar>,
+    total: u64,
+    instances: Vec<Answered>,
+    began: Moment,
+    lapses: Moment,
+    cookie_seen: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Current {
+    path: &'static str,
+    title: &'static str,
+    views: u64,
+    times: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Bar {
+    path: &'static str,
+    title: &'static str,
+    views: u64,
+    percent: u128,
+    current: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Answered {
+    id: String,
+    current: bool,
+}
+
+/// Whether somebody views the page, or a program only looks whether it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Intent {
+    /// A view, which counts.
+    View,
+    /// `HEAD`, or a browser that fetches ahead of a person's click: counts nothing, makes nothing.
+    Look,
+}
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Intent {
+    type Error = std::convert::Infallible;
+
+    async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
+        // `Sec-Purpose` is the standard's header; the others are what older browsers send.
+        let is_ahead = ["Sec-Purpose", "Purpose", "X-Moz", "X-Purpose"]
+            .iter()
+            .flat_map(|name| request.headers().get(name))
+            .any(|value| value.contains("prefetch") || value.contains("preview"));
+        let is_look = is_ahead || request.method() == Method::Head;
+        Outcome::Success(if is_look { Self::Look } else { Self::View })
+    }
+}
+
+/// Why there is no page to show.
+pub(super) enum Failure {
+    NoSuchPage,
+    Session(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Session(error)
+    }
+}
+
+impl<'r> Responder<'r, 'static> for Failure {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
+        match self {
+            Self::NoSuchPage => Err(Status::NotFound),
+            Self::Session(error) => error.respond_to(request),
+        }
+    }
+}
