@@ -31,7 +31,7 @@ pub(super) struct Ticket {
 }
 
 /// Whether the visitor is known to send cookies back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
     /// The cookie was sent once and has not been seen since: the record's time is short.
     First,
@@ -79,6 +79,11 @@ impl Ticket {
     fn max_age(&self, config: &Config, now: SystemTime) -> u64 {
         let deadline = self.idle_deadline(config).min(config.absolute_deadline(self.handle));
         deadline.duration_since(now).unwrap_or_default().as_secs()
+    }
+
+    /// Of two tickets of one session, the fresher one was given later.
+    fn freshness(&self) -> (SystemTime, Stage) {
+        (self.touched, self.stage)
     }
 
     fn write(&self) -> String {
@@ -142,7 +147,7 @@ impl KeyRing {
             let Some(opened) = self.unseal(name, &value) else { continue };
             match &found {
                 Some(other) if other.ticket.record() != opened.ticket.record() => return None,
-                Some(other) if other.ticket.touched >= opened.ticket.touched => {}
+                Some(other) if other.ticket.freshness() >= opened.ticket.freshness() => {}
                 _ => found = Some(opened),
             }
         }

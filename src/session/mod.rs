@@ -14,6 +14,7 @@ mod key;
 mod lifecycle;
 mod snapshot;
 pub mod store;
+pub mod testing;
 mod visit;
 
 pub use batch::Batch;

@@ -5,7 +5,7 @@
 //! | create | `MULTI HSET EXPIRE EXEC` | 4 |
 //! | read | `HGETALL`, or `HMGET` of some fields | 1 |
 //! | changes | `HSET`, `HINCRBY`, `HDEL` in turn | 1 each |
-//! | take | `MULTI HGET HDEL EXEC` | 4 |
+//! | take | `MULTI HMGET HDEL EXEC` | 4 |
 //! | a touch with any of these | `EXPIRE` | 1 |
 //! | trace | `GET` | 1 |
 //! | rotate | `MULTI RENAME SET HGET EXEC`, `EXPIRE` before `EXEC` when a touch is due | 5 or 6 |
@@ -91,7 +91,7 @@ pub(super) fn apply(key: &str, request: &Request) -> Pipeline {
             Op::Increment(name, by) => pipeline.command("HINCRBY", key, (name, by)),
             Op::Remove(name) => pipeline.command("HDEL", key, name),
             Op::Take(name) => pipeline.transaction(|it| {
-                it.command("HGET", key, name);
+                it.command("HMGET", key, (MARKER, name));
                 it.command("HDEL", key, name);
             }),
         }
@@ -182,20 +182,26 @@ pub(super) fn read_apply(
                 _ => return Err(nonsense("an increment got no number")),
             },
             Op::Take(_) => {
-                // MULTI, HGET and HDEL are acknowledged; EXEC brings what they came to.
+                // MULTI, HMGET and HDEL are acknowledged; EXEC brings what they came to.
                 (next()?, next()?, next()?);
-                match array(next()?)?.into_iter().next() {
-                    Some(Value::Nil) => Outcome::Taken(None),
-                    Some(error @ Value::ServerError(_))
-                        if complains(&error, Complaint::WrongType) =>
-                    {
-                        return Ok(Some(Answer::Tombstone));
+                let results = array(next()?)?;
+                if results.iter().any(|reply| complains(reply, Complaint::WrongType)) {
+                    return Ok(Some(Answer::Tombstone));
+                }
+                let mut read = array(results.into_iter().next().unwrap_or(Value::Nil))?.into_iter();
+                match (read.next(), read.next()) {
+                    (Some(Value::Nil), _) => return Ok(Some(Answer::Gone)),
+                    (Some(marker), Some(value)) if is_marker(&text(marker.clone())?, handle) => {
+                        Outcome::Taken((value != Value::Nil).then(|| text(value)).transpose()?)
                     }
-                    Some(value) => Outcome::Taken(Some(text(value)?)),
-                    None => return Err(nonsense("a transaction came to nothing")),
+                    _ => return Ok(None),
                 }
             }
         });
+    }
+    if request.ttl.is_some() && next()? == Value::Int(0) {
+        // EXPIRE has found no key.
+        return Ok(Some(Answer::Gone));
     }
     Ok(Some(Answer::Live(Live { outcomes, fields })))
 }

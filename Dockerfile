@@ -1,0 +1,29 @@
+FROM docker.io/library/rust:1.95.0-slim-bookworm AS build
+WORKDIR /build
+
+# The dependencies, built behind a program that does nothing: a layer that lasts until Cargo.toml
+# or Cargo.lock changes. Cargo goes by file times, and the real sources may be older than the
+# stand-in; so what was built of that is removed again, lest it be taken for them.
+COPY Cargo.toml Cargo.lock ./
+RUN mkdir src && echo 'fn main() {}' > src/main.rs && touch src/lib.rs \
+    && cargo build --locked --release --bin cloud-run-sessions \
+    && cargo clean --locked --release --package cloud-run-sessions
+
+COPY src src
+RUN cargo build --locked --release --bin cloud-run-sessions
+
+FROM gcr.io/distroless/cc-debian12:nonroot
+LABEL org.opencontainers.image.title="cloud-run-sessions" \
+      org.opencontainers.image.description="A Rocket application that counts page views in sessions kept in Redis" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0"
+WORKDIR /app
+COPY --from=build /build/target/release/cloud-run-sessions ./
+COPY Rocket.toml ./
+COPY templates templates
+COPY static static
+
+ENV ROCKET_ADDRESS=0.0.0.0
+# By number: a platform that insists on a user other than root cannot look a name up.
+USER 65532:65532
+EXPOSE 8080
+ENTRYPOINT ["/app/cloud-run-sessions"]

@@ -1,0 +1,287 @@
+//! What every store must do, asked of the store itself.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use cloud_run_sessions::session::store::{
+    Answer, Fields, Fingerprint, Handle, Live, Memory, Op, Outcome, Read, RecordId, Request,
+    Rotation, Store, Successor, Trace,
+};
+use cloud_run_sessions::session::testing::ManualClock;
+use rocket::futures::future::join_all;
+
+use crate::world::{new_prefix, redis_store};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+macro_rules! every_store {
+    ($($name:ident),* $(,)?) => {
+        mod in_memory {
+            $(#[rocket::async_test]
+            async fn $name() {
+                super::$name(std::sync::Arc::new(super::Memory::new(10_000))).await;
+            })*
+        }
+        mod in_redis {
+            $(#[rocket::async_test]
+            async fn $name() {
+                super::$name(std::sync::Arc::new(super::redis_store(&super::new_prefix()))).await;
+            })*
+        }
+    };
+}
+
+every_store![
+    record_that_was_never_made_is_gone,
+    created_record_reads_back,
+    changes_are_carried_out_in_order,
+    reads_show_the_record_before_the_changes,
+    some_fields_can_be_read,
+    increments_beside_each_other_are_all_different,
+    increment_of_text_or_past_64_bits_is_refused_and_changes_nothing,
+    take_gives_a_field_once,
+    stub_of_a_write_to_nowhere_is_gone_and_can_be_discarded,
+    ended_record_is_a_tombstone_for_every_operation,
+    end_of_nothing_makes_nothing,
+    end_says_what_it_has_replaced,
+    rotation_moves_the_record_and_names_the_successor,
+    of_many_rotations_one_wins,
+    rotation_of_nothing_leaves_nothing,
+    any_text_survives,
+];
+
+/// A record of one session for each test thread, found by one of six secrets.
+fn record(seed: usize) -> RecordId {
+    thread_local! {
+        static HANDLE: Handle = Handle::parse(&uuid::Uuid::now_v7().to_string()).unwrap();
+    }
+    let text = format!("{}{}", "A".repeat(20), ["AA", "AQ", "Ag", "Aw", "BA", "BQ"][seed]);
+    RecordId {
+        handle: HANDLE.with(|handle| *handle),
+        fingerprint: Fingerprint::parse(&text).unwrap(),
+    }
+}
+
+fn fields(pairs: &[(&str, &str)]) -> Fields {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn request(ops: &[Op], read: Read) -> Request {
+    Request { ops: ops.to_vec(), read, ttl: None }
+}
+
+fn insert(name: &str, value: &str) -> Op {
+    Op::Insert(name.into(), value.into())
+}
+
+fn increment(name: &str, by: i64) -> Op {
+    Op::Increment(name.into(), by)
+}
+
+async fn live(store: &dyn Store, record: RecordId, ops: &[Op], read: Read) -> Live {
+    match store.apply(record, &request(ops, read)).await.unwrap() {
+        Answer::Live(live) => live,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn all(store: &dyn Store, record: RecordId) -> Fields {
+    live(store, record, &[], Read::Everything).await.fields
+}
+
+async fn record_that_was_never_made_is_gone(store: Arc<dyn Store>) {
+    for read in [Read::Everything, Read::Some(vec!["a".into()])] {
+        assert_eq!(store.apply(record(0), &request(&[], read)).await.unwrap(), Answer::Gone);
+    }
+    assert_eq!(store.trace(record(0)).await.unwrap(), Trace::Gone);
+}
+
+async fn created_record_reads_back(store: Arc<dyn Store>) {
+    let (id, made) = (record(0), fields(&[("a", "1"), ("b", "\"x\"")]));
+    store.create(id, made.clone(), HOUR).await.unwrap();
+    assert_eq!(all(&*store, id).await, made);
+    assert_eq!(
+        store.apply(record(1), &request(&[], Read::Everything)).await.unwrap(),
+        Answer::Gone
+    );
+}
+
+async fn changes_are_carried_out_in_order(store: Arc<dyn Store>) {
+    let id = record(0);
+    store.create(id, fields(&[("a", "1")]), HOUR).await.unwrap();
+    let ops = [
+        insert("b", "5"),
+        increment("b", 2),
+        increment("c", -3),
+        Op::Remove("a".into()),
+        insert("d", "true"),
+    ];
+    let outcomes = live(&*store, id, &ops, Read::Nothing).await.outcomes;
+    let expected =
+        [Outcome::Done, Outcome::Count(7), Outcome::Count(-3), Outcome::Done, Outcome::Done];
+    assert_eq!(outcomes, expected);
+    assert_eq!(all(&*store, id).await, fields(&[("b", "7"), ("c", "-3"), ("d", "true")]));
+}
+
+async fn reads_show_the_record_before_the_changes(store: Arc<dyn Store>) {
+    let id = record(0);
+    store.create(id, fields(&[("a", "1")]), HOUR).await.unwrap();
+    let seen = live(&*store, id, &[increment("a", 1), insert("b", "2")], Read::Everything).await;
+    assert_eq!(seen.fields, fields(&[("a", "1")]));
+}
+
+async fn some_fields_can_be_read(store: Arc<dyn Store>) {
+    let id = record(0);
+    store.create(id, fields(&[("a", "1"), ("b", "2"), ("c", "3")]), HOUR).await.unwrap();
+    let names = vec!["c".into(), "x".into(), "a".into()];
+    let seen = live(&*store, id, &[], Read::Some(names)).await;
+    assert_eq!(seen.fields, fields(&[("a", "1"), ("c", "3")]));
+}
+
+async fn increments_beside_each_other_are_all_different(store: Arc<dyn Store>) {
+    let id = record(0);
+    store.create(id, Fields::new(), HOUR).await.unwrap();
+    let ops = [increment("a", 1)];
+    let answers = join_all((0..500).map(|_| live(&*store, id, &ops, Read::Everything))).await;
+    let mut counts: Vec<_> = answers.into_iter().map(|live| live.outcomes[0].clone()).collect();
+    counts.sort_by_key(|it| if let Outcome::Count(count) = it { *count } else { 0 });
+    assert_eq!(counts, (1..=500).map(Outcome::Count).collect::<Vec<_>>());
+}
+
+async fn increment_of_text_or_past_64_bits_is_refused_and_changes_nothing(store: Arc<dyn Store>) {
+    let (id, max) = (record(0), i64::MAX.to_string());
+    let made = fields(&[("text", "\"x\""), ("float", "1.5"), ("most", &max)]);
+    store.create(id, made.clone(), HOUR).await.unwrap();
+    let ops = [increment("text", 1), increment("float", 1), increment("most", 1)];
+    let outcomes = live(&*store, id, &ops, Read::Nothing).await.outcomes;
+    assert_eq!(outcomes, vec![Outcome::NotACounter; 3]);
+    assert_eq!(all(&*store, id).await, made);
+}
+
+async fn take_gives_a_field_once(store: Arc<dyn Store>) {
+    let id = record(0);
+    store.create(id, fields(&[("a", "1")]), HOUR).await.unwrap();
+    let ops = [Op::Take("a".into())];
+    let answers = join_all((0..20).map(|_| live(&*store, id, &ops, Read::Nothing))).await;
+    let taken = answers.iter().filter(|it| it.outcomes == [Outcome::Taken(Some("1".into()))]);
+    assert_eq!(taken.count(), 1);
+    let missed = answers.iter().filter(|it| it.outcomes == [Outcome::Taken(None)]);
+    assert_eq!(missed.count(), 19);
+}
+
+async fn stub_of_a_write_to_nowhere_is_gone_and_can_be_discarded(store: Arc<dyn Store>) {
+    let id = record(0);
+    let write = request(&[increment("a", 1)], Read::Everything);
+    assert_eq!(store.apply(id, &write).await.unwrap(), Answer::Gone);
+    assert_eq!(store.apply(id, &write).await.unwrap(), Answer::Gone, "a stub is no record");
+    store.discard(id).await.unwrap();
+    assert_eq!(store.trace(id).await.unwrap(), Trace::Gone);
+}
+
+async fn ended_record_is_a_tombstone_for_every_operation(store: Arc<dyn Store>) {
+    let id = record(0);
+    store.create(id, fields(&[("a", "1")]), HOUR).await.unwrap();
+    assert_eq!(store.end(id, HOUR).await.unwrap(), Trace::Live);
+    for op in [increment("a", 1), insert("a", "2"), Op::Remove("a".into()), Op::Take("a".into())] {
+        for read in [Read::Nothing, Read::Everything, Read::Some(vec!["a".into()])] {
+            let answer = store.apply(id, &request(std::slice::from_ref(&op), read)).await.unwrap();
+            assert_eq!(answer, Answer::Tombstone, "{op:?}");
+        }
+    }
+    let read = request(&[], Read::Everything);
+    assert_eq!(store.apply(id, &read).await.unwrap(), Answer::Tombstone);
+    assert_eq!(store.trace(id).await.unwrap(), Trace::Ended);
+}
+
+async fn end_of_nothing_makes_nothing(store: Arc<dyn Store>) {
+    assert_eq!(store.end(record(0), HOUR).await.unwrap(), Trace::Gone);
+    assert_eq!(store.trace(record(0)).await.unwrap(), Trace::Gone);
+}
+
+async fn end_says_what_it_has_replaced(store: Arc<dyn Store>) {
+    let (id, next) = (record(0), record(1));
+    store.create(id, Fields::new(), HOUR).await.unwrap();
+    let rotation = rotation(id, next);
+    store.rotate(rotation).await.unwrap();
+    assert_eq!(store.end(id, HOUR).await.unwrap(), Trace::Rotated(rotation.to));
+    assert_eq!(store.end(id, HOUR).await.unwrap(), Trace::Ended);
+}
+
+fn rotation(from: RecordId, to: RecordId) -> Rotation {
+    // Stores keep milliseconds.
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
+    let until = SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(now).unwrap() + 5000);
+    Rotation {
+        from,
+        to: Successor { fingerprint: to.fingerprint, until },
+        tombstone_ttl: HOUR,
+        ttl: None,
+    }
+}
+
+async fn rotation_moves_the_record_and_names_the_successor(store: Arc<dyn Store>) {
+    let from = record(0);
+    let to = RecordId { fingerprint: record(1).fingerprint, ..from };
+    store.create(from, fields(&[("a", "1")]), HOUR).await.unwrap();
+    let rotation = rotation(from, to);
+    assert_eq!(store.rotate(rotation).await.unwrap(), Answer::Live(Live::default()));
+    assert_eq!(all(&*store, to).await, fields(&[("a", "1")]));
+    let write = request(&[increment("a", 1)], Read::Nothing);
+    assert_eq!(store.apply(from, &write).await.unwrap(), Answer::Tombstone);
+    assert_eq!(store.trace(from).await.unwrap(), Trace::Rotated(rotation.to));
+}
+
+async fn of_many_rotations_one_wins(store: Arc<dyn Store>) {
+    let from = record(0);
+    store.create(from, fields(&[("a", "1")]), HOUR).await.unwrap();
+    let rotations = (1..6).map(|seed| {
+        let to = RecordId { fingerprint: record(seed).fingerprint, ..from };
+        store.rotate(rotation(from, to))
+    });
+    let answers = join_all(rotations).await.into_iter().map(Result::unwrap);
+    let (won, lost): (Vec<_>, Vec<_>) = answers.partition(|it| matches!(it, Answer::Live(_)));
+    assert_eq!((won.len(), lost), (1, vec![Answer::Tombstone; 4]));
+}
+
+async fn rotation_of_nothing_leaves_nothing(store: Arc<dyn Store>) {
+    let from = record(0);
+    let to = RecordId { fingerprint: record(1).fingerprint, ..from };
+    assert_eq!(store.rotate(rotation(from, to)).await.unwrap(), Answer::Gone);
+    store.discard(from).await.unwrap();
+    assert_eq!(store.trace(from).await.unwrap(), Trace::Gone);
+    assert_eq!(store.trace(to).await.unwrap(), Trace::Gone);
+}
+
+async fn any_text_survives(store: Arc<dyn Store>) {
+    let id = record(0);
+    let made = fields(&[("quote\"\r\n\0", "\"\\u0000\""), ("ключ 🗝", "\"значение\""), ("", "")]);
+    store.create(id, made.clone(), HOUR).await.unwrap();
+    assert_eq!(all(&*store, id).await, made);
+}
+
+#[rocket::async_test]
+async fn memory_lets_records_lapse() {
+    let clock = ManualClock::now();
+    let store = Memory::with_clock(10, Arc::new(clock.clone()));
+    store.create(record(0), fields(&[("a", "1")]), HOUR).await.unwrap();
+    clock.advance(HOUR - Duration::from_secs(1));
+    let (id, touch) = (record(0), Request { ttl: Some(HOUR), ..request(&[], Read::Everything) });
+    assert!(matches!(store.apply(id, &touch).await.unwrap(), Answer::Live(_)));
+    clock.advance(HOUR - Duration::from_secs(1));
+    assert!(matches!(store.apply(id, &touch).await.unwrap(), Answer::Live(_)));
+    clock.advance(HOUR);
+    assert!(matches!(store.apply(id, &touch).await.unwrap(), Answer::Gone));
+    assert!(store.is_empty());
+}
+
+#[rocket::async_test]
+async fn memory_is_bounded_and_gives_up_what_lapses_soonest() {
+    let store = Memory::new(3);
+    let ids: Vec<_> = (0..4).map(record).collect();
+    for (id, hours) in ids.iter().zip([2, 1, 3, 4]) {
+        store.create(*id, Fields::new(), HOUR * hours).await.unwrap();
+    }
+    assert_eq!(store.len(), 3);
+    assert_eq!(store.trace(ids[1]).await.unwrap(), Trace::Gone);
+    assert_eq!(store.trace(ids[3]).await.unwrap(), Trace::Live);
+}

@@ -1,0 +1,118 @@
+//! What must not launch, and that it says why.
+
+use cloud_run_sessions::session::{Config, Sessions};
+use rocket::figment::Figment;
+use rocket::local::asynchronous::Client;
+
+use crate::world::{figment, routes};
+
+async fn launches(figment: Figment) -> bool {
+    let rocket = rocket::custom(figment).attach(Sessions::fairing()).mount("/", routes());
+    is_launched(rocket).await
+}
+
+/// Rocket's error panics where nobody looks at it.
+async fn is_launched(rocket: rocket::Rocket<rocket::Build>) -> bool {
+    Client::untracked(rocket).await.inspect_err(|error| drop(error.to_string())).is_ok()
+}
+
+fn errors(figment: &Figment) -> String {
+    let errors = Config::extract(figment).expect_err("the configuration is wrong");
+    errors.iter().map(|error| format!("{error}\n")).collect()
+}
+
+#[rocket::async_test]
+async fn defaults_launch() {
+    assert!(launches(figment()).await);
+    assert!(launches(figment().merge(("session.url", ""))).await, "empty is unset");
+}
+
+#[rocket::async_test]
+async fn route_without_the_fairing_fails_the_launch() {
+    let rocket = rocket::custom(figment()).mount("/", routes());
+    assert!(!is_launched(rocket).await);
+}
+
+#[rocket::async_test]
+async fn misspelt_key_fails_the_launch_and_is_named() {
+    let figment = figment().merge(("session.idel_timeout", 60));
+    let message = errors(&figment);
+    assert!(message.contains("idel_timeout") && message.contains("idle_timeout"), "{message}");
+    assert!(!launches(figment).await);
+}
+
+#[rocket::async_test]
+async fn impossible_values_fail_the_launch_and_are_named() {
+    let wrong: [(&str, figment::value::Value); 22] = [
+        ("idle_timeout", 0.into()),
+        ("idle_timeout", "soon".into()),
+        ("idle_timeout", (-5).into()),
+        ("first_idle_timeout", "2days".into()),
+        ("absolute_lifetime", "1h".into()),
+        ("absolute_lifetime", "401days".into()),
+        ("regenerate_overlap", "2m".into()),
+        ("prefix", "".into()),
+        ("prefix", "a{b}".into()),
+        ("prefix", "a b".into()),
+        ("cookie_name", "session".into()),
+        ("cookie_name", "__Host-".into()),
+        ("cookie_name", "__Host-a;b".into()),
+        ("deadline", 0.into()),
+        ("connections", 0.into()),
+        ("connections", "many".into()),
+        ("queue", 0.into()),
+        ("memory_capacity", 0.into()),
+        ("max_field_size", 0.into()),
+        ("max_record_size", 1.into()),
+        ("previous_keys", vec!["short"].into()),
+        ("previous_keys", vec!["AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="].into()),
+    ];
+    for (key, value) in wrong {
+        let figment = figment().merge((format!("session.{key}"), value.clone()));
+        let message = errors(&figment);
+        assert!(message.contains(key), "{key} = {value:?}: {message}");
+        assert!(!launches(figment).await, "{key} = {value:?}");
+    }
+}
+
+#[rocket::async_test]
+async fn wrong_url_fails_the_launch_without_showing_the_password() {
+    for url in [
+        "hunter2",
+        "http://default:hunter2@127.0.0.1",
+        "redis://default:hunter2@127.0.0.1:notaport",
+        "redis://default:hunter2@127.0.0.1/notadatabase",
+        "rediss://default:hunter2@127.0.0.1#insecure",
+        "redis://default:hunter2@eu1-quick-fox-1.upstash.io:6379",
+        "unix:///hunter2",
+    ] {
+        let figment = figment().merge(("session.url", url));
+        let config = Config::extract(&figment).expect("the text itself is no error");
+        assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
+        assert!(!launches(figment).await, "{url}");
+    }
+}
+
+#[rocket::async_test]
+async fn release_on_redis_needs_a_secret_key_and_on_memory_does_not() {
+    let release = || {
+        Figment::from(rocket::Config {
+            log_level: rocket::config::LogLevel::Off,
+            ..rocket::Config::release_default()
+        })
+        .select("release")
+    };
+    assert!(launches(release()).await);
+    let redis = || release().merge(("session.url", "redis://127.0.0.1:1"));
+    assert!(!launches(redis()).await);
+    for key in [
+        "hPRYyVRiMyxpw5sBB1XeCMN1kFsDCqKvBi2QJxBVHQk=",
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        "short",
+        "0000000000000000000000000000000000000000000000000000000000000000",
+    ] {
+        assert!(!launches(redis().merge(("secret_key", key))).await, "{key}");
+        assert!(!launches(release().merge(("secret_key", key))).await, "{key}");
+    }
+    assert!(launches(redis().merge(("secret_key", crate::world::KEY))).await);
+}

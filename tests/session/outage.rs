@@ -1,0 +1,62 @@
+//! What an application does while its store fails.
+
+use std::time::Duration;
+
+use cloud_run_sessions::session::store::Fault;
+use rocket::http::Status;
+
+use crate::world::{World, on_both_stores};
+
+on_both_stores![
+    outage_is_a_503_with_retry_after_and_touches_no_cookie,
+    request_waits_for_a_failed_store_once,
+    routes_without_a_session_are_not_affected,
+];
+
+const PATHS: [&str; 9] = [
+    "/count/a",
+    "/view/a",
+    "/peek/a",
+    "/set/a/x",
+    "/text/a",
+    "/take/a",
+    "/regenerate",
+    "/end",
+    "/anew",
+];
+
+async fn outage_is_a_503_with_retry_after_and_touches_no_cookie(world: World) {
+    let mut visitor = world.visitor();
+    visitor.get("/count/a").await;
+    for fault in [Fault::refused("down"), Fault::unanswered("slow")] {
+        world.store.fail(Some(Fault { retry_after: Duration::from_secs(7), ..fault }));
+        for path in PATHS {
+            let page = visitor.get(path).await;
+            assert_eq!(page.status, Status::ServiceUnavailable, "{path}");
+            assert_eq!(page.retry_after.as_deref(), Some("7"), "{path}");
+            assert!(page.set_cookies.is_empty(), "{path}");
+            assert!(!page.body.contains("down") && !page.body.contains("slow"), "{path}");
+        }
+        let new = world.get("/count/a", None).await;
+        assert_eq!((new.status.code, new.set_cookies.len()), (503, 0));
+        world.store.fail(None);
+    }
+    assert_eq!(visitor.body("/count/a").await, "2", "and all is as it was");
+}
+
+async fn request_waits_for_a_failed_store_once(world: World) {
+    let mut visitor = world.visitor();
+    visitor.get("/count/a").await;
+    world.store.fail(Some(Fault::refused("down")));
+    world.store.take_calls();
+    visitor.get("/together").await;
+    assert_eq!(world.store.round_trips(), 1);
+}
+
+async fn routes_without_a_session_are_not_affected(world: World) {
+    world.store.fail(Some(Fault::refused("down")));
+    let mut visitor = world.visitor();
+    assert_eq!(visitor.body("/plain").await, "plain");
+    assert_eq!(visitor.body("/idle").await, "nobody");
+    assert_eq!(visitor.body("/peek/a").await, "0");
+}

@@ -1,0 +1,293 @@
+//! A small application on the session layer, its store, and visitors with cookies.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use cloud_run_sessions::session::store::{Memory, Redis, Settings, Store};
+use cloud_run_sessions::session::testing::{ManualClock, Spy};
+use cloud_run_sessions::session::{self, Config, Error, Key, Persistence, Session, Sessions};
+use rocket::http::{Header, Status};
+use rocket::local::asynchronous::Client;
+use rocket::{Build, Rocket, get, routes};
+
+use crate::support::RedisServer;
+
+pub const NAME: &str = "__Host-session";
+pub const KEY: &str = "0GfnRvWV8Hd0TtPtKKmvyWjAKxIGWRRMVZWcIPWGFTI=";
+
+pub const COUNT: Key<i64> = Key::new("count");
+pub const TEXT: Key<String> = Key::new("text");
+
+#[get("/count/<item>")]
+async fn count(item: &str, session: Session<'_>) -> session::Result<String> {
+    Ok(session.increment(COUNT.at(item), 1).await?.to_string())
+}
+
+#[get("/view/<item>")]
+async fn view(item: &str, session: Session<'_>) -> session::Result<String> {
+    let now = session.batch().increment(COUNT.at(item), 1).commit().await?;
+    Ok(now.get(COUNT.at(item))?.unwrap_or_default().to_string())
+}
+
+#[get("/peek/<item>")]
+async fn peek(item: &str, session: Session<'_>) -> session::Result<String> {
+    Ok(session.get(COUNT.at(item)).await?.unwrap_or_default().to_string())
+}
+
+#[get("/set/<item>/<value>")]
+async fn set(item: &str, value: String, session: Session<'_>) -> session::Result<&'static str> {
+    session.insert(TEXT.at(item), &value).await.map(|()| "set")
+}
+
+#[get("/text/<item>")]
+async fn text(item: &str, session: Session<'_>) -> session::Result<String> {
+    Ok(session.get(TEXT.at(item)).await?.unwrap_or_else(|| "none".into()))
+}
+
+#[get("/take/<item>")]
+async fn take(item: &str, session: Session<'_>) -> session::Result<String> {
+    Ok(session.take(TEXT.at(item)).await?.unwrap_or_else(|| "none".into()))
+}
+
+#[get("/remove/<item>")]
+async fn remove(item: &str, session: Session<'_>) -> session::Result<&'static str> {
+    session.remove(TEXT.at(item)).await.map(|()| "removed")
+}
+
+#[get("/fields")]
+async fn fields(session: Session<'_>) -> session::Result<String> {
+    Ok(session.snapshot().await?.len().to_string())
+}
+
+#[get("/regenerate")]
+async fn regenerate(session: Session<'_>) -> session::Result<&'static str> {
+    session.regenerate().await.map(|()| "regenerated")
+}
+
+#[get("/end")]
+async fn end(session: Session<'_>) -> session::Result<&'static str> {
+    session.end().await.map(|()| "ended")
+}
+
+#[get("/remember/<persistently>")]
+async fn remember(persistently: bool, session: Session<'_>) -> session::Result<String> {
+    let how = if persistently { Persistence::Persistent } else { Persistence::BrowserSession };
+    session.persist(how);
+    Ok(session.increment(COUNT, 1).await?.to_string())
+}
+
+#[get("/idle")]
+fn idle(session: Session<'_>) -> String {
+    session.info().map_or_else(|| "nobody".into(), |info| info.handle.to_string())
+}
+
+#[get("/plain")]
+fn plain() -> &'static str {
+    "plain"
+}
+
+#[get("/two")]
+async fn two(a: Session<'_>, b: Session<'_>) -> session::Result<String> {
+    a.increment(COUNT, 1).await?;
+    Ok(b.increment(COUNT, 1).await?.to_string())
+}
+
+#[get("/together")]
+async fn together(session: Session<'_>) -> session::Result<String> {
+    let (a, b, c) = rocket::tokio::join!(
+        session.increment(COUNT, 1),
+        session.increment(COUNT, 1),
+        session.increment(COUNT, 1)
+    );
+    (a?, b?, c?);
+    Ok(session.get(COUNT).await?.unwrap_or_default().to_string())
+}
+
+#[get("/fail")]
+async fn fail(session: Session<'_>) -> Result<Status, Error> {
+    session.increment(COUNT, 1).await?;
+    Ok(Status::ImATeapot)
+}
+
+#[get("/anew")]
+async fn anew(session: Session<'_>) -> session::Result<String> {
+    session.end().await?;
+    Ok(session.increment(COUNT, 1).await?.to_string())
+}
+
+#[get("/cookies")]
+async fn cookies(
+    session: Session<'_>,
+    jar: &rocket::http::CookieJar<'_>,
+) -> session::Result<String> {
+    jar.add(("theme", "dark"));
+    Ok(session.increment(COUNT, 1).await?.to_string())
+}
+
+pub fn routes() -> Vec<rocket::Route> {
+    routes![
+        count, view, peek, set, text, take, remove, fields, regenerate, end, remember, idle, plain,
+        two, together, fail, anew, cookies
+    ]
+}
+
+/// An application on a store, with its clock and a spy between.
+pub struct World {
+    pub client: Client,
+    pub store: Arc<Spy<Arc<dyn Store>>>,
+    pub clock: ManualClock,
+    pub prefix: String,
+    figment: rocket::figment::Figment,
+}
+
+/// One Redis for the whole suite; each world has a prefix of its own.
+pub static REDIS: LazyLock<RedisServer> = LazyLock::new(RedisServer::start);
+
+pub fn redis_store(prefix: &str) -> Redis {
+    let mut config = Config::default();
+    prefix.clone_into(&mut config.prefix);
+    Redis::open(&Settings::from_config(&config, &REDIS.url().as_str().into())).unwrap()
+}
+
+pub fn new_prefix() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("t{}:", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+pub fn figment() -> rocket::figment::Figment {
+    rocket::figment::Figment::from(rocket::Config {
+        log_level: rocket::config::LogLevel::Off,
+        ..rocket::Config::debug_default()
+    })
+    .merge(("secret_key", KEY))
+}
+
+impl World {
+    pub async fn memory() -> Self {
+        let clock = ManualClock::now();
+        let memory = Memory::with_clock(10_000, Arc::new(clock.clone()));
+        Self::new(Arc::new(memory), clock, String::new(), figment()).await
+    }
+
+    pub async fn redis() -> Self {
+        let prefix = new_prefix();
+        let store = Arc::new(redis_store(&prefix));
+        Self::new(store, ManualClock::now(), prefix, figment()).await
+    }
+
+    async fn new(
+        store: Arc<dyn Store>,
+        clock: ManualClock,
+        prefix: String,
+        figment: rocket::figment::Figment,
+    ) -> Self {
+        let store = Arc::new(Spy::new(store));
+        let rocket = build(&store, &clock, &figment);
+        let client = Client::untracked(rocket).await.unwrap();
+        Self { client, store, clock, prefix, figment }
+    }
+
+    /// The same store behind an application with another configuration.
+    pub async fn reconfigured<T: serde::Serialize>(self, key: &str, value: T) -> Self {
+        let figment = self.figment.merge((key, value));
+        let client = Client::untracked(build(&self.store, &self.clock, &figment)).await.unwrap();
+        Self { client, figment, ..self }
+    }
+
+    pub fn visitor(&self) -> Visitor<'_> {
+        Visitor { world: self, cookie: None }
+    }
+
+    pub fn advance(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// The one key of this world in Redis.
+    pub fn only_key(&self) -> String {
+        let keys = REDIS.keys(&self.prefix);
+        assert_eq!(keys.len(), 1, "{keys:?}");
+        keys[0].clone()
+    }
+}
+
+fn build(
+    store: &Arc<Spy<Arc<dyn Store>>>,
+    clock: &ManualClock,
+    figment: &rocket::figment::Figment,
+) -> Rocket<Build> {
+    let sessions = Sessions::with_store(store.clone()).with_clock(clock.clone());
+    rocket::custom(figment.clone()).attach(sessions).mount("/", routes())
+}
+
+/// A browser, as far as cookies go.
+#[derive(Clone)]
+pub struct Visitor<'w> {
+    pub world: &'w World,
+    pub cookie: Option<String>,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Page {
+    pub status: Status,
+    pub body: String,
+    pub set_cookies: Vec<String>,
+    pub retry_after: Option<String>,
+    pub cache_control: Option<String>,
+}
+
+impl Visitor<'_> {
+    /// Requests a page, and keeps the session's cookie as a browser would.
+    pub async fn get(&mut self, path: &str) -> Page {
+        let header = self.cookie.as_ref().map(|value| format!("{NAME}={value}"));
+        let page = self.world.get(path, header.as_deref()).await;
+        for cookie in page.set_cookies.iter().filter(|it| it.starts_with(NAME)) {
+            let (pair, attributes) = cookie.split_once("; ").unwrap();
+            let value = pair.split_once('=').unwrap().1.to_owned();
+            self.cookie = (!attributes.contains("Max-Age=0;")).then_some(value);
+        }
+        page
+    }
+
+    pub async fn body(&mut self, path: &str) -> String {
+        let page = self.get(path).await;
+        assert_eq!(page.status, Status::Ok, "{path}: {}", page.body);
+        page.body
+    }
+}
+
+impl World {
+    pub async fn get(&self, path: &str, cookies: Option<&str>) -> Page {
+        let mut request = self.client.get(path.to_owned());
+        if let Some(cookies) = cookies {
+            request.add_header(Header::new("Cookie", cookies.to_owned()));
+        }
+        let response = request.dispatch().await;
+        let status = response.status();
+        let header = |name: &str| response.headers().get_one(name).map(str::to_owned);
+        let (retry_after, cache_control) = (header("Retry-After"), header("Cache-Control"));
+        let set_cookies = response.headers().get("Set-Cookie").map(str::to_owned).collect();
+        let body = response.into_string().await.unwrap_or_default();
+        Page { status, body, set_cookies, retry_after, cache_control }
+    }
+}
+
+/// Runs each test against both stores.
+macro_rules! on_both_stores {
+    ($($name:ident),* $(,)?) => {
+        mod in_memory {
+            $(#[rocket::async_test]
+            async fn $name() {
+                super::$name(crate::world::World::memory().await).await;
+            })*
+        }
+        mod in_redis {
+            $(#[rocket::async_test]
+            async fn $name() {
+                super::$name(crate::world::World::redis().await).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_both_stores;
