@@ -2,8 +2,11 @@
 //!
 //! From weak to strong: Rocket's defaults, `Rocket.toml`, `ROCKET_*`, `REDIS_URL`, `PORT`.
 
-use figment::Figment;
-use figment::providers::Env;
+use std::env;
+
+use figment::providers::{Env, Serialized};
+use figment::value::{Dict, Map};
+use figment::{Error, Figment, Metadata, Profile, Provider};
 
 use crate::session::Config as Session;
 
@@ -13,7 +16,20 @@ use crate::session::Config as Session;
 /// global, which a later profile does not override; so these are global too.
 #[must_use]
 pub fn figment() -> Figment {
-    let redis_url =
-        Env::raw().only(&["REDIS_URL"]).map(|_| format!("{}.url", Session::KEY).into()).global();
-    rocket::Config::figment().merge(redis_url).merge(Env::raw().only(&["PORT"]).global())
+    rocket::Config::figment().merge(RedisUrl).merge(Env::raw().only(&["PORT"]).global())
+}
+
+/// `REDIS_URL` as `session.url`, under its own name in error messages.
+struct RedisUrl;
+
+impl Provider for RedisUrl {
+    fn metadata(&self) -> Metadata {
+        Metadata::named("the environment variable REDIS_URL")
+            .interpolater(|_, _| format!("{}.url", Session::KEY))
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, Error> {
+        let Ok(url) = env::var("REDIS_URL") else { return Ok(Map::new()) };
+        Serialized::global(&format!("{}.url", Session::KEY), url).data()
+    }
 }

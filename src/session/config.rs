@@ -145,7 +145,7 @@ impl Config {
         let wrong: Vec<_> = config
             .wrong()
             .into_iter()
-            .map(|(key, message)| located(figment, &format!("{}.{key}", Self::KEY), message))
+            .map(|(key, message)| located(figment, &format!("{}.{key}", Self::KEY), &message))
             .collect();
         if wrong.is_empty() { Ok(config) } else { Err(wrong) }
     }
@@ -239,8 +239,8 @@ impl Config {
 }
 
 /// An error about the key at `path` that says where it was set.
-pub(super) fn located(figment: &Figment, path: &str, message: String) -> figment::Error {
-    let mut error = figment::Error::from(message).with_path(path);
+pub(super) fn located(figment: &Figment, path: &str, message: &str) -> figment::Error {
+    let mut error = figment::Error::from(format!("`{path}` {message}")).with_path(path);
     error.profile = Some(figment.profile().clone());
     error.metadata = figment.find_metadata(path).cloned();
     error

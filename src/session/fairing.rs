@@ -76,7 +76,7 @@ impl Sessions {
             None => open_store(figment, &config, &self.clock, &mut notices)?,
         };
         let is_shared = config.url.is_some();
-        let first = match secret_key(figment).map_err(|error| vec![error])? {
+        let first = match secret_key(figment)? {
             Some(SealingKey(key)) => key,
             None if is_shared && !is_development => {
                 return Err(vec![KEY_MISSING.to_owned().into()]);
@@ -125,12 +125,12 @@ fn open_store(
     let store: Result<Arc<dyn Store>, (&str, String)> =
         Err(("url", format!("{url:?} is set, but the feature `redis` is not built in")));
     store.map_err(|(key, message)| {
-        vec![located(figment, &format!("{}.{key}", Config::KEY), message)]
+        vec![located(figment, &format!("{}.{key}", Config::KEY), &message)]
     })
 }
 
 /// Rocket's `secret_key`, if one was set.
-fn secret_key(figment: &Figment) -> Result<Option<SealingKey>, figment::Error> {
+fn secret_key(figment: &Figment) -> Result<Option<SealingKey>, Vec<figment::Error>> {
     const KEY: &str = "secret_key";
     let Ok(value) = figment.find_value(KEY) else { return Ok(None) };
     let is_zero = |value: &Value| matches!(value, Value::Num(_, Num::U8(0)));
@@ -140,10 +140,10 @@ fn secret_key(figment: &Figment) -> Result<Option<SealingKey>, figment::Error> {
     }
     let is_development = figment.profile() == rocket::Config::DEBUG_PROFILE;
     let is_published = value.as_str().is_some_and(|it| PUBLISHED_KEYS.contains(&it));
-    let key: SealingKey = figment.extract_inner(KEY)?;
+    let key: SealingKey = figment.extract_inner(KEY).map_err(|error| vec![error])?;
     if is_published && !is_development {
         let message = "is a key that anybody can know; make one with `openssl rand -base64 32`";
-        return Err(located(figment, KEY, message.to_owned()));
+        return Err(vec![located(figment, KEY, message)]);
     }
     Ok(Some(key))
 }

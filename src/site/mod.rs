@@ -26,6 +26,7 @@ mod views;
 
 use headers::SecurityHeaders;
 use instance::Instance;
+use views::Intent;
 
 /// The whole site, to be attached to a Rocket that has sessions.
 #[must_use]
@@ -34,6 +35,7 @@ pub fn stage() -> AdHoc {
         rocket
             .attach(Template::fairing())
             .attach(SecurityHeaders)
+            .attach(Intent::fairing())
             .manage(Instance::from_env())
             .mount("/", routes![views::view, views::home, about::about])
             .mount("/session", routes![own::show, own::regenerate, own::end])

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use rocket::fairing::AdHoc;
 use rocket::http::{Accept, Method, Status};
 use rocket::outcome::Outcome;
 use rocket::request::{self, FromRequest, Request};
@@ -77,6 +78,7 @@ async fn respond(
         pages: counts.bars(),
         total: counts.total(),
         instances: answered(&snapshot, instance),
+        store: session.store(),
         began: clock(info.map(|it| it.handle.birth())),
         lapses: clock(info.map(|it| it.idle_deadline.min(it.absolute_deadline))),
         cookie_seen: is_returning,
@@ -94,16 +96,20 @@ async fn count(page: &Page, session: Session<'_>, instance: &str) -> session::Re
         batch = batch.insert(INSTANCES, &vec![instance.to_owned()]);
     }
     let snapshot = match batch.commit().await {
-        Err(Error::NotACounter { field }) => {
-            log::warn!("the count in `{field}` is no number; it starts anew");
+        Ok(snapshot) if views(&snapshot, page) > 0 => snapshot,
+        Ok(_) | Err(Error::NotACounter { .. }) => {
+            log::warn!("the count in `{}` is damaged; it starts anew", page.views().name());
             session.batch().insert(page.views(), &1).commit().await?
         }
-        other => other?,
+        Err(error) => return Err(error),
     };
     let mut instances = snapshot.get(INSTANCES).ok().flatten().unwrap_or_default();
     if instances.len() < MAX_INSTANCES && !instances.iter().any(|it| it == instance) {
         instances.push(instance.to_owned());
-        return session.batch().insert(INSTANCES, &instances).commit().await;
+        // The view is counted already; whether its instance is remembered changes nothing in that.
+        if let Err(error) = session.insert(INSTANCES, &instances).await {
+            log::warn!("an instance was not remembered: {error}");
+        }
     }
     Ok(snapshot)
 }
@@ -189,6 +195,7 @@ struct Context<'r> {
     pages: Vec<Bar>,
     total: u64,
     instances: Vec<Answered>,
+    store: &'static str,
     began: Moment,
     lapses: Moment,
     cookie_seen: bool,
@@ -226,18 +233,36 @@ pub(super) enum Intent {
     Look,
 }
 
+impl Intent {
+    /// Notes the intent of each request before routing: Rocket hands a `HEAD` to the route for
+    /// `GET` as if it were one.
+    pub(super) fn fairing() -> AdHoc {
+        AdHoc::on_request("Intent", |request, _| {
+            Box::pin(async move {
+                Self::of(request);
+            })
+        })
+    }
+
+    fn of(request: &Request<'_>) -> Self {
+        *request.local_cache(|| {
+            // `Sec-Purpose` is the standard's header; the others are what older browsers send.
+            let is_ahead = ["Sec-Purpose", "Purpose", "X-Moz", "X-Purpose"]
+                .iter()
+                .flat_map(|name| request.headers().get(name))
+                .any(|value| value.contains("prefetch") || value.contains("preview"));
+            let is_look = is_ahead || request.method() == Method::Head;
+            if is_look { Self::Look } else { Self::View }
+        })
+    }
+}
+
 #[rocket::async_trait]
 impl<'r> FromRequest<'r> for Intent {
     type Error = std::convert::Infallible;
 
     async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
-        // `Sec-Purpose` is the standard's header; the others are what older browsers send.
-        let is_ahead = ["Sec-Purpose", "Purpose", "X-Moz", "X-Purpose"]
-            .iter()
-            .flat_map(|name| request.headers().get(name))
-            .any(|value| value.contains("prefetch") || value.contains("preview"));
-        let is_look = is_ahead || request.method() == Method::Head;
-        Outcome::Success(if is_look { Self::Look } else { Self::View })
+        Outcome::Success(Self::of(request))
     }
 }
 

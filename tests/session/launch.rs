@@ -18,7 +18,7 @@ async fn is_launched(rocket: rocket::Rocket<rocket::Build>) -> bool {
 
 fn errors(figment: &Figment) -> String {
     let errors = Config::extract(figment).expect_err("the configuration is wrong");
-    errors.iter().map(|error| format!("{error}\n")).collect()
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 #[rocket::async_test]

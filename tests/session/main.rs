@@ -1,6 +1,8 @@
 //! The session layer, from outside: by HTTP against both stores, and each store against the
 //! contract.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "../support/mod.rs"]
 mod support;
 mod world;

@@ -100,7 +100,9 @@ async fn together(session: Session<'_>) -> session::Result<String> {
         session.increment(COUNT, 1),
         session.increment(COUNT, 1)
     );
-    (a?, b?, c?);
+    for count in [a, b, c] {
+        count?;
+    }
     Ok(session.get(COUNT).await?.unwrap_or_default().to_string())
 }
 

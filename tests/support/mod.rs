@@ -60,6 +60,7 @@ impl RedisServer {
             && &reply == b"+PONG"
     }
 
+    #[allow(dead_code, reason = "only one of the two suites stops servers")]
     /// Sends the process a signal by its name, such as `STOP`.
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").args([&format!("-{name}"), &self.pid]).status();

@@ -58,7 +58,7 @@ impl OpenError {
         self.key
     }
 
-    pub(super) fn threads(error: std::io::Error) -> Self {
+    pub(super) fn threads(error: &std::io::Error) -> Self {
         Self { key: "connections", message: format!("a thread cannot be started: {error}") }
     }
 }

@@ -105,7 +105,9 @@ impl Connection {
 
     fn exchange(&mut self, commands: &[Cmd], deadline: Instant) -> Result<(), RedisError> {
         let mut packed = Vec::new();
-        commands.iter().for_each(|command| command.write_packed_command(&mut packed));
+        for command in commands {
+            command.write_packed_command(&mut packed);
+        }
         self.send(&packed, deadline)?;
         for _ in commands {
             self.receive(deadline)?.extract_error()?;

@@ -37,7 +37,8 @@ impl Redis {
     /// [`OpenError`] for a setting that cannot work.
     pub fn open(settings: &Settings) -> Result<Self, OpenError> {
         let address = Address::parse(settings)?;
-        let workers = Workers::start(address, settings).map_err(OpenError::threads)?;
+        let workers =
+            Workers::start(address, settings).map_err(|error| OpenError::threads(&error))?;
         Ok(Self { workers, prefix: settings.prefix.clone() })
     }
 
@@ -77,13 +78,11 @@ impl Store for Redis {
         // Another session's marker: either a reply has gone astray, and nobody may see it, or the
         // record itself is damaged. Asking once more tells which.
         let marker = Request { ops: vec![], read: Read::Some(vec![]), ttl: None };
-        match self.try_apply(record, &marker).await? {
-            Some(_) => Err(Fault::unanswered("a reply was about another session")),
-            None => {
-                log::warn!("session {}: its record is damaged; a new one begins", record.handle);
-                Ok(Answer::Gone)
-            }
+        if self.try_apply(record, &marker).await?.is_some() {
+            return Err(Fault::unanswered("a reply was about another session"));
         }
+        log::warn!("session {}: its record is damaged; a new one begins", record.handle);
+        Ok(Answer::Gone)
     }
 
     async fn trace(&self, record: RecordId) -> Result<Trace, Fault> {

@@ -183,7 +183,9 @@ pub(super) fn read_apply(
             },
             Op::Take(_) => {
                 // MULTI, HMGET and HDEL are acknowledged; EXEC brings what they came to.
-                (next()?, next()?, next()?);
+                for _ in 0..3 {
+                    next()?;
+                }
                 let results = array(next()?)?;
                 if results.iter().any(|reply| complains(reply, Complaint::WrongType)) {
                     return Ok(Some(Answer::Tombstone));
@@ -219,14 +221,12 @@ pub(super) fn read_rotate(handle: Handle, replies: Vec<Value>) -> Result<Answer,
         return Ok(Answer::Gone);
     }
     let marker = results.into_iter().nth(2);
-    match marker.ok_or_else(|| nonsense("a transaction came to too little"))? {
-        Value::Nil => Ok(Answer::Gone),
-        marker if complains(&marker, Complaint::WrongType) => Ok(Answer::Tombstone),
-        marker => Ok(match is_marker(&text(marker)?, handle) {
-            true => Answer::Live(Live::default()),
-            false => Answer::Gone,
-        }),
+    let marker = marker.ok_or_else(|| nonsense("a transaction came to too little"))?;
+    if complains(&marker, Complaint::WrongType) {
+        return Ok(Answer::Tombstone);
     }
+    let is_live = marker != Value::Nil && is_marker(&text(marker)?, handle);
+    Ok(if is_live { Answer::Live(Live::default()) } else { Answer::Gone })
 }
 
 /// Reads the answer to [`end`].

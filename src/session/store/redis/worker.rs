@@ -158,7 +158,9 @@ impl Worker {
             }
         };
         packed.clear();
-        batch.iter().for_each(|job| packed.extend_from_slice(&job.packed));
+        for job in batch.iter() {
+            packed.extend_from_slice(&job.packed);
+        }
         if let Err(error) = connection.send(packed, deadline) {
             answer_all(batch, &Fault::unanswered("the connection to Redis broke"));
             return Err((gravity_of(&error), error.to_string()));

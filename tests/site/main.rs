@@ -1,0 +1,15 @@
+//! The application: its pages through Rocket's local client, and the real binary as a person, an
+//! operator and the platform meet it.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod process;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod configuration;
+mod damage;
+mod instances;
+mod outage;
+mod own;
+mod pages;

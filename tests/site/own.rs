@@ -1,0 +1,98 @@
+//! The visitor's own session: seen, renewed, forgotten.
+
+use rocket::http::{Header, Status};
+use rocket::local::blocking::Client;
+
+use crate::pages::client;
+
+fn body(client: &Client, path: &str) -> String {
+    client.get(path.to_owned()).dispatch().into_string().unwrap()
+}
+
+fn post<'c>(
+    client: &'c Client,
+    path: &'c str,
+    from: Option<(&'static str, &'static str)>,
+) -> Status {
+    let mut request = client.post(path).header(Header::new("Host", "localhost:8080"));
+    if let Some((name, value)) = from {
+        request.add_header(Header::new(name, value));
+    }
+    request.dispatch().status()
+}
+
+#[test]
+fn session_page_of_a_stranger_starts_no_session() {
+    let client = client();
+    assert!(body(&client, "/session").contains("You have no session yet"));
+    assert!(client.cookies().get("__Host-session").is_none());
+}
+
+#[test]
+fn session_page_shows_the_session_and_no_secret() {
+    let client = client();
+    body(&client, "/foo");
+    let page = body(&client, "/session");
+    assert!(page.contains("Views in all: 1"), "{page}");
+    let cookie = client.cookies().get("__Host-session").unwrap().value().to_owned();
+    assert!(!page.contains(&cookie));
+    assert!(body(&client, "/session").contains("Views in all: 1"), "looking counts nothing");
+}
+
+#[test]
+fn new_id_keeps_the_counts_and_changes_the_cookie() {
+    let client = client();
+    body(&client, "/foo");
+    let old = client.cookies().get("__Host-session").unwrap().value().to_owned();
+    assert_eq!(post(&client, "/session/regenerate", None), Status::SeeOther);
+    assert_ne!(client.cookies().get("__Host-session").unwrap().value(), old);
+    assert!(body(&client, "/session?done=regenerate").contains("You have a new id"));
+    assert!(body(&client, "/foo").contains("You viewed this page 2 times<"));
+}
+
+#[test]
+fn forget_me_ends_the_session_and_takes_the_cookie() {
+    let client = client();
+    body(&client, "/foo");
+    assert_eq!(post(&client, "/session/end", None), Status::SeeOther);
+    // Rocket's client keeps what a browser drops; the value is gone.
+    assert_eq!(client.cookies().get("__Host-session").unwrap().value(), "");
+    assert!(body(&client, "/session?done=end").contains("You are forgotten"));
+    assert!(body(&client, "/foo").contains("You viewed this page 1 time<"));
+}
+
+#[test]
+fn other_sites_cannot_change_the_session() {
+    let client = client();
+    body(&client, "/foo");
+    for path in ["/session/end", "/session/regenerate"] {
+        for from in [
+            ("Sec-Fetch-Site", "cross-site"),
+            ("Sec-Fetch-Site", "same-site"),
+            ("Origin", "https://evil.example"),
+            ("Origin", "http://localhost:8081"),
+            ("Origin", "null"),
+            ("Origin", ""),
+        ] {
+            assert_eq!(post(&client, path, Some(from)), Status::Forbidden, "{path} {from:?}");
+        }
+        assert_eq!(client.get(path).dispatch().status(), Status::NotFound, "only by POST");
+    }
+    for from in [
+        ("Sec-Fetch-Site", "same-origin"),
+        ("Sec-Fetch-Site", "none"),
+        ("Origin", "http://localhost:8080"),
+    ] {
+        assert_eq!(post(&client, "/session/regenerate", Some(from)), Status::SeeOther, "{from:?}");
+    }
+    assert!(body(&client, "/foo").contains("You viewed this page 2 times<"));
+}
+
+#[test]
+fn link_from_another_site_counts_in_the_same_session() {
+    let client = client();
+    body(&client, "/foo");
+    let followed =
+        client.get("/foo").header(Header::new("Sec-Fetch-Site", "cross-site")).dispatch();
+    assert!(followed.into_string().unwrap().contains("You viewed this page 2 times<"));
+}
