@@ -5,6 +5,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -131,7 +132,11 @@ impl Connection {
     pub(super) fn receive(&mut self, deadline: Instant) -> Result<Value, RedisError> {
         self.is_broken = true;
         let reader = Bounded { stream: &mut self.stream, deadline, budget: MAX_REPLY };
-        let value = self.parser.parse_value(reader)?;
+        // The parser is made for servers that keep to the protocol; what something else sends must
+        // not end the thread.
+        let parsed = catch_unwind(AssertUnwindSafe(|| self.parser.parse_value(reader)));
+        let value =
+            parsed.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::InvalidData).into()))?;
         self.used = Instant::now();
         self.is_broken = false;
         Ok(value)
