@@ -1,7 +1,7 @@
 //! Page views that follow a visitor from instance to instance, and the session layer they rest on.
 //!
 //! - [`session`] is for any Rocket application: a request guard, typed fields, and stores.
-//! - [`rocket`] is the application itself: its pages, on that layer.
+//! - [`rocket()`] is the application itself: its pages, on that layer.
 
 pub mod session;
 

@@ -8,8 +8,8 @@ use rocket::tokio;
 
 use super::cookie::{Stage, Ticket};
 use super::error::{Error, Result};
-use super::fairing::Layer;
 use super::id::{Handle, Secret};
+use super::layer::Layer;
 use super::store::{
     Answer, Fault, Fields, Live, Op, Outcome, Read, RecordId, Request, Rotation, Successor, Trace,
 };

@@ -1,5 +1,36 @@
 //! Sessions for Rocket: state that follows a visitor from request to request, whichever instance
 //! of the application answers.
+//!
+//! ```
+//! use cloud_run_sessions::session::{self, Key, Session, Sessions};
+//! use rocket::{get, routes};
+//!
+//! const VIEWS: Key<i64> = Key::new("views");
+//!
+//! #[get("/foo")]
+//! async fn foo(session: Session<'_>) -> session::Result<String> {
+//!     let now = session.batch().increment(VIEWS.at("/foo"), 1).commit().await?;
+//!     Ok(format!("you viewed this page {} times", now.get(VIEWS.at("/foo"))?.unwrap_or(0)))
+//! }
+//!
+//! let rocket = rocket::build().attach(Sessions::fairing()).mount("/", routes![foo]);
+//! # let client = rocket::local::blocking::Client::tracked(rocket).unwrap();
+//! # client.get("/foo").dispatch();
+//! # let page = client.get("/foo").dispatch().into_string().unwrap();
+//! # assert_eq!(page, "you viewed this page 2 times");
+//! ```
+//!
+//! - Attach [`Sessions`]; its settings are [`Config`], in `[default.session]`.
+//! - Declare each field once, as a [`Key`].
+//! - Take a [`Session`] in a handler. **Count the `.await`s on it, and you have counted the round
+//!   trips to the store**: the guard does no I/O, and nothing is saved behind the handler's back.
+//! - Give [`Result`] back, or deal with [`Error`]: an outage is a 503 that leaves the visitor's
+//!   cookie alone.
+//! - Name [`SameOrigin`] in routes that change something.
+//! - Test with the clock and the spy in [`testing`].
+//!
+//! A session begins with the first write. Increments are exact, however many run at the same time.
+//! A session that was ended stays ended, whatever is still on its way.
 
 mod batch;
 mod clock;
@@ -11,6 +42,7 @@ mod fairing;
 mod guard;
 mod id;
 mod key;
+mod layer;
 mod lifecycle;
 mod snapshot;
 pub mod store;

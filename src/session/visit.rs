@@ -7,7 +7,7 @@ use rocket::Request;
 use rocket::tokio;
 
 use super::cookie::{Persistence, Stage, Ticket, removal};
-use super::fairing::Layer;
+use super::layer::Layer;
 use super::store::RecordId;
 
 /// The state that all session guards of one request share.

@@ -2,10 +2,10 @@
 //!
 //! | URL | what |
 //! |---|---|
-//! | `GET /`, `/foo`, `/bar` | a page: counts one view of itself ([`views`]) |
-//! | `GET /session`, `POST /session/regenerate`, `POST /session/end` | the visitor's own session ([`own`]) |
-//! | `GET /about` | how it works ([`about`]) |
-//! | `GET /health/live`, `/health/ready` | for the platform; never asks the store ([`health`]) |
+//! | `GET /`, `/foo`, `/bar` | a page: counts one view of itself (`views`) |
+//! | `GET /session`, `POST /session/regenerate`, `POST /session/end` | the visitor's own session (`own`) |
+//! | `GET /about` | how it works (`about`) |
+//! | `GET /health/live`, `/health/ready` | for the platform; never asks the store (`health`) |
 //! | `GET /static/…` | files |
 
 use rocket::fairing::AdHoc;
