@@ -165,7 +165,7 @@ impl Worker {
         }
         if let Err(error) = connection.send(packed, deadline) {
             answer_all(batch, &Fault::unanswered("the connection to Redis broke"));
-            return Err((gravity_of(&error), error.to_string()));
+            return Err(broken(&error));
         }
         let mut result = Ok(());
         let mut unread = batch.drain(..);
@@ -190,7 +190,7 @@ impl Worker {
                     let fault = Fault::unanswered("the connection to Redis broke");
                     let _ = job.answer.send(Err(fault.clone()));
                     unread.for_each(|job| drop(job.answer.send(Err(fault.clone()))));
-                    return Err((gravity_of(&error), error.to_string()));
+                    return Err(broken(&error));
                 }
             }
         }
@@ -235,7 +235,12 @@ fn answer_all(batch: &mut Vec<Job>, fault: &Fault) {
     batch.drain(..).for_each(|job| drop(job.answer.send(Err(fault.clone()))));
 }
 
-/// A time-out is worse than a broken connection: whoever comes next would wait as long.
-fn gravity_of(error: &redis::RedisError) -> Gravity {
-    if error.is_timeout() { Gravity::Down } else { Gravity::Connection }
+/// What to make of a connection that broke. A time-out is worse than an end: whoever comes next
+/// would wait as long.
+fn broken(error: &redis::RedisError) -> (Gravity, String) {
+    if error.is_timeout() {
+        (Gravity::Down, "it takes commands and does not reply in time".to_owned())
+    } else {
+        (Gravity::Connection, error.to_string())
+    }
 }
