@@ -47,14 +47,14 @@ impl<'r> Batch<'r> {
 
     /// Sends the changes, and gives all fields as they are then.
     ///
-    /// One round trip: a command for each kind of change in turn, and one that reads. An increment
+    /// One round trip: a command for each change, two for an insertion, and one that reads. An increment
     /// is exact, however many run beside it; of the other fields, the snapshot shows what this
     /// round trip has seen.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`] and [`Error::Unanswered`] of the store; [`Error::TooLarge`], and
-    /// then none of the changes stand; [`Error::NotACounter`], and the other changes stand;
+    /// then what was inserted and counted is taken back; [`Error::NotACounter`], and the other changes stand;
     /// [`Error::Encode`] before anything is sent.
     pub async fn commit(self) -> Result<Snapshot> {
         if let Some(error) = self.fault {

@@ -91,7 +91,7 @@ impl<'r> Session<'r> {
         Ok(Snapshot::new(live.fields))
     }
 
-    /// Sets `field` to `value`. One round trip, two commands.
+    /// Sets `field` to `value`. One round trip, three commands.
     ///
     /// # Errors
     ///

@@ -83,7 +83,7 @@ impl Lifecycle<'_> {
                         self.visit.issue(ticket);
                         return Ok(Some(()));
                     }
-                    Answer::Gone => self.lose(holding.record, true).await?,
+                    Answer::Gone => self.lose(holding.record).await?,
                     Answer::Tombstone => self.follow(holding.record).await?,
                 }
             }
@@ -135,18 +135,19 @@ impl Lifecycle<'_> {
                 }
                 self.settle(record, request, live).await.map(Some)
             }
-            Answer::Gone => self.lose(record, !request.ops.is_empty()).await.map(|()| None),
+            // A replica that lags has no record yet either; only a write is sure of it.
+            Answer::Gone if request.ops.is_empty() => Ok(Some(Live::default())),
+            Answer::Gone => self.lose(record).await.map(|()| None),
             Answer::Tombstone => self.follow(record).await.map(|()| None),
         }
     }
 
-    /// Brings a live record's answer up to date with the changes, and takes back what has made
-    /// the record too large.
+    /// Shows a live record as these changes have left it, whatever others did meanwhile, and takes
+    /// back what has made it too large.
     async fn settle(&self, record: RecordId, request: &Request, live: Live) -> Result<Live> {
-        let before = live.fields;
-        let after = changed(before.clone(), &request.ops, &live.outcomes);
+        let after = changed(live.fields, &request.ops, &live.outcomes);
         if let Some(error) = self.too_large(&request.ops, &after) {
-            let ops = undone(&before, &request.ops, &live.outcomes);
+            let ops = undone(&request.ops, &live.outcomes);
             let undo = Request { ops, read: Read::Nothing, ttl: None };
             self.layer.store.apply(record, &undo).await?;
             return Err(error);
@@ -184,10 +185,8 @@ impl Lifecycle<'_> {
 
     /// The record has vanished: evicted, flushed, or lost in a failover. Its identity is not used
     /// again, and what a write has left there is cleared away.
-    async fn lose(&self, record: RecordId, has_written: bool) -> Result<()> {
-        if has_written {
-            self.layer.store.discard(record).await?;
-        }
+    async fn lose(&self, record: RecordId) -> Result<()> {
+        self.layer.store.discard(record).await?;
         self.visit.forget(record);
         Ok(())
     }
@@ -202,7 +201,7 @@ impl Lifecycle<'_> {
             Trace::Live => {
                 // Neither a record nor a tombstone: nobody but us writes here, so it is damaged.
                 log::warn!("session {}: its record is damaged; a new one begins", record.handle);
-                self.lose(record, true).await?;
+                self.lose(record).await?;
             }
             Trace::Rotated(_) | Trace::Ended | Trace::Gone => self.visit.forget(record),
         }
@@ -270,7 +269,7 @@ fn is_doubtful(request: &Request, answer: &Answer) -> bool {
         )
 }
 
-/// The fields after the changes.
+/// The fields as the changes themselves leave them.
 fn changed(mut fields: Fields, ops: &[Op], outcomes: &[Outcome]) -> Fields {
     for pair in ops.iter().zip(outcomes) {
         match pair {
@@ -289,19 +288,17 @@ fn changed(mut fields: Fields, ops: &[Op], outcomes: &[Outcome]) -> Fields {
     fields
 }
 
-/// The changes that lead back.
-fn undone(before: &Fields, ops: &[Op], outcomes: &[Outcome]) -> Vec<Op> {
+/// The changes that lead back, but for what was removed on purpose.
+fn undone(ops: &[Op], outcomes: &[Outcome]) -> Vec<Op> {
     let undo = |(op, outcome): (&Op, &Outcome)| match (op, outcome) {
         (Op::Increment(name, by), Outcome::Count(_)) => {
             Some(Op::Increment(name.clone(), by.checked_neg()?))
         }
-        (Op::Increment(..), _) => None,
-        (Op::Insert(name, _) | Op::Remove(name) | Op::Take(name), _) => {
-            Some(match before.get(name) {
-                Some(value) => Op::Insert(name.clone(), value.clone()),
-                None => Op::Remove(name.clone()),
-            })
+        (Op::Insert(name, _), Outcome::Replaced(Some(before))) => {
+            Some(Op::Insert(name.clone(), before.clone()))
         }
+        (Op::Insert(name, _), _) => Some(Op::Remove(name.clone())),
+        _ => None,
     };
     ops.iter().zip(outcomes).rev().filter_map(undo).collect()
 }

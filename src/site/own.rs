@@ -21,7 +21,7 @@ pub(super) async fn show(
     let snapshot = session.snapshot().await?;
     let now = SystemTime::now();
     let views = |page: &Page| snapshot.get(page.views()).ok().flatten().unwrap_or_default().max(0);
-    let own = session.info().map(|info| Own {
+    let own = session.info().filter(|_| !snapshot.is_empty()).map(|info| Own {
         handle: info.handle.to_string(),
         fingerprint: info.fingerprint.short(),
         began: Moment::seen_from(now, info.handle.birth()),

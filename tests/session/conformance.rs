@@ -35,7 +35,7 @@ every_store![
     record_that_was_never_made_is_gone,
     created_record_reads_back,
     changes_are_carried_out_in_order,
-    reads_show_the_record_before_the_changes,
+    reads_show_the_record_after_the_changes,
     some_fields_can_be_read,
     increments_beside_each_other_are_all_different,
     increment_of_text_or_past_64_bits_is_refused_and_changes_nothing,
@@ -108,7 +108,7 @@ async fn created_record_reads_back(store: Arc<dyn Store>) {
 
 async fn changes_are_carried_out_in_order(store: Arc<dyn Store>) {
     let id = record(0);
-    store.create(id, fields(&[("a", "1")]), HOUR).await.unwrap();
+    store.create(id, fields(&[("a", "1"), ("d", "1")]), HOUR).await.unwrap();
     let ops = [
         insert("b", "5"),
         increment("b", 2),
@@ -116,18 +116,19 @@ async fn changes_are_carried_out_in_order(store: Arc<dyn Store>) {
         Op::Remove("a".into()),
         insert("d", "true"),
     ];
+    let replaced = |before: Option<&str>| Outcome::Replaced(before.map(str::to_owned));
     let outcomes = live(&*store, id, &ops, Read::Nothing).await.outcomes;
     let expected =
-        [Outcome::Done, Outcome::Count(7), Outcome::Count(-3), Outcome::Done, Outcome::Done];
+        [replaced(None), Outcome::Count(7), Outcome::Count(-3), Outcome::Done, replaced(Some("1"))];
     assert_eq!(outcomes, expected);
     assert_eq!(all(&*store, id).await, fields(&[("b", "7"), ("c", "-3"), ("d", "true")]));
 }
 
-async fn reads_show_the_record_before_the_changes(store: Arc<dyn Store>) {
+async fn reads_show_the_record_after_the_changes(store: Arc<dyn Store>) {
     let id = record(0);
     store.create(id, fields(&[("a", "1")]), HOUR).await.unwrap();
     let seen = live(&*store, id, &[increment("a", 1), insert("b", "2")], Read::Everything).await;
-    assert_eq!(seen.fields, fields(&[("a", "1")]));
+    assert_eq!(seen.fields, fields(&[("a", "2"), ("b", "2")]));
 }
 
 async fn some_fields_can_be_read(store: Arc<dyn Store>) {

@@ -47,15 +47,14 @@ mod commands {
             rocket::custom(figment()).attach(Sessions::with_store(store)).mount("/", routes());
         let client = Client::tracked(rocket).await.unwrap();
         for (path, expected) in [
-            // The connection's own greeting comes with the first command.
-            ("/count/a", "exec:1 expire:1 hset:1 multi:1 ping:1"),
+            ("/count/a", "exec:1 expire:1 hset:1 multi:1"),
             ("/count/a", "expire:1 hincrby:1"),
             ("/count/a", "hincrby:1"),
             ("/count/new", "hincrby:1 hmget:1"),
             ("/view/a", "hgetall:1 hincrby:1"),
             ("/peek/a", "hmget:1"),
             ("/fields", "hgetall:1"),
-            ("/set/a/x", "hgetall:1 hset:1"),
+            ("/set/a/x", "hget:1 hgetall:1 hset:1"),
             ("/take/a", "exec:1 hdel:1 hmget:1 multi:1"),
             ("/remove/a", "hdel:1"),
             ("/regenerate", "exec:1 hget:1 multi:1 rename:1 set:1"),
@@ -70,7 +69,9 @@ mod commands {
     }
 
     fn listed(commands: &BTreeMap<String, u64>) -> String {
-        let list: Vec<_> = commands.iter().map(|(name, count)| format!("{name}:{count}")).collect();
+        // A new connection's greeting is not a request's, and may come at any time.
+        let asked = commands.iter().filter(|(name, _)| *name != "ping");
+        let list: Vec<_> = asked.map(|(name, count)| format!("{name}:{count}")).collect();
         list.join(" ")
     }
 }

@@ -138,6 +138,7 @@ impl Store for Memory {
         Ok(self.with(|records, now| {
             let Some(entry) = records.by_id.get_mut(&record) else { return Answer::Gone };
             let State::Live(fields) = &mut entry.state else { return Answer::Tombstone };
+            let outcomes = request.ops.iter().map(|op| op.carry_out(fields)).collect();
             let seen = match &request.read {
                 Read::Nothing => Fields::new(),
                 Read::Some(names) => names
@@ -146,7 +147,6 @@ impl Store for Memory {
                     .collect(),
                 Read::Everything => fields.clone(),
             };
-            let outcomes = request.ops.iter().map(|op| op.carry_out(fields)).collect();
             if let Some(ttl) = request.ttl {
                 records.touch(record, now + ttl);
             }

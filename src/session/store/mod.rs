@@ -67,8 +67,7 @@ impl Op {
     pub(in crate::session) fn carry_out(&self, fields: &mut Fields) -> Outcome {
         match self {
             Self::Insert(name, value) => {
-                fields.insert(name.clone(), value.clone());
-                Outcome::Done
+                Outcome::Replaced(fields.insert(name.clone(), value.clone()))
             }
             Self::Increment(name, by) => {
                 let held = fields.get(name).map_or(Ok(0), |text| text.parse::<i64>());
@@ -87,7 +86,7 @@ impl Op {
     }
 }
 
-/// What a [`Request`] wants to see, as it stands before the changes.
+/// What a [`Request`] wants to see, as it stands after the changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Read {
     /// Nothing. The store then cannot tell a live record from one that is gone.
@@ -103,7 +102,7 @@ pub enum Read {
 pub struct Request {
     /// The changes.
     pub ops: Vec<Op>,
-    /// What to read before the changes.
+    /// What to read after the changes.
     pub read: Read,
     /// Where set, the record's time to live starts anew with this length.
     pub ttl: Option<Duration>,
@@ -114,6 +113,8 @@ pub struct Request {
 pub enum Outcome {
     /// It was done.
     Done,
+    /// An insertion was done; this is what the field held before.
+    Replaced(Option<String>),
     /// The field's number after an increment.
     Count(i64),
     /// The increment was refused: the field holds no integer, or the sum leaves 64 bits.

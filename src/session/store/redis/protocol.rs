@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | create | `MULTI HSET EXPIRE EXEC` | 4 |
 //! | read | `HGETALL`, or `HMGET` of some fields | 1 |
-//! | changes | `HSET`, `HINCRBY`, `HDEL` in turn | 1 each |
+//! | changes | `HGET HSET`, `HINCRBY`, `HDEL` in turn | 2, 1, 1 |
 //! | take | `MULTI HMGET HDEL EXEC` | 4 |
 //! | a touch with any of these | `EXPIRE` | 1 |
 //! | trace | `GET` | 1 |
@@ -80,14 +80,12 @@ pub(super) fn create(key: &str, handle: Handle, fields: &Fields, ttl: Duration) 
 
 pub(super) fn apply(key: &str, request: &Request) -> Pipeline {
     let mut pipeline = Pipeline::default();
-    match &request.read {
-        Read::Nothing => {}
-        Read::Some(names) => pipeline.command("HMGET", key, (MARKER, names)),
-        Read::Everything => pipeline.command("HGETALL", key, NOTHING),
-    }
     for op in &request.ops {
         match op {
-            Op::Insert(name, value) => pipeline.command("HSET", key, (name, value)),
+            Op::Insert(name, value) => {
+                pipeline.command("HGET", key, name);
+                pipeline.command("HSET", key, (name, value));
+            }
             Op::Increment(name, by) => pipeline.command("HINCRBY", key, (name, by)),
             Op::Remove(name) => pipeline.command("HDEL", key, name),
             Op::Take(name) => pipeline.transaction(|it| {
@@ -95,6 +93,11 @@ pub(super) fn apply(key: &str, request: &Request) -> Pipeline {
                 it.command("HDEL", key, name);
             }),
         }
+    }
+    match &request.read {
+        Read::Nothing => {}
+        Read::Some(names) => pipeline.command("HMGET", key, (MARKER, names)),
+        Read::Everything => pipeline.command("HGETALL", key, NOTHING),
     }
     if let Some(ttl) = request.ttl {
         pipeline.command("EXPIRE", key, seconds(ttl));
@@ -152,27 +155,15 @@ pub(super) fn read_apply(
     }
     let mut replies = replies.into_iter();
     let mut next = || replies.next().ok_or_else(|| nonsense("a reply is missing"));
-    let mut fields = match &request.read {
-        Read::Nothing => Fields::new(),
-        Read::Some(names) => {
-            let names = std::iter::once(MARKER).chain(names.iter().map(String::as_str));
-            let values = array(next()?)?;
-            let present = names.zip(values).filter(|(_, value)| *value != Value::Nil);
-            let pairs = present.map(|(name, value)| Ok((name.to_owned(), text(value)?)));
-            pairs.collect::<Result<_, Fault>>()?
-        }
-        Read::Everything => hash(next()?)?,
-    };
-    match fields.remove(MARKER) {
-        _ if request.read == Read::Nothing => {}
-        None => return Ok(Some(Answer::Gone)),
-        Some(marker) if is_marker(&marker, handle) => {}
-        Some(_) => return Ok(None),
-    }
     let mut outcomes = Vec::with_capacity(request.ops.len());
     for op in &request.ops {
         outcomes.push(match op {
-            Op::Insert(..) | Op::Remove(_) => {
+            Op::Insert(..) => {
+                let before = next()?;
+                next()?;
+                Outcome::Replaced((before != Value::Nil).then(|| text(before)).transpose()?)
+            }
+            Op::Remove(_) => {
                 next()?;
                 Outcome::Done
             }
@@ -200,6 +191,23 @@ pub(super) fn read_apply(
                 }
             }
         });
+    }
+    let mut fields = match &request.read {
+        Read::Nothing => Fields::new(),
+        Read::Some(names) => {
+            let names = std::iter::once(MARKER).chain(names.iter().map(String::as_str));
+            let values = array(next()?)?;
+            let present = names.zip(values).filter(|(_, value)| *value != Value::Nil);
+            let pairs = present.map(|(name, value)| Ok((name.to_owned(), text(value)?)));
+            pairs.collect::<Result<_, Fault>>()?
+        }
+        Read::Everything => hash(next()?)?,
+    };
+    match fields.remove(MARKER) {
+        _ if request.read == Read::Nothing => {}
+        None => return Ok(Some(Answer::Gone)),
+        Some(marker) if is_marker(&marker, handle) => {}
+        Some(_) => return Ok(None),
     }
     if request.ttl.is_some() && next()? == Value::Int(0) {
         // EXPIRE has found no key.

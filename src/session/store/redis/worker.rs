@@ -168,31 +168,36 @@ impl Worker {
             return Err(broken(&error));
         }
         let mut result = Ok(());
-        let mut unread = batch.drain(..);
-        while let Some(job) = unread.next() {
+        let mut answers = Vec::with_capacity(batch.len());
+        for job in batch.iter() {
             let replies: Result<Vec<_>, _> =
                 (0..job.replies).map(|_| connection.receive(deadline)).collect();
-            match replies {
-                Ok(replies) => {
-                    let answer = match fault::refusal(&replies) {
-                        None => Ok(replies),
-                        Some(refusal) => {
-                            // Another server may stand behind the next connection.
-                            connection.condemn();
-                            result = Err((refusal.gravity, refusal.fault.message.clone()));
-                            Err(refusal.fault)
-                        }
-                    };
-                    // Nobody there any more: the answer was too late, and they know it.
-                    let _ = job.answer.send(answer);
-                }
+            let refusal = match replies {
+                Ok(replies) => match fault::refusal(&replies) {
+                    None => {
+                        answers.push(Ok(replies));
+                        continue;
+                    }
+                    Some(refusal) => refusal,
+                },
                 Err(error) => {
-                    let fault = Fault::unanswered("the connection to Redis broke");
-                    let _ = job.answer.send(Err(fault.clone()));
-                    unread.for_each(|job| drop(job.answer.send(Err(fault.clone()))));
-                    return Err(broken(&error));
+                    result = Err(broken(&error));
+                    break;
                 }
-            }
+            };
+            // Another server may stand behind the next connection.
+            connection.condemn();
+            result = Err((refusal.gravity, refusal.fault.message.clone()));
+            answers.push(Err(refusal.fault));
+        }
+        // Whoever is answered may ask again at once: the connection must be back by then, or the
+        // pool would open another.
+        drop(connection);
+        let unanswered = || Err(Fault::unanswered("the connection to Redis broke"));
+        let answers = answers.into_iter().chain(std::iter::repeat_with(unanswered));
+        for (job, answer) in batch.drain(..).zip(answers) {
+            // Nobody there any more: they have stopped waiting, and know it.
+            let _ = job.answer.send(answer);
         }
         result
     }
