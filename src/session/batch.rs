@@ -6,7 +6,7 @@ use super::error::{Error, Result};
 use super::key::Field;
 use super::lifecycle::Lifecycle;
 use super::snapshot::Snapshot;
-use super::store::{Op, Outcome, Read};
+use super::store::{Live, Op, Outcome, Read};
 
 /// Changes that wait to be sent together; [`Session::batch`](super::Session::batch) starts one.
 ///
@@ -39,6 +39,13 @@ impl<'r> Batch<'r> {
         self
     }
 
+    /// Reads `field` and deletes it in one step: the commit's snapshot shows what it held, and no
+    /// other request sees it again. Made for a message that is shown once.
+    pub fn take<T>(mut self, field: impl Into<Field<T>>) -> Self {
+        self.ops.push(Op::Take(field.into().into_name()));
+        self
+    }
+
     /// Deletes `field`.
     pub fn remove<T>(mut self, field: impl Into<Field<T>>) -> Self {
         self.ops.push(Op::Remove(field.into().into_name()));
@@ -47,25 +54,29 @@ impl<'r> Batch<'r> {
 
     /// Sends the changes, and gives all fields as they are then.
     ///
-    /// One round trip: a command for each change, two for an insertion, and one that reads. An increment
-    /// is exact, however many run beside it; of the other fields, the snapshot shows what this
-    /// round trip has seen.
+    /// One round trip: a command for each change, two for an insertion, four for a field that is
+    /// taken, and one that reads. An increment is exact, however many run beside it; of the other
+    /// fields, the snapshot shows what this round trip has seen.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`] and [`Error::Unanswered`] of the store; [`Error::TooLarge`], and
-    /// then what was inserted and counted is taken back; [`Error::NotACounter`], and the other changes stand;
-    /// [`Error::Encode`] before anything is sent.
+    /// then what was inserted and counted is taken back; [`Error::NotACounter`], and the other
+    /// changes stand; [`Error::Encode`] before anything is sent.
     pub async fn commit(self) -> Result<Snapshot> {
         if let Some(error) = self.fault {
             return Err(error);
         }
         let names: Vec<String> = self.ops.iter().map(|op| op.field().to_owned()).collect();
-        let live = self.lifecycle.run(self.ops, Read::Everything).await?;
-        match names.into_iter().zip(&live.outcomes).find(|(_, it)| **it == Outcome::NotACounter) {
-            Some((field, _)) => Err(Error::NotACounter { field }),
-            None => Ok(Snapshot::new(live.fields)),
+        let Live { outcomes, mut fields } = self.lifecycle.run(self.ops, Read::Everything).await?;
+        for (field, outcome) in names.into_iter().zip(outcomes) {
+            match outcome {
+                Outcome::NotACounter => return Err(Error::NotACounter { field }),
+                Outcome::Taken(Some(text)) => drop(fields.insert(field, text)),
+                _ => {}
+            }
         }
+        Ok(Snapshot::new(fields))
     }
 }
 

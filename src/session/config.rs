@@ -77,6 +77,11 @@ pub struct Config {
     /// _Default:_ `65536`.
     pub max_record_size: usize,
 
+    /// How many sessions one user may have, of those that [`bind`](super::Session::bind) ties to a
+    /// user; where there are more, the oldest sign-ins end.
+    /// _Default:_ `100`.
+    pub max_user_sessions: usize,
+
     /// How many sessions the memory store holds. At 1 KB each the default is 100 MB.
     /// _Default:_ `100000`.
     pub memory_capacity: usize,
@@ -114,6 +119,7 @@ impl Default for Config {
             previous_keys: Vec::new(),
             max_field_size: 16 << 10,
             max_record_size: 64 << 10,
+            max_user_sessions: 100,
             memory_capacity: 100_000,
             deadline: Duration::from_millis(900),
             connections: 4,
@@ -187,6 +193,11 @@ impl Config {
             "must be between 1 and 64; each is a thread that serves many requests at a time",
         );
         check((1..=1_000_000).contains(&self.queue), "queue", "must be between 1 and 1000000");
+        check(
+            (1..=1000).contains(&self.max_user_sessions),
+            "max_user_sessions",
+            "must be between 1 and 1000",
+        );
         check(self.memory_capacity > 0, "memory_capacity", "must be 1 at least");
         check(self.max_field_size > 0, "max_field_size", "must be 1 byte at least");
         check(
@@ -229,6 +240,11 @@ impl Config {
     /// A new record's time to live.
     pub(super) fn first_ttl(&self) -> Duration {
         self.first_idle_timeout + Self::TTL_MARGIN
+    }
+
+    /// As long as any session could live that is on a user's list now.
+    pub(super) fn list_ttl(&self) -> Duration {
+        self.absolute_lifetime + Self::TTL_MARGIN
     }
 
     /// As long as any cookie of the session could be accepted.

@@ -7,6 +7,7 @@ use cookie::{Cookie, CookieJar, Key};
 use rocket::Request;
 
 use super::config::Config;
+use super::event::{Deadline, Rejection};
 use super::id::{Handle, Secret, unix};
 use super::store::RecordId;
 
@@ -28,6 +29,7 @@ pub(super) struct Ticket {
     pub(super) touched: SystemTime,
     pub(super) stage: Stage,
     pub(super) persistence: Persistence,
+    pub(super) owner: Owner,
 }
 
 /// Whether the visitor is known to send cookies back.
@@ -37,6 +39,15 @@ pub(super) enum Stage {
     First,
     /// The cookie came back.
     Returning,
+}
+
+/// Whose session it is, as far as the cookie tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// Nobody's, unless it was bound by a request that could give no cookie.
+    Visitor,
+    /// A user's; the record says whose.
+    User,
 }
 
 /// How long a browser keeps the cookie.
@@ -65,8 +76,15 @@ impl Ticket {
         }
     }
 
-    pub(super) fn is_expired(&self, config: &Config, now: SystemTime) -> bool {
-        now >= self.idle_deadline(config) || now >= config.absolute_deadline(self.handle)
+    /// Which deadline has passed, if any.
+    pub(super) fn expired(&self, config: &Config, now: SystemTime) -> Option<Deadline> {
+        if now >= config.absolute_deadline(self.handle) {
+            Some(Deadline::Absolute)
+        } else if now >= self.idle_deadline(config) {
+            Some(Deadline::Idle)
+        } else {
+            None
+        }
     }
 
     /// Whether the next round trip should set both clocks anew: the cookie has come back for the
@@ -95,9 +113,13 @@ impl Ticket {
             Persistence::Persistent => 'p',
             Persistence::BrowserSession => 'b',
         };
+        let owner = match self.owner {
+            Owner::Visitor => "",
+            Owner::User => "u",
+        };
         let (handle, secret) = (self.handle, self.secret.encode());
         let touched = unix(self.touched).as_secs();
-        format!("{VERSION}.{handle}.{secret}.{touched}.{stage}{persistence}")
+        format!("{VERSION}.{handle}.{secret}.{touched}.{stage}{persistence}{owner}")
     }
 
     fn read(text: &str) -> Option<Self> {
@@ -110,7 +132,12 @@ impl Ticket {
         let secret = Secret::parse(next()?)?;
         // 32 bits of seconds reach to the year 2106, and no sum with a timeout can overflow.
         let touched = Duration::from_secs(next()?.parse::<u32>().ok()?.into());
-        let (stage, persistence) = match next()? {
+        let flags = next()?;
+        let (flags, owner) = match flags.strip_suffix('u') {
+            Some(flags) => (flags, Owner::User),
+            None => (flags, Owner::Visitor),
+        };
+        let (stage, persistence) = match flags {
             "fp" => (Stage::First, Persistence::Persistent),
             "fb" => (Stage::First, Persistence::BrowserSession),
             "rp" => (Stage::Returning, Persistence::Persistent),
@@ -118,7 +145,8 @@ impl Ticket {
             _ => return None,
         };
         let touched = SystemTime::UNIX_EPOCH + touched;
-        next().is_none().then_some(Self { handle, secret, touched, stage, persistence })
+        let ticket = Self { handle, secret, touched, stage, persistence, owner };
+        next().is_none().then_some(ticket)
     }
 }
 
@@ -140,19 +168,31 @@ impl KeyRing {
         Self { first, previous }
     }
 
-    /// The one ticket among a request's cookies; `None` where there is none, or where two name
-    /// different sessions, since then one of them was planted.
-    pub(super) fn open(&self, name: &str, request: &Request<'_>) -> Option<Opened> {
+    /// The one ticket among a request's cookies; `None` where there is no cookie of our name.
+    pub(super) fn open(
+        &self,
+        name: &str,
+        request: &Request<'_>,
+    ) -> Result<Option<Opened>, Rejection> {
         let mut found: Option<Opened> = None;
+        let mut is_unsealed = false;
         for value in candidates(name, request).take(MAX_CANDIDATES) {
-            let Some(opened) = self.unseal(name, &value) else { continue };
+            let Some(opened) = self.unseal(name, &value) else {
+                is_unsealed |= !value.is_empty();
+                continue;
+            };
             match &found {
-                Some(other) if other.ticket.record() != opened.ticket.record() => return None,
+                Some(other) if other.ticket.record() != opened.ticket.record() => {
+                    return Err(Rejection::Ambiguous);
+                }
                 Some(other) if other.ticket.freshness() >= opened.ticket.freshness() => {}
                 _ => found = Some(opened),
             }
         }
-        found
+        if found.is_none() && is_unsealed {
+            return Err(Rejection::Unsealed);
+        }
+        Ok(found)
     }
 
     fn unseal(&self, name: &str, value: &str) -> Option<Opened> {
@@ -224,6 +264,7 @@ mod tests {
             touched: SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000),
             stage: Stage::First,
             persistence: Persistence::Persistent,
+            owner: Owner::Visitor,
         }
     }
 

@@ -8,7 +8,8 @@ use rocket::http::{Header, Status};
 use rocket::{Build, Orbit, Request, Response, Rocket};
 
 use super::clock::{Clock, System};
-use super::layer::Layer;
+use super::event::Event;
+use super::layer::{Layer, Observer};
 use super::store::Store;
 use super::visit::Visit;
 
@@ -33,6 +34,7 @@ use super::visit::Visit;
 pub struct Sessions {
     store: Option<Arc<dyn Store>>,
     clock: Arc<dyn Clock>,
+    observer: Option<Arc<Observer>>,
 }
 
 impl Sessions {
@@ -40,19 +42,35 @@ impl Sessions {
     /// where it is not.
     #[must_use]
     pub fn fairing() -> Self {
-        Self { store: None, clock: Arc::new(System) }
+        Self { store: None, clock: Arc::new(System), observer: None }
     }
 
     /// Sessions in a store of the application's own; `url` is not looked at.
     #[must_use]
     pub fn with_store(store: impl Store) -> Self {
-        Self { store: Some(Arc::new(store)), clock: Arc::new(System) }
+        Self { store: Some(Arc::new(store)), ..Self::fairing() }
     }
 
     /// The same, with the time from `clock`.
     #[must_use]
     pub fn with_clock(self, clock: impl Clock) -> Self {
         Self { clock: Arc::new(clock), ..self }
+    }
+
+    /// The same, with `observer` hearing of every [`Event`]. It is called while a request waits,
+    /// so it must not take long.
+    ///
+    /// ```
+    /// use cloud_run_sessions::session::{Event, Sessions};
+    ///
+    /// let sessions = Sessions::fairing().with_observer(|event| match event {
+    ///     Event::Rejected(_) => log::warn!("{event}"),
+    ///     _ => log::debug!("{event}"),
+    /// });
+    /// ```
+    #[must_use]
+    pub fn with_observer(self, observer: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        Self { observer: Some(Arc::new(observer)), ..self }
     }
 }
 
@@ -64,7 +82,8 @@ impl Fairing for Sessions {
     }
 
     async fn on_ignite(&self, rocket: Rocket<Build>) -> fairing::Result {
-        match Layer::open(rocket.figment(), self.store.clone(), self.clock.clone()) {
+        let Self { store, clock, observer } = self;
+        match Layer::open(rocket.figment(), store.clone(), clock.clone(), observer.clone()) {
             Ok(layer) => Ok(rocket.manage(layer)),
             Err(errors) => {
                 for error in errors {

@@ -9,15 +9,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::batch::{Batch, encode};
-use super::cookie::Persistence;
+use super::cookie::{Owner, Persistence};
 use super::error::{Error, Result};
 use super::id::{Fingerprint, Handle};
 use super::key::Field;
 use super::layer::Layer;
 use super::lifecycle::Lifecycle;
 use super::snapshot::{Snapshot, decode};
-use super::store::{Op, Outcome, Read};
-use super::visit::Visit;
+use super::store::{Op, Outcome, Read, USER};
+use super::visit::{Holding, Visit};
 
 /// The visitor's session, as a request guard.
 ///
@@ -171,20 +171,56 @@ impl<'r> Session<'r> {
     ///
     /// The store's faults; the cookie is as it was then.
     pub async fn regenerate(&self) -> Result<()> {
-        self.lifecycle.rotate().await?;
-        Ok(())
+        self.lifecycle.within(self.lifecycle.rotate()).await
+    }
+
+    /// Which user the session is tied to, as [`bind`](Self::bind) was told. One round trip, one
+    /// command; none where nobody has signed in.
+    ///
+    /// # Errors
+    ///
+    /// The store's faults.
+    pub async fn user(&self) -> Result<Option<String>> {
+        let is_visitor = |it: Holding| it.ticket.owner == Owner::Visitor;
+        if self.lifecycle.visit.holding().is_none_or(is_visitor) {
+            return Ok(None);
+        }
+        let live = self.lifecycle.run(vec![], Read::Some(vec![USER.to_owned()])).await?;
+        Ok(Snapshot::new(live.fields).user())
+    }
+
+    /// Ties the session to a user of the application, to be called when somebody has signed in:
+    /// the session gets a new secret as by [`regenerate`](Self::regenerate), and stands in the
+    /// user's list, where [`Users`](super::Users) finds it. `label` tells it from the user's other
+    /// sessions, for people: a browser, a device. It is cut after 120 characters.
+    ///
+    /// Without a session, one begins. Where the user has more than
+    /// [`max_user_sessions`](super::Config::max_user_sessions), the oldest sign-ins end.
+    ///
+    /// A cookie from before still leads to the session for the overlap, and shows no user; where
+    /// another request has rotated the session just now, this one goes on in a copy of it.
+    ///
+    /// Three round trips: five or four commands for the new secret, three for the list, four for
+    /// the record. One more where the session was another user's; where the list is full, one for
+    /// a look at all of them, with two commands for each, and one for each that ends.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`] for a name of more than 256 bytes; the store's faults.
+    pub async fn bind(&self, user: &str, label: &str) -> Result<()> {
+        self.lifecycle.within(self.lifecycle.bind(user, label)).await
     }
 
     /// Ends the session: what it held is deleted, the browser drops its cookie, and no request
     /// that is still on its way brings it back. Without a session, nothing happens.
     ///
-    /// One round trip, four commands.
+    /// One round trip, four commands. Two more, with a command each, where somebody has signed in.
     ///
     /// # Errors
     ///
     /// The store's faults; the cookie is as it was then, and so may the session be.
     pub async fn end(&self) -> Result<()> {
-        self.lifecycle.end().await
+        self.lifecycle.within(self.lifecycle.end()).await
     }
 
     /// Chooses whether this session's cookie outlives the browser's own session ("remember me").
@@ -199,25 +235,37 @@ impl<'r> FromRequest<'r> for Session<'r> {
     type Error = &'static str;
 
     async fn from_request(request: &'r Request<'_>) -> Guarded<Self, Self::Error> {
+        Lifecycle::of(request).map(|lifecycle| Session { lifecycle })
+    }
+}
+
+impl<'r> Lifecycle<'r> {
+    /// The session operations of one request, for its guards.
+    pub(super) fn of(request: &'r Request<'_>) -> Guarded<Self, &'static str> {
         let Some(layer) = request.rocket().state::<Layer>() else {
             return Guarded::Error((Status::InternalServerError, MISSING));
         };
         match request.local_cache(|| Some(Visit::resolve(request, layer))) {
-            Some(visit) => Guarded::Success(Session { lifecycle: Lifecycle { layer, visit } }),
+            Some(visit) => Guarded::Success(Lifecycle { layer, visit }),
             None => Guarded::Error((Status::InternalServerError, "the response is already made")),
         }
     }
 }
 
-const MISSING: &str = "a route uses `Session`, but the sessions fairing is not attached; \
+const MISSING: &str = "a route uses sessions, but their fairing is not attached; \
      add `.attach(Sessions::fairing())` to the Rocket";
+
+/// Fails the launch where the fairing is missing.
+pub(super) fn is_unattached(rocket: &Rocket<Ignite>) -> bool {
+    let is_missing = rocket.state::<Layer>().is_none();
+    if is_missing {
+        log::error!("{MISSING}");
+    }
+    is_missing
+}
 
 impl Sentinel for Session<'_> {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
-        let is_missing = rocket.state::<Layer>().is_none();
-        if is_missing {
-            log::error!("{MISSING}");
-        }
-        is_missing
+        is_unattached(rocket)
     }
 }

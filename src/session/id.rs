@@ -71,10 +71,7 @@ impl Secret {
     }
 
     pub(super) fn fingerprint(&self) -> Fingerprint {
-        let hash = Sha256::digest(self.0);
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&hash[..16]);
-        Fingerprint(bytes)
+        Fingerprint::of(&self.0)
     }
 }
 
@@ -90,6 +87,13 @@ impl fmt::Debug for Secret {
 pub struct Fingerprint([u8; 16]);
 
 impl Fingerprint {
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        let hash = Sha256::digest(bytes);
+        let mut start = [0; 16];
+        start.copy_from_slice(&hash[..16]);
+        Self(start)
+    }
+
     /// Reads what [`encode`](Self::encode) wrote.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -102,9 +106,7 @@ impl Fingerprint {
     pub fn encode(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
     }
-}
 
-impl Fingerprint {
     /// Eight hexadecimal digits for people, who want to see whether it is another one. They say
     /// nothing about the key that the record is stored under.
     #[must_use]

@@ -8,7 +8,11 @@ use figment::value::{Num, Value};
 use super::clock::Clock;
 use super::config::{Config, SealingKey, located};
 use super::cookie::KeyRing;
+use super::event::Event;
 use super::store::{Memory, Store};
+
+/// Hears of what happens to sessions.
+pub(super) type Observer = dyn Fn(Event) + Send + Sync;
 
 /// What every request's session works with.
 pub(super) struct Layer {
@@ -16,6 +20,7 @@ pub(super) struct Layer {
     pub(super) config: Config,
     pub(super) keys: KeyRing,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) observer: Option<Arc<Observer>>,
     /// What the operator should know, for the log at launch.
     pub(super) notices: Vec<String>,
 }
@@ -26,6 +31,7 @@ impl Layer {
         figment: &Figment,
         store: Option<Arc<dyn Store>>,
         clock: Arc<dyn Clock>,
+        observer: Option<Arc<Observer>>,
     ) -> Result<Self, Vec<figment::Error>> {
         let config = Config::extract(figment)?;
         let is_development = figment.profile() == rocket::Config::DEBUG_PROFILE;
@@ -51,7 +57,13 @@ impl Layer {
         };
         let previous = config.previous_keys.iter().map(|it| it.0.clone()).collect();
         let keys = KeyRing::new(first, previous);
-        Ok(Self { store, config, keys, clock, notices })
+        Ok(Self { store, config, keys, clock, observer, notices })
+    }
+
+    pub(super) fn tell(&self, event: Event) {
+        if let Some(observer) = &self.observer {
+            observer(event);
+        }
     }
 }
 

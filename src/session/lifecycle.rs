@@ -6,18 +6,21 @@ use std::time::SystemTime;
 
 use rocket::tokio;
 
-use super::cookie::{Stage, Ticket};
+use super::cookie::{Owner, Stage, Ticket};
 use super::error::{Error, Result};
+use super::event::{Event, Rejection};
 use super::id::{Handle, Secret};
 use super::layer::Layer;
+use super::snapshot::decode;
 use super::store::{
     Answer, Fault, Fields, Live, Op, Outcome, Read, RecordId, Request, Rotation, Successor, Trace,
+    USER,
 };
 use super::visit::{Holding, Role, Visit};
 
 /// More steps than any chain of events that one request can meet: each is a rotation, an end or a
 /// loss that has just happened.
-const MAX_STEPS: usize = 8;
+pub(super) const MAX_STEPS: usize = 8;
 
 /// A field's name is a key and an item; what is longer was not meant as a name.
 const MAX_FIELD_NAME: usize = 256;
@@ -34,89 +37,110 @@ impl Lifecycle<'_> {
     /// fields are as the changes have left them.
     pub(super) async fn run(&self, ops: Vec<Op>, read: Read) -> Result<Live> {
         self.check(&ops)?;
+        self.within(self.carry_out(ops, read)).await
+    }
+
+    pub(super) async fn carry_out(&self, ops: Vec<Op>, read: Read) -> Result<Live> {
         let mut request = Request { ops, read, ttl: None };
-        self.within(async {
-            for _ in 0..MAX_STEPS {
-                let Some(holding) = self.visit.holding() else {
-                    if let Some(live) = self.begin(&request).await? {
-                        return Ok(live);
-                    }
-                    continue;
-                };
-                if let Some(live) = self.apply(&holding, &mut request).await? {
+        for _ in 0..MAX_STEPS {
+            let Some(holding) = self.visit.holding() else {
+                if let Some(live) = self.begin(&request).await? {
                     return Ok(live);
                 }
+                continue;
+            };
+            if let Some(live) = self.apply(&holding, &mut request).await? {
+                return Ok(live);
             }
-            Err(endless())
-        })
-        .await
+        }
+        Err(endless())
     }
 
-    /// Gives the session a new secret. `None`: there was no session.
-    pub(super) async fn rotate(&self) -> Result<Option<()>> {
-        self.within(async {
-            let _turn = self.visit.turnstile.lock().await;
-            for _ in 0..MAX_STEPS {
-                let Some(holding) = self.visit.holding() else { return Ok(None) };
-                if holding.role == Role::Follower {
-                    // Somebody else has rotated it just now; the new secret is theirs to keep.
-                    return Ok(Some(()));
-                }
-                let config = &self.layer.config;
-                let now = self.now();
-                let mut ticket = Ticket { secret: Secret::generate(), ..holding.ticket.clone() };
-                let to = Successor {
-                    fingerprint: ticket.secret.fingerprint(),
-                    until: now + config.regenerate_overlap,
-                };
-                let rotation = Rotation {
-                    from: holding.record,
-                    to,
-                    tombstone_ttl: config.tombstone_ttl(ticket.handle, now),
-                    ttl: holding.is_touch_due.then(|| config.ttl()),
-                };
-                match self.layer.store.rotate(rotation).await? {
-                    Answer::Live(_) => {
-                        if rotation.ttl.is_some() {
-                            (ticket.touched, ticket.stage) = (now, Stage::Returning);
-                        }
-                        self.visit.issue(ticket);
-                        return Ok(Some(()));
-                    }
-                    Answer::Gone => self.lose(holding.record).await?,
-                    Answer::Tombstone => self.follow(holding.record).await?,
-                }
-            }
-            Err(endless())
-        })
-        .await
-    }
-
-    /// Ends the session, and every successor that a rotation beside this call has made.
-    pub(super) async fn end(&self) -> Result<()> {
-        self.within(async {
-            let _turn = self.visit.turnstile.lock().await;
+    /// Gives the session a new secret. Without a session, nothing happens; where another request
+    /// has given it one just now, that one is theirs to keep.
+    pub(super) async fn rotate(&self) -> Result<()> {
+        let _turn = self.visit.turnstile.lock().await;
+        for _ in 0..MAX_STEPS {
             let Some(holding) = self.visit.holding() else { return Ok(()) };
-            self.end_record(holding.record).await?;
-            self.visit.ended();
-            Ok(())
-        })
-        .await
+            if holding.role == Role::Follower {
+                return Ok(());
+            }
+            let config = &self.layer.config;
+            let now = self.now();
+            let mut ticket = Ticket { secret: Secret::generate(), ..holding.ticket.clone() };
+            let to = Successor {
+                fingerprint: ticket.secret.fingerprint(),
+                until: now + config.regenerate_overlap,
+            };
+            let rotation = Rotation {
+                from: holding.record,
+                to,
+                tombstone_ttl: config.tombstone_ttl(ticket.handle, now),
+                ttl: holding.is_touch_due.then(|| config.ttl()),
+            };
+            match self.layer.store.rotate(rotation).await? {
+                Answer::Live(_) => {
+                    if rotation.ttl.is_some() {
+                        (ticket.touched, ticket.stage) = (now, Stage::Returning);
+                    }
+                    self.layer.tell(Event::Regenerated(ticket.handle));
+                    self.visit.issue(ticket);
+                    return Ok(());
+                }
+                Answer::Gone => self.lose(holding.record).await?,
+                Answer::Tombstone => self.follow(holding.record).await?,
+            }
+        }
+        Err(endless())
     }
 
-    async fn end_record(&self, mut record: RecordId) -> Result<()> {
+    /// Ends the session, and takes it off its user's list.
+    pub(super) async fn end(&self) -> Result<()> {
+        let _turn = self.visit.turnstile.lock().await;
+        let Some(holding) = self.visit.holding() else { return Ok(()) };
+        let user = self.user(&holding).await?;
+        self.end_record(holding.record).await?;
+        self.visit.ended();
+        if let Some(user) = user {
+            // The session has ended already; an entry that stays is passed over and lapses.
+            let _ = self.layer.store.strike(&user, &[holding.record.handle]).await;
+        }
+        Ok(())
+    }
+
+    async fn user(&self, holding: &Holding) -> Result<Option<String>> {
+        if holding.ticket.owner == Owner::Visitor {
+            return Ok(None);
+        }
+        let request = Request { ops: vec![], read: Read::Some(vec![USER.to_owned()]), ttl: None };
+        Ok(match self.layer.store.apply(holding.record, &request).await? {
+            Answer::Live(live) => live.fields.get(USER).and_then(|it| decode(USER, it).ok()),
+            Answer::Gone | Answer::Tombstone => None,
+        })
+    }
+
+    /// Ends a record, and every successor that rotations have made of it.
+    pub(super) async fn end_record(&self, mut record: RecordId) -> Result<()> {
         let ttl = self.layer.config.tombstone_ttl(record.handle, self.now());
         loop {
             // Every turn leaves a tombstone without a successor, so the chain only gets shorter.
             match self.layer.store.end(record, ttl).await? {
                 Trace::Rotated(Successor { fingerprint, .. }) => record.fingerprint = fingerprint,
-                Trace::Gone | Trace::Live | Trace::Ended => return Ok(()),
+                Trace::Live => {
+                    self.layer.tell(Event::Ended(record.handle));
+                    return Ok(());
+                }
+                Trace::Gone | Trace::Ended => return Ok(()),
             }
         }
     }
 
     /// Asks the record. `None`: the visit has another identity now, so ask again.
-    async fn apply(&self, holding: &Holding, request: &mut Request) -> Result<Option<Live>> {
+    pub(super) async fn apply(
+        &self,
+        holding: &Holding,
+        request: &mut Request,
+    ) -> Result<Option<Live>> {
         let Layer { store, config, .. } = self.layer;
         let record = holding.record;
         request.ttl = holding.is_touch_due.then(|| config.ttl());
@@ -132,8 +156,14 @@ impl Lifecycle<'_> {
             Answer::Live(live) => {
                 if request.ttl.is_some() {
                     self.visit.touched(record, self.now());
+                    self.layer.tell(Event::Touched(record.handle));
                 }
-                self.settle(record, request, live).await.map(Some)
+                let mut live = self.settle(record, request, live).await?;
+                if holding.ticket.owner == Owner::Visitor {
+                    // A cookie from before the sign-in may still lead here, and must not sign in.
+                    live.fields.remove(USER);
+                }
+                Ok(Some(live))
             }
             // A replica that lags has no record yet either; only a write is sure of it.
             Answer::Gone if request.ops.is_empty() => Ok(Some(Live::default())),
@@ -165,9 +195,15 @@ impl Lifecycle<'_> {
         if let Some(error) = self.too_large(&request.ops, &fields) {
             return Err(error);
         }
+        let is_new = self.create(fields.clone()).await?;
+        Ok(is_new.then_some(Live { outcomes, fields }))
+    }
+
+    /// Makes a new session of these fields. `false`: the visit has got an identity in the meantime.
+    pub(super) async fn create(&self, fields: Fields) -> Result<bool> {
         let _turn = self.visit.turnstile.lock().await;
         if self.visit.holding().is_some() {
-            return Ok(None);
+            return Ok(false);
         }
         let now = self.now();
         let ticket = Ticket {
@@ -176,18 +212,20 @@ impl Lifecycle<'_> {
             touched: now,
             stage: Stage::First,
             persistence: self.visit.persistence(),
+            owner: Owner::Visitor,
         };
         let ttl = self.layer.config.first_ttl();
-        self.layer.store.create(ticket.record(), fields.clone(), ttl).await?;
+        self.layer.store.create(ticket.record(), fields, ttl).await?;
+        self.layer.tell(Event::Created(ticket.handle));
         self.visit.issue(ticket);
-        Ok(Some(Live { outcomes, fields }))
+        Ok(true)
     }
 
     /// The record has vanished: evicted, flushed, or lost in a failover. Its identity is not used
     /// again, and what a write has left there is cleared away.
     async fn lose(&self, record: RecordId) -> Result<()> {
         self.layer.store.discard(record).await?;
-        self.visit.forget(record);
+        self.reject(record, Rejection::Lost(record.handle));
         Ok(())
     }
 
@@ -203,14 +241,21 @@ impl Lifecycle<'_> {
                 log::warn!("session {}: its record is damaged; a new one begins", record.handle);
                 self.lose(record).await?;
             }
-            Trace::Rotated(_) | Trace::Ended | Trace::Gone => self.visit.forget(record),
+            Trace::Rotated(_) => self.reject(record, Rejection::Superseded(record.handle)),
+            Trace::Ended => self.reject(record, Rejection::Ended(record.handle)),
+            Trace::Gone => self.reject(record, Rejection::Lost(record.handle)),
         }
         Ok(())
     }
 
+    fn reject(&self, record: RecordId, why: Rejection) {
+        self.layer.tell(Event::Rejected(why));
+        self.visit.forget(record);
+    }
+
     /// Holds an operation to the deadline, and remembers an outage for the response. Once the
     /// store has failed a request, that request does not wait for it again.
-    async fn within<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(super) async fn within<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         if let Some(retry_after) = self.visit.outage() {
             let fault = Fault::refused("it has failed earlier in this request");
             return Err(Fault { retry_after, ..fault }.into());
@@ -254,7 +299,7 @@ impl Lifecycle<'_> {
         (size > limit).then_some(Error::TooLarge { field, what, size, limit })
     }
 
-    fn now(&self) -> SystemTime {
+    pub(super) fn now(&self) -> SystemTime {
         self.layer.clock.now()
     }
 }
@@ -310,6 +355,6 @@ fn fresh(ops: &[Op]) -> (Fields, Vec<Outcome>) {
     (fields, outcomes)
 }
 
-fn endless() -> Error {
+pub(super) fn endless() -> Error {
     Fault::refused("the session changes faster than it can be followed").into()
 }

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::{Error, Result};
 use super::key::Field;
-use super::store::Fields;
+use super::store::{Fields, USER};
 
 /// A session's fields as they were at one moment.
 #[derive(Clone, Debug, Default)]
@@ -27,16 +27,24 @@ impl Snapshot {
         self.fields.get(field.name()).map(|text| decode(field.name(), text)).transpose()
     }
 
-    /// How many fields there are.
+    /// Which user the session is tied to, as [`bind`] was told. No round trip.
+    ///
+    /// [`bind`]: super::Session::bind
+    #[must_use]
+    pub fn user(&self) -> Option<String> {
+        self.fields.get(USER).and_then(|text| decode(USER, text).ok())
+    }
+
+    /// How many fields there are, without what the layer keeps for itself.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.fields.len()
+        self.fields.keys().filter(|name| !name.starts_with('@')).count()
     }
 
     /// Whether there are none, as in the session of somebody who is new.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.fields.is_empty()
+        self.len() == 0
     }
 }
 

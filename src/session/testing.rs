@@ -37,7 +37,9 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 
 use super::clock::Clock;
-use super::store::{Answer, Fault, Fields, RecordId, Request, Rotation, Store, Trace};
+use super::store::{
+    Answer, Entry, Fault, Fields, Handle, RecordId, Request, Rotation, Standing, Store, Trace,
+};
 
 /// A clock that stands until it is moved. Its clones are one clock.
 #[derive(Clone, Debug)]
@@ -77,6 +79,14 @@ pub enum Call {
     End,
     /// [`Store::discard`].
     Discard,
+    /// [`Store::enlist`].
+    Enlist,
+    /// [`Store::list`].
+    List,
+    /// [`Store::strike`], with the number of sessions.
+    Strike(usize),
+    /// [`Store::inspect`], with the number of records.
+    Inspect(usize),
 }
 
 /// A store that remembers what it was asked, and can be told to fail.
@@ -147,5 +157,25 @@ impl<S: Store> Store for Spy<S> {
     async fn discard(&self, record: RecordId) -> Result<(), Fault> {
         self.note(Call::Discard)?;
         self.store.discard(record).await
+    }
+
+    async fn enlist(&self, user: &str, entry: Entry, ttl: Duration) -> Result<Vec<Entry>, Fault> {
+        self.note(Call::Enlist)?;
+        self.store.enlist(user, entry, ttl).await
+    }
+
+    async fn list(&self, user: &str) -> Result<Vec<Entry>, Fault> {
+        self.note(Call::List)?;
+        self.store.list(user).await
+    }
+
+    async fn strike(&self, user: &str, handles: &[Handle]) -> Result<(), Fault> {
+        self.note(Call::Strike(handles.len()))?;
+        self.store.strike(user, handles).await
+    }
+
+    async fn inspect(&self, records: &[RecordId]) -> Result<Vec<Standing>, Fault> {
+        self.note(Call::Inspect(records.len()))?;
+        self.store.inspect(records).await
     }
 }

@@ -6,7 +6,8 @@ use parking_lot::Mutex;
 use rocket::Request;
 use rocket::tokio;
 
-use super::cookie::{Persistence, Stage, Ticket, removal};
+use super::cookie::{Owner, Persistence, Stage, Ticket, removal};
+use super::event::Event;
 use super::layer::Layer;
 use super::store::RecordId;
 
@@ -56,12 +57,21 @@ impl Visit {
     pub(super) fn resolve(request: &Request<'_>, layer: &Layer) -> Self {
         let config = &layer.config;
         let now = layer.clock.now();
-        let opened = layer.keys.open(&config.cookie_name, request);
-        let holding = opened.filter(|it| !it.ticket.is_expired(config, now)).map(|it| Holding {
-            record: it.ticket.record(),
-            is_touch_due: it.is_key_old || it.ticket.is_touch_due(config, now),
-            ticket: it.ticket,
-            role: Role::Holder,
+        let opened = layer.keys.open(&config.cookie_name, request).unwrap_or_else(|rejection| {
+            layer.tell(Event::Rejected(rejection));
+            None
+        });
+        let holding = opened.and_then(|it| {
+            if let Some(deadline) = it.ticket.expired(config, now) {
+                layer.tell(Event::Expired(it.ticket.handle, deadline));
+                return None;
+            }
+            Some(Holding {
+                record: it.ticket.record(),
+                is_touch_due: it.is_key_old || it.ticket.is_touch_due(config, now),
+                ticket: it.ticket,
+                role: Role::Holder,
+            })
         });
         let persistence = match &holding {
             Some(holding) => holding.ticket.persistence,
@@ -96,6 +106,22 @@ impl Visit {
                 holding.ticket.persistence = persistence;
                 holding.is_touch_due = true;
             }
+        }
+    }
+
+    /// Makes the next round trip a touch, whether it is due or not.
+    pub(super) fn demand_touch(&self) {
+        if let Some(holding) = &mut self.state.lock().holding {
+            holding.is_touch_due = true;
+        }
+    }
+
+    /// The record at `record` is a user's now.
+    pub(super) fn bound(&self, record: RecordId) {
+        let mut state = self.state.lock();
+        if let Some(holding) = state.holding.as_mut().filter(|it| it.record == record) {
+            holding.ticket.owner = Owner::User;
+            state.cookie = CookieChange::Set;
         }
     }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use cloud_run_sessions::session::store::{
-    Answer, Fields, Fingerprint, Handle, Live, Memory, Op, Outcome, Read, RecordId, Request,
-    Rotation, Store, Successor, Trace,
+    Answer, Entry, Fields, Fingerprint, Handle, Live, Memory, Op, Outcome, Read, RecordId, Request,
+    Rotation, Standing, Store, Successor, Trace, USER,
 };
 use cloud_run_sessions::session::testing::ManualClock;
 use rocket::futures::future::join_all;
@@ -48,6 +48,10 @@ every_store![
     of_many_rotations_one_wins,
     rotation_of_nothing_leaves_nothing,
     any_text_survives,
+    list_holds_each_session_once_with_its_latest_entry,
+    struck_sessions_leave_the_list_and_the_others_stay,
+    lists_of_two_users_are_apart,
+    inspection_tells_how_each_record_stands,
 ];
 
 /// A record of one session for each test thread, found by one of six secrets.
@@ -258,6 +262,67 @@ async fn any_text_survives(store: Arc<dyn Store>) {
     let made = fields(&[("quote\"\r\n\0", "\"\\u0000\""), ("ключ 🗝", "\"значение\""), ("", "")]);
     store.create(id, made.clone(), HOUR).await.unwrap();
     assert_eq!(all(&*store, id).await, made);
+}
+
+fn entry(record: RecordId, seconds: u64, label: &str) -> Entry {
+    let since = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    Entry { record, since, label: label.into() }
+}
+
+/// A session other than that of [`record`].
+fn stranger() -> RecordId {
+    RecordId { handle: Handle::parse(&uuid::Uuid::now_v7().to_string()).unwrap(), ..record(0) }
+}
+
+async fn list_holds_each_session_once_with_its_latest_entry(store: Arc<dyn Store>) {
+    assert_eq!(store.list("u").await.unwrap(), []);
+    let (first, second) = (entry(record(0), 1, ""), entry(record(1), 2, "a b  ✓"));
+    let other = entry(stranger(), 3, "x");
+    assert_eq!(store.enlist("u", first.clone(), HOUR).await.unwrap(), [first]);
+    assert_eq!(store.enlist("u", second.clone(), HOUR).await.unwrap().len(), 1);
+    store.enlist("u", other.clone(), HOUR).await.unwrap();
+    let mut list = store.list("u").await.unwrap();
+    list.sort_by_key(|it| it.since);
+    assert_eq!(list, [second, other]);
+}
+
+async fn struck_sessions_leave_the_list_and_the_others_stay(store: Arc<dyn Store>) {
+    let entries = [entry(record(0), 1, "a"), entry(stranger(), 2, "b"), entry(stranger(), 3, "c")];
+    for entry in &entries {
+        store.enlist("u", entry.clone(), HOUR).await.unwrap();
+    }
+    let struck = [entries[0].record.handle, entries[2].record.handle];
+    store.strike("u", &struck).await.unwrap();
+    assert_eq!(store.list("u").await.unwrap(), [entries[1].clone()]);
+    store.strike("u", &[entries[1].record.handle]).await.unwrap();
+    store.strike("u", &struck).await.unwrap();
+    assert_eq!(store.list("u").await.unwrap(), []);
+}
+
+async fn lists_of_two_users_are_apart(store: Arc<dyn Store>) {
+    let (a, b) = (entry(record(0), 1, "a"), entry(stranger(), 2, "b"));
+    store.enlist("alice", a.clone(), HOUR).await.unwrap();
+    store.enlist("bob", b.clone(), HOUR).await.unwrap();
+    store.strike("bob", &[a.record.handle]).await.unwrap();
+    assert_eq!(store.list("alice").await.unwrap(), [a]);
+    assert_eq!(store.list("bob").await.unwrap(), [b]);
+}
+
+async fn inspection_tells_how_each_record_stands(store: Arc<dyn Store>) {
+    let (bound, free, ended) = (stranger(), stranger(), stranger());
+    store.create(bound, fields(&[(USER, "\"u\"")]), HOUR).await.unwrap();
+    store.create(free, fields(&[("a", "1")]), HOUR).await.unwrap();
+    store.create(ended, fields(&[]), HOUR).await.unwrap();
+    store.end(ended, HOUR).await.unwrap();
+    let standings = store.inspect(&[stranger(), bound, ended, free]).await.unwrap();
+    let [Standing::Gone, live, Standing::Tombstone, Standing::Live { user: None, .. }] =
+        &standings[..]
+    else {
+        panic!("{standings:?}")
+    };
+    let Standing::Live { user: Some(user), ttl } = live else { panic!("{live:?}") };
+    assert_eq!(user, "\"u\"");
+    assert!(*ttl <= HOUR && *ttl > Duration::from_secs(3540), "{ttl:?}");
 }
 
 #[rocket::async_test]

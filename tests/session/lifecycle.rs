@@ -31,6 +31,7 @@ on_both_stores![
     session_can_begin_anew_in_the_request_that_ended_it,
     cookie_can_be_made_to_last_as_long_as_the_browser,
     redirected_visitor_sees_what_was_written,
+    message_is_shown_once_in_the_round_trip_of_the_page,
 ];
 
 async fn first_write_sets_one_cookie_and_later_ones_none(world: World) {
@@ -292,4 +293,13 @@ async fn redirected_visitor_sees_what_was_written(world: World) {
     assert_eq!(visitor.body("/text/a").await, "hello");
     assert_eq!(visitor.body("/take/a").await, "hello");
     assert_eq!(visitor.body("/take/a").await, "none");
+}
+
+async fn message_is_shown_once_in_the_round_trip_of_the_page(world: World) {
+    let mut visitor = world.visitor();
+    visitor.get("/set/a/hello").await;
+    world.store.take_calls();
+    assert_eq!(visitor.body("/shown-once/a").await, "hello");
+    assert_eq!(world.store.round_trips(), 1);
+    assert_eq!(visitor.body("/shown-once/a").await, "none");
 }

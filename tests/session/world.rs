@@ -1,12 +1,14 @@
 //! A small application on the session layer, its store, and visitors with cookies.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use cloud_run_sessions::session::store::{Memory, Redis, Settings, Store};
 use cloud_run_sessions::session::testing::{ManualClock, Spy};
-use cloud_run_sessions::session::{self, Config, Error, Key, Persistence, Session, Sessions};
+use cloud_run_sessions::session::{
+    self, Config, Error, Event, Key, Persistence, Session, Sessions, Users,
+};
 use rocket::http::{Header, Status};
 use rocket::local::asynchronous::Client;
 use rocket::{Build, Rocket, get, routes};
@@ -127,10 +129,98 @@ async fn cookies(
     Ok(session.increment(COUNT, 1).await?.to_string())
 }
 
+/// Takes a text and counts, in one round trip.
+#[get("/shown-once/<item>")]
+async fn shown_once(item: &str, session: Session<'_>) -> session::Result<String> {
+    let now = session.batch().take(TEXT.at(item)).increment(COUNT, 1).commit().await?;
+    Ok(now.get(TEXT.at(item))?.unwrap_or_else(|| "none".into()))
+}
+
+#[get("/bind/<user>/<label>")]
+async fn bind(user: &str, label: &str, session: Session<'_>) -> session::Result<&'static str> {
+    session.bind(user, label).await.map(|()| "bound")
+}
+
+#[get("/user")]
+async fn user(session: Session<'_>) -> session::Result<String> {
+    let (asked, seen) = (session.user().await?, session.snapshot().await?.user());
+    assert_eq!(asked, seen);
+    Ok(asked.unwrap_or_else(|| "nobody".into()))
+}
+
+#[get("/logins/<user>")]
+async fn logins(user: &str, users: Users<'_>) -> session::Result<String> {
+    let logins = users.logins(user).await?;
+    Ok(logins.into_iter().map(|it| it.label).collect::<Vec<_>>().join(" "))
+}
+
+#[get("/touched/<user>")]
+async fn touched(user: &str, users: Users<'_>) -> session::Result<String> {
+    let seconds = |time: std::time::SystemTime| {
+        time.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs().to_string()
+    };
+    let logins = users.logins(user).await?;
+    Ok(logins.into_iter().map(|it| seconds(it.touched)).collect::<Vec<_>>().join(" "))
+}
+
+#[get("/log-out/<user>/<label>")]
+async fn log_out(user: &str, label: &str, users: Users<'_>) -> session::Result<String> {
+    let logins = users.logins(user).await?;
+    let Some(login) = logins.iter().find(|it| it.label == label) else {
+        return Ok("unknown".into());
+    };
+    Ok(users.end(user, login.handle).await?.to_string())
+}
+
+#[get("/log-out-handle/<user>/<handle>")]
+async fn log_out_handle(user: &str, handle: &str, users: Users<'_>) -> session::Result<String> {
+    Ok(users.end(user, session::Handle::parse(handle).unwrap()).await?.to_string())
+}
+
+#[get("/log-out-others/<user>")]
+async fn log_out_others(
+    user: &str,
+    session: Session<'_>,
+    users: Users<'_>,
+) -> session::Result<String> {
+    let own = session.info().unwrap().handle;
+    Ok(users.end_others(user, own).await?.to_string())
+}
+
+#[get("/log-out-everywhere/<user>")]
+async fn log_out_everywhere(user: &str, users: Users<'_>) -> session::Result<String> {
+    Ok(users.end_all(user).await?.to_string())
+}
+
 pub fn routes() -> Vec<rocket::Route> {
     routes![
-        count, view, peek, set, text, take, remove, fields, regenerate, end, remember, idle, plain,
-        two, together, fail, anew, cookies
+        shown_once,
+        bind,
+        user,
+        logins,
+        touched,
+        log_out,
+        log_out_handle,
+        log_out_others,
+        log_out_everywhere,
+        count,
+        view,
+        peek,
+        set,
+        text,
+        take,
+        remove,
+        fields,
+        regenerate,
+        end,
+        remember,
+        idle,
+        plain,
+        two,
+        together,
+        fail,
+        anew,
+        cookies
     ]
 }
 
@@ -140,6 +230,7 @@ pub struct World {
     pub store: Arc<Spy<Arc<dyn Store>>>,
     pub clock: ManualClock,
     pub prefix: String,
+    events: Arc<Mutex<Vec<Event>>>,
     figment: rocket::figment::Figment,
 }
 
@@ -185,15 +276,17 @@ impl World {
         figment: rocket::figment::Figment,
     ) -> Self {
         let store = Arc::new(Spy::new(store));
-        let rocket = build(&store, &clock, &figment);
+        let events = Arc::default();
+        let rocket = build(&store, &clock, &events, &figment);
         let client = Client::untracked(rocket).await.unwrap();
-        Self { client, store, clock, prefix, figment }
+        Self { client, store, clock, prefix, events, figment }
     }
 
     /// The same store behind an application with another configuration.
     pub async fn reconfigured<T: serde::Serialize>(self, key: &str, value: T) -> Self {
         let figment = self.figment.merge((key, value));
-        let client = Client::untracked(build(&self.store, &self.clock, &figment)).await.unwrap();
+        let rocket = build(&self.store, &self.clock, &self.events, &figment);
+        let client = Client::untracked(rocket).await.unwrap();
         Self { client, figment, ..self }
     }
 
@@ -203,6 +296,11 @@ impl World {
 
     pub fn advance(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// What has happened since the last time.
+    pub fn take_events(&self) -> Vec<Event> {
+        std::mem::take(&mut *self.events.lock().unwrap())
     }
 
     /// The one key of this world in Redis.
@@ -216,9 +314,13 @@ impl World {
 fn build(
     store: &Arc<Spy<Arc<dyn Store>>>,
     clock: &ManualClock,
+    events: &Arc<Mutex<Vec<Event>>>,
     figment: &rocket::figment::Figment,
 ) -> Rocket<Build> {
-    let sessions = Sessions::with_store(store.clone()).with_clock(clock.clone());
+    let events = events.clone();
+    let sessions = Sessions::with_store(store.clone())
+        .with_clock(clock.clone())
+        .with_observer(move |event| events.lock().unwrap().push(event));
     rocket::custom(figment.clone()).attach(sessions).mount("/", routes())
 }
 

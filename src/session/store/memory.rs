@@ -1,13 +1,14 @@
 //! Sessions in the memory of one process.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 
 use super::{
-    Answer, Fault, Fields, Live, Read, RecordId, Request, Rotation, Store, Successor, Trace,
+    Answer, Entry, Fault, Fields, Handle, Live, Read, RecordId, Request, Rotation, Standing, Store,
+    Successor, Trace, USER,
 };
 use crate::session::clock::{Clock, System};
 
@@ -22,11 +23,18 @@ pub struct Memory {
 
 struct Records {
     capacity: usize,
-    by_id: HashMap<RecordId, Entry>,
-    by_expiry: BTreeSet<(SystemTime, RecordId)>,
+    by_place: HashMap<Place, Held>,
+    by_expiry: BTreeSet<(SystemTime, Place)>,
 }
 
-struct Entry {
+/// What something is found by.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Place {
+    Record(RecordId),
+    User(String),
+}
+
+struct Held {
     state: State,
     expires: SystemTime,
 }
@@ -35,10 +43,11 @@ enum State {
     Live(Fields),
     Ended,
     Rotated(Successor),
+    List(BTreeMap<Handle, Entry>),
 }
 
 impl Memory {
-    /// A store for at most `capacity` records, tombstones included.
+    /// A store for at most `capacity` records, tombstones and users' lists included.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         Self::with_clock(capacity, Arc::new(System))
@@ -49,18 +58,18 @@ impl Memory {
     pub fn with_clock(capacity: usize, clock: Arc<dyn Clock>) -> Self {
         let records = Records {
             capacity: capacity.max(1),
-            by_id: HashMap::new(),
+            by_place: HashMap::new(),
             by_expiry: BTreeSet::new(),
         };
         Self { clock, records: Mutex::new(records) }
     }
 
-    /// How many records there are, tombstones included and lapsed ones not.
+    /// How many records there are, tombstones and users' lists included and lapsed ones not.
     #[must_use]
     pub fn len(&self) -> usize {
         let mut records = self.records.lock();
         records.purge(self.clock.now());
-        records.by_id.len()
+        records.by_place.len()
     }
 
     /// Whether there are none.
@@ -80,43 +89,63 @@ impl Memory {
 
 impl Records {
     fn purge(&mut self, now: SystemTime) {
-        while let Some(&(expires, id)) = self.by_expiry.first() {
-            if expires > now {
-                break;
-            }
-            self.take(id);
+        while self.by_expiry.first().is_some_and(|(expires, _)| *expires <= now) {
+            self.drop_soonest();
         }
     }
 
-    fn take(&mut self, id: RecordId) -> Option<State> {
-        let entry = self.by_id.remove(&id)?;
-        self.by_expiry.remove(&(entry.expires, id));
-        Some(entry.state)
+    fn drop_soonest(&mut self) {
+        if let Some((_, place)) = self.by_expiry.pop_first() {
+            self.by_place.remove(&place);
+        }
     }
 
-    fn put(&mut self, id: RecordId, state: State, expires: SystemTime) {
-        self.take(id);
-        while self.by_id.len() >= self.capacity {
-            let Some(&(_, soonest)) = self.by_expiry.first() else { break };
-            self.take(soonest);
-        }
-        self.by_expiry.insert((expires, id));
-        self.by_id.insert(id, Entry { state, expires });
+    fn state(&mut self, record: RecordId) -> Option<&mut State> {
+        self.by_place.get_mut(&Place::Record(record)).map(|held| &mut held.state)
     }
 
-    fn touch(&mut self, id: RecordId, expires: SystemTime) {
-        if let Some(entry) = self.by_id.get_mut(&id) {
-            self.by_expiry.remove(&(entry.expires, id));
-            self.by_expiry.insert((expires, id));
-            entry.expires = expires;
+    fn take(&mut self, place: &Place) -> Option<Held> {
+        let held = self.by_place.remove(place)?;
+        self.by_expiry.remove(&(held.expires, place.clone()));
+        Some(held)
+    }
+
+    fn put(&mut self, place: Place, state: State, expires: SystemTime) {
+        self.take(&place);
+        while self.by_place.len() >= self.capacity {
+            self.drop_soonest();
         }
+        self.by_expiry.insert((expires, place.clone()));
+        self.by_place.insert(place, Held { state, expires });
+    }
+
+    fn touch(&mut self, place: Place, expires: SystemTime) {
+        if let Some(held) = self.by_place.get_mut(&place) {
+            self.by_expiry.remove(&(held.expires, place.clone()));
+            held.expires = expires;
+            self.by_expiry.insert((expires, place));
+        }
+    }
+
+    fn entries(&self, user: &str) -> BTreeMap<Handle, Entry> {
+        match self.by_place.get(&Place::User(user.to_owned())) {
+            Some(Held { state: State::List(entries), .. }) => entries.clone(),
+            _ => BTreeMap::new(),
+        }
+    }
+
+    fn standing(&self, record: RecordId, now: SystemTime) -> Standing {
+        let Some(held) = self.by_place.get(&Place::Record(record)) else { return Standing::Gone };
+        let State::Live(fields) = &held.state else { return Standing::Tombstone };
+        let ttl = held.expires.duration_since(now).unwrap_or_default();
+        Standing::Live { user: fields.get(USER).cloned(), ttl }
     }
 }
 
 impl State {
     fn trace(&self) -> Trace {
         match self {
-            Self::Live(_) => Trace::Live,
+            Self::Live(_) | Self::List(_) => Trace::Live,
             Self::Ended => Trace::Ended,
             Self::Rotated(successor) => Trace::Rotated(*successor),
         }
@@ -130,14 +159,15 @@ impl Store for Memory {
     }
 
     async fn create(&self, record: RecordId, fields: Fields, ttl: Duration) -> Result<(), Fault> {
-        self.with(|records, now| records.put(record, State::Live(fields), now + ttl));
+        let place = Place::Record(record);
+        self.with(|records, now| records.put(place, State::Live(fields), now + ttl));
         Ok(())
     }
 
     async fn apply(&self, record: RecordId, request: &Request) -> Result<Answer, Fault> {
         Ok(self.with(|records, now| {
-            let Some(entry) = records.by_id.get_mut(&record) else { return Answer::Gone };
-            let State::Live(fields) = &mut entry.state else { return Answer::Tombstone };
+            let Some(state) = records.state(record) else { return Answer::Gone };
+            let State::Live(fields) = state else { return Answer::Tombstone };
             let outcomes = request.ops.iter().map(|op| op.carry_out(fields)).collect();
             let seen = match &request.read {
                 Read::Nothing => Fields::new(),
@@ -148,48 +178,79 @@ impl Store for Memory {
                 Read::Everything => fields.clone(),
             };
             if let Some(ttl) = request.ttl {
-                records.touch(record, now + ttl);
+                records.touch(Place::Record(record), now + ttl);
             }
             Answer::Live(Live { outcomes, fields: seen })
         }))
     }
 
     async fn trace(&self, record: RecordId) -> Result<Trace, Fault> {
-        Ok(self.with(|records, _| {
-            records.by_id.get(&record).map_or(Trace::Gone, |entry| entry.state.trace())
-        }))
+        Ok(self.with(|records, _| records.state(record).map_or(Trace::Gone, |it| it.trace())))
     }
 
     async fn rotate(&self, rotation: Rotation) -> Result<Answer, Fault> {
         let Rotation { from, to, tombstone_ttl, ttl } = rotation;
         Ok(self.with(|records, now| {
-            match records.by_id.get(&from).map(|entry| (&entry.state, entry.expires)) {
-                None => Answer::Gone,
-                Some((State::Ended | State::Rotated(_), _)) => Answer::Tombstone,
-                Some((State::Live(_), expires)) => {
-                    let moved = RecordId { fingerprint: to.fingerprint, ..from };
-                    if let Some(state) = records.take(from) {
-                        records.put(moved, state, ttl.map_or(expires, |ttl| now + ttl));
-                    }
-                    records.put(from, State::Rotated(to), now + tombstone_ttl);
-                    Answer::Live(Live::default())
-                }
+            match records.state(from) {
+                None => return Answer::Gone,
+                Some(State::Live(_)) => {}
+                Some(_) => return Answer::Tombstone,
             }
+            let moved = RecordId { fingerprint: to.fingerprint, ..from };
+            if let Some(Held { state, expires }) = records.take(&Place::Record(from)) {
+                let expires = ttl.map_or(expires, |ttl| now + ttl);
+                records.put(Place::Record(moved), state, expires);
+            }
+            records.put(Place::Record(from), State::Rotated(to), now + tombstone_ttl);
+            Answer::Live(Live::default())
         }))
     }
 
     async fn end(&self, record: RecordId, tombstone_ttl: Duration) -> Result<Trace, Fault> {
-        Ok(self.with(|records, now| match records.take(record) {
+        let place = Place::Record(record);
+        Ok(self.with(|records, now| match records.take(&place) {
             None => Trace::Gone,
-            Some(state) => {
-                records.put(record, State::Ended, now + tombstone_ttl);
-                state.trace()
+            Some(held) => {
+                records.put(place, State::Ended, now + tombstone_ttl);
+                held.state.trace()
             }
         }))
     }
 
     async fn discard(&self, record: RecordId) -> Result<(), Fault> {
-        self.with(|records, _| records.take(record));
+        self.with(|records, _| records.take(&Place::Record(record)));
         Ok(())
+    }
+
+    async fn enlist(&self, user: &str, entry: Entry, ttl: Duration) -> Result<Vec<Entry>, Fault> {
+        Ok(self.with(|records, now| {
+            let mut entries = records.entries(user);
+            entries.insert(entry.record.handle, entry);
+            let list = entries.values().cloned().collect();
+            records.put(Place::User(user.to_owned()), State::List(entries), now + ttl);
+            list
+        }))
+    }
+
+    async fn list(&self, user: &str) -> Result<Vec<Entry>, Fault> {
+        Ok(self.with(|records, _| records.entries(user).into_values().collect()))
+    }
+
+    async fn strike(&self, user: &str, handles: &[Handle]) -> Result<(), Fault> {
+        let place = Place::User(user.to_owned());
+        self.with(|records, _| {
+            let Some(held) = records.by_place.get_mut(&place) else { return };
+            if let State::List(entries) = &mut held.state {
+                entries.retain(|handle, _| !handles.contains(handle));
+                if entries.is_empty() {
+                    records.take(&place);
+                }
+            }
+        });
+        Ok(())
+    }
+
+    async fn inspect(&self, records: &[RecordId]) -> Result<Vec<Standing>, Fault> {
+        Ok(self.with(|held, now| records.iter().map(|it| held.standing(*it, now)).collect()))
     }
 }

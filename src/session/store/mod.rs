@@ -27,7 +27,7 @@ pub use memory::Memory;
 #[cfg(feature = "redis")]
 pub use redis::{OpenError, Redis, Settings};
 
-/// The fields of a record: names, and JSON texts.
+/// The fields of a record: names, and JSON texts. Names that begin with `@` are the layer's own.
 pub type Fields = BTreeMap<String, String>;
 
 /// Where a record is found: the session's handle, and the fingerprint of its secret.
@@ -107,6 +107,36 @@ pub struct Request {
     /// Where set, the record's time to live starts anew with this length.
     pub ttl: Option<Duration>,
 }
+
+/// A session in the list of its user's sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Where its record was when the user signed in; a rotation leads on from there.
+    pub record: RecordId,
+    /// When the user signed in, to the second.
+    pub since: SystemTime,
+    /// What the application calls it: a browser, a device.
+    pub label: String,
+}
+
+/// How a record stands, seen from its user's list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// There is no record, or none that this read could see.
+    Gone,
+    /// There is a tombstone.
+    Tombstone,
+    /// There is a record.
+    Live {
+        /// What its field [`USER`] holds.
+        user: Option<String>,
+        /// The rest of its time to live.
+        ttl: Duration,
+    },
+}
+
+/// The field that says which user a session is tied to.
+pub const USER: &str = "@user";
 
 /// What one [`Op`] came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -241,6 +271,19 @@ pub trait Store: Send + Sync + 'static {
 
     /// Deletes the stub that a write has left where a record was [gone](Answer::Gone).
     async fn discard(&self, record: RecordId) -> Result<(), Fault>;
+
+    /// Puts a session into a user's list, or replaces its entry there, and gives the whole list.
+    /// The list's time to live starts anew with the length `ttl`.
+    async fn enlist(&self, user: &str, entry: Entry, ttl: Duration) -> Result<Vec<Entry>, Fault>;
+
+    /// A user's list, in no particular order.
+    async fn list(&self, user: &str) -> Result<Vec<Entry>, Fault>;
+
+    /// Takes sessions off a user's list.
+    async fn strike(&self, user: &str, handles: &[Handle]) -> Result<(), Fault>;
+
+    /// How records stand, in the order of `records`.
+    async fn inspect(&self, records: &[RecordId]) -> Result<Vec<Standing>, Fault>;
 }
 
 #[rocket::async_trait]
@@ -271,5 +314,21 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     async fn discard(&self, record: RecordId) -> Result<(), Fault> {
         (**self).discard(record).await
+    }
+
+    async fn enlist(&self, user: &str, entry: Entry, ttl: Duration) -> Result<Vec<Entry>, Fault> {
+        (**self).enlist(user, entry, ttl).await
+    }
+
+    async fn list(&self, user: &str) -> Result<Vec<Entry>, Fault> {
+        (**self).list(user).await
+    }
+
+    async fn strike(&self, user: &str, handles: &[Handle]) -> Result<(), Fault> {
+        (**self).strike(user, handles).await
+    }
+
+    async fn inspect(&self, records: &[RecordId]) -> Result<Vec<Standing>, Fault> {
+        (**self).inspect(records).await
     }
 }

@@ -8,6 +8,7 @@ mod address;
 mod breaker;
 mod connection;
 mod fault;
+mod index;
 mod protocol;
 mod worker;
 
@@ -17,7 +18,9 @@ use address::Address;
 use protocol::Pipeline;
 use worker::Workers;
 
-use super::{Answer, Fault, Fields, Read, RecordId, Request, Rotation, Store, Trace};
+use super::{
+    Answer, Entry, Fault, Fields, Handle, Read, RecordId, Request, Rotation, Standing, Store, Trace,
+};
 
 /// Keeps sessions in Redis, or whatever speaks its protocol: Upstash, Valkey, Dragonfly.
 ///
@@ -103,5 +106,25 @@ impl Store for Redis {
     async fn discard(&self, record: RecordId) -> Result<(), Fault> {
         self.ask(protocol::discard(&self.key(record))).await?;
         Ok(())
+    }
+
+    async fn enlist(&self, user: &str, entry: Entry, ttl: Duration) -> Result<Vec<Entry>, Fault> {
+        let pipeline = index::enlist(&index::key(&self.prefix, user), &entry, ttl);
+        index::read_list(self.ask(pipeline).await?)
+    }
+
+    async fn list(&self, user: &str) -> Result<Vec<Entry>, Fault> {
+        index::read_list(self.ask(index::list(&index::key(&self.prefix, user))).await?)
+    }
+
+    async fn strike(&self, user: &str, handles: &[Handle]) -> Result<(), Fault> {
+        self.ask(index::strike(&index::key(&self.prefix, user), handles)).await?;
+        Ok(())
+    }
+
+    async fn inspect(&self, records: &[RecordId]) -> Result<Vec<Standing>, Fault> {
+        let keys: Vec<_> = records.iter().map(|record| self.key(*record)).collect();
+        let replies = self.ask(index::inspect(keys.iter().map(String::as_str))).await?;
+        index::read_inspect(records, replies)
     }
 }

@@ -19,16 +19,17 @@ use std::time::{Duration, SystemTime};
 
 use redis::{Cmd, ToRedisArgs, Value, cmd};
 
-use super::fault::{Complaint, complaint};
+pub(super) use super::fault::Complaint;
+use super::fault::complaint;
 use crate::session::id::{Fingerprint, Handle, unix};
 use crate::session::store::{
     Answer, Fault, Fields, Live, Op, Outcome, Read, RecordId, Request, Rotation, Successor, Trace,
 };
 
 /// The field that makes a hash a session's record: its value is the handle.
-const MARKER: &str = "@handle";
+pub(super) const MARKER: &str = "@handle";
 
-const NOTHING: &[&str] = &[];
+pub(super) const NOTHING: &[&str] = &[];
 
 /// The name of a record in Redis. The braces keep a session's keys in one cluster slot.
 pub(super) fn key(prefix: &str, record: RecordId) -> String {
@@ -48,7 +49,7 @@ impl Pipeline {
         self.replies += 1;
     }
 
-    fn command(&mut self, name: &'static str, key: &str, args: impl ToRedisArgs) {
+    pub(super) fn command(&mut self, name: &'static str, key: &str, args: impl ToRedisArgs) {
         let mut command = cmd(name);
         command.arg(key).arg(args);
         self.add(&command);
@@ -62,7 +63,7 @@ impl Pipeline {
 }
 
 /// Whole seconds, and at least one: `EXPIRE` with 0 deletes.
-fn seconds(ttl: Duration) -> u64 {
+pub(super) fn seconds(ttl: Duration) -> u64 {
     ttl.as_secs().max(1)
 }
 
@@ -252,7 +253,7 @@ fn what_stood(reply: Value) -> Result<Trace, Fault> {
     }
 }
 
-fn is_marker(text: &str, handle: Handle) -> bool {
+pub(super) fn is_marker(text: &str, handle: Handle) -> bool {
     Handle::parse(text) == Some(handle)
 }
 
@@ -260,14 +261,14 @@ fn executed(replies: Vec<Value>) -> Result<Vec<Value>, Fault> {
     array(replies.into_iter().next_back().ok_or_else(|| nonsense("a reply is missing"))?)
 }
 
-fn array(reply: Value) -> Result<Vec<Value>, Fault> {
+pub(super) fn array(reply: Value) -> Result<Vec<Value>, Fault> {
     match reply {
         Value::Array(items) => Ok(items),
         _ => Err(nonsense("no list where one was due")),
     }
 }
 
-fn hash(reply: Value) -> Result<Fields, Fault> {
+pub(super) fn hash(reply: Value) -> Result<Fields, Fault> {
     let mut items = array(reply)?.into_iter();
     let mut fields = Fields::new();
     while let (Some(name), Some(value)) = (items.next(), items.next()) {
@@ -277,7 +278,7 @@ fn hash(reply: Value) -> Result<Fields, Fault> {
 }
 
 /// What is not UTF-8 was not written by us; it is kept legible, and no JSON.
-fn text(reply: Value) -> Result<String, Fault> {
+pub(super) fn text(reply: Value) -> Result<String, Fault> {
     match reply {
         Value::BulkString(bytes) => Ok(String::from_utf8(bytes)
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())),
@@ -287,11 +288,11 @@ fn text(reply: Value) -> Result<String, Fault> {
     }
 }
 
-fn complains(reply: &Value, about: Complaint) -> bool {
+pub(super) fn complains(reply: &Value, about: Complaint) -> bool {
     matches!(reply, Value::ServerError(error) if complaint(error) == Some(about))
 }
 
-fn nonsense(what: &str) -> Fault {
+pub(super) fn nonsense(what: &str) -> Fault {
     Fault::unanswered(format!("Redis' reply makes no sense: {what}"))
 }
 

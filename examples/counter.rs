@@ -1,0 +1,18 @@
+//! Counts a visitor's views of each page: `cargo run --example counter`, then
+//! <http://localhost:8080/anything>.
+
+use cloud_run_sessions::session::{self, Key, Session, Sessions};
+use rocket::{get, launch, routes};
+
+const VIEWS: Key<i64> = Key::new("views");
+
+#[get("/<page>")]
+async fn page(page: &str, session: Session<'_>) -> session::Result<String> {
+    let views = session.increment(VIEWS.at(page), 1).await?;
+    Ok(format!("you viewed this page {views} times\n"))
+}
+
+#[launch]
+pub(crate) fn rocket() -> _ {
+    rocket::build().attach(Sessions::fairing()).mount("/", routes![page])
+}

@@ -1,0 +1,108 @@
+//! A user's list of sessions, as commands and replies.
+//!
+//! | request | pipeline | billed |
+//! |---|---|---|
+//! | enlist | `HSET EXPIRE HGETALL` | 3 |
+//! | list | `HGETALL` | 1 |
+//! | strike | `HDEL` | 1 |
+//! | inspect | `HMGET PTTL` for each record | 2 for each |
+//!
+//! The list is a hash: the session's handle, and what was known of it when its user signed in. It
+//! stands in a slot of its own, and nothing has to change in it and in a record at the same time:
+//! what it says of a session is asked of the record before it is believed.
+
+use std::time::{Duration, SystemTime};
+
+use redis::Value;
+
+use super::protocol::{
+    Complaint, MARKER, NOTHING, Pipeline, array, complains, hash, is_marker, nonsense, seconds,
+    text,
+};
+use crate::session::id::{Fingerprint, Handle, unix};
+use crate::session::store::{Entry, Fault, RecordId, Standing, USER};
+
+/// The name of a user's list. A hash of the user's own name: it may be of any length and hold any
+/// character, and is nobody's business who can see the keys alone.
+pub(super) fn key(prefix: &str, user: &str) -> String {
+    format!("{prefix}user:{{{}}}", Fingerprint::of(user.as_bytes()).encode())
+}
+
+pub(super) fn enlist(key: &str, entry: &Entry, ttl: Duration) -> Pipeline {
+    let mut pipeline = Pipeline::default();
+    pipeline.command("HSET", key, (entry.record.handle.to_string(), write(entry)));
+    pipeline.command("EXPIRE", key, seconds(ttl));
+    pipeline.command("HGETALL", key, NOTHING);
+    pipeline
+}
+
+pub(super) fn list(key: &str) -> Pipeline {
+    let mut pipeline = Pipeline::default();
+    pipeline.command("HGETALL", key, NOTHING);
+    pipeline
+}
+
+pub(super) fn strike(key: &str, handles: &[Handle]) -> Pipeline {
+    let mut pipeline = Pipeline::default();
+    let fields: Vec<_> = handles.iter().map(ToString::to_string).collect();
+    pipeline.command("HDEL", key, fields);
+    pipeline
+}
+
+pub(super) fn inspect<'k>(keys: impl Iterator<Item = &'k str>) -> Pipeline {
+    let mut pipeline = Pipeline::default();
+    for key in keys {
+        pipeline.command("HMGET", key, (MARKER, USER));
+        pipeline.command("PTTL", key, NOTHING);
+    }
+    pipeline
+}
+
+/// Reads the answer to [`enlist`] and [`list`]. What is no entry of ours is passed over.
+pub(super) fn read_list(replies: Vec<Value>) -> Result<Vec<Entry>, Fault> {
+    let entries = replies.into_iter().next_back().ok_or_else(|| nonsense("a reply is missing"))?;
+    if complains(&entries, Complaint::WrongType) {
+        return Ok(Vec::new());
+    }
+    Ok(hash(entries)?.iter().filter_map(|(handle, rest)| read(handle, rest)).collect())
+}
+
+/// Reads the answer to [`inspect`].
+pub(super) fn read_inspect(
+    records: &[RecordId],
+    replies: Vec<Value>,
+) -> Result<Vec<Standing>, Fault> {
+    let mut replies = replies.into_iter();
+    let mut next = || replies.next().ok_or_else(|| nonsense("a reply is missing"));
+    records.iter().map(|record| read_standing(record.handle, next()?, &next()?)).collect()
+}
+
+fn read_standing(handle: Handle, fields: Value, ttl: &Value) -> Result<Standing, Fault> {
+    if complains(&fields, Complaint::WrongType) {
+        return Ok(Standing::Tombstone);
+    }
+    let &Value::Int(millis) = ttl else { return Err(nonsense("no time to live")) };
+    let mut fields = array(fields)?.into_iter();
+    let marker = fields.next().unwrap_or(Value::Nil);
+    if marker == Value::Nil || !is_marker(&text(marker)?, handle) {
+        return Ok(Standing::Gone);
+    }
+    let user = fields.next().filter(|value| *value != Value::Nil).map(text).transpose()?;
+    let ttl = Duration::from_millis(millis.try_into().unwrap_or_default());
+    Ok(Standing::Live { user, ttl })
+}
+
+/// `<fingerprint> <seconds since the Unix epoch> <label>`
+fn write(entry: &Entry) -> String {
+    let since = unix(entry.since).as_secs();
+    format!("{} {since} {}", entry.record.fingerprint.encode(), entry.label)
+}
+
+fn read(handle: &str, rest: &str) -> Option<Entry> {
+    let mut parts = rest.splitn(3, ' ');
+    let (fingerprint, since, label) = (parts.next()?, parts.next()?, parts.next()?);
+    let record =
+        RecordId { handle: Handle::parse(handle)?, fingerprint: Fingerprint::parse(fingerprint)? };
+    let since = SystemTime::UNIX_EPOCH + Duration::from_secs(since.parse::<u32>().ok()?.into());
+    Some(Entry { record, since, label: label.to_owned() })
+}

@@ -1,0 +1,306 @@
+//! People and their sessions: which are signed in, and how they are ended from elsewhere.
+
+use std::time::{Duration, SystemTime};
+
+use rocket::futures::future::try_join_all;
+use rocket::request::{FromRequest, Outcome as Guarded};
+use rocket::{Ignite, Request, Rocket, Sentinel};
+
+use super::error::{Error, Result};
+use super::event::Event;
+use super::guard::is_unattached;
+use super::id::Handle;
+use super::lifecycle::{Lifecycle, MAX_STEPS, endless};
+use super::snapshot::decode;
+use super::store::{
+    Entry, Fields, Op, Outcome, Read, RecordId, Request as Work, Standing, Trace, USER,
+};
+use super::visit::Role;
+
+/// A user's name is an id of the application's; what is longer was not meant as one.
+const MAX_USER: usize = 256;
+
+/// Characters of a label.
+const MAX_LABEL: usize = 120;
+
+/// A record that cannot be seen so soon after the sign-in may only be late on a replica.
+const REPLICA_LAG: Duration = Duration::from_secs(60);
+
+/// The sessions of the application's users, as a request guard.
+///
+/// [`Session::bind`](super::Session::bind) puts a session on its user's list. The list is only a
+/// way to find sessions: whether one lives, and whose it is, is asked of its own record each time.
+/// So nothing has to change in two places at once, and no search goes through the store.
+///
+/// Whoever may ask for a user's sessions is the application's to decide: give it the name of the
+/// [user](super::Session::user) who asks, or of anyone where an administrator does.
+///
+/// ```
+/// use cloud_run_sessions::session::{self, SameOrigin, Session, Users};
+/// use rocket::{get, post};
+///
+/// #[get("/devices")]
+/// async fn devices(session: Session<'_>, users: Users<'_>) -> session::Result<String> {
+///     let Some(user) = session.user().await? else { return Ok("sign in first".into()) };
+///     let logins = users.logins(&user).await?;
+///     Ok(logins.iter().map(|login| format!("{}\n", login.label)).collect())
+/// }
+///
+/// #[post("/devices/log-out-others")]
+/// async fn others(_same: SameOrigin, session: Session<'_>, users: Users<'_>) -> session::Result<()> {
+///     if let (Some(user), Some(own)) = (session.user().await?, session.info()) {
+///         users.end_others(&user, own.handle).await?;
+///     }
+///     Ok(())
+/// }
+/// ```
+#[derive(Clone, Copy)]
+pub struct Users<'r> {
+    lifecycle: Lifecycle<'r>,
+}
+
+/// A session in which a user is signed in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Login {
+    /// The session's public name; its [birth](Handle::birth) is in it.
+    pub handle: Handle,
+    /// What [`bind`](super::Session::bind) was told.
+    pub label: String,
+    /// When the user signed in, to the second.
+    pub since: SystemTime,
+    /// When the session's clocks were last set: it was used then, and for less than a tenth of the
+    /// idle timeout afterwards.
+    pub touched: SystemTime,
+}
+
+impl Users<'_> {
+    /// The sessions in which `user` is signed in, the latest sign-in first.
+    ///
+    /// Two round trips: a command for the list, and two for each session on it. One more where a
+    /// session has ended meanwhile, and two for each time that one was regenerated.
+    ///
+    /// # Errors
+    ///
+    /// The store's faults.
+    pub async fn logins(&self, user: &str) -> Result<Vec<Login>> {
+        self.lifecycle.within(self.lifecycle.logins(user)).await
+    }
+
+    /// Ends one session of `user`, wherever it is. `false`: it is none of theirs, or has ended.
+    ///
+    /// As many round trips as [`logins`](Self::logins), and two more.
+    ///
+    /// # Errors
+    ///
+    /// The store's faults.
+    pub async fn end(&self, user: &str, handle: Handle) -> Result<bool> {
+        let is_it = |it: Handle| it == handle;
+        Ok(self.lifecycle.within(self.lifecycle.end_where(user, is_it)).await? > 0)
+    }
+
+    /// Ends all sessions of `user` but one, and says how many. For "log out everywhere else".
+    ///
+    /// As many round trips as [`logins`](Self::logins), and two more; four commands for each
+    /// session that ends.
+    ///
+    /// # Errors
+    ///
+    /// The store's faults; some may have ended then.
+    pub async fn end_others(&self, user: &str, own: Handle) -> Result<usize> {
+        self.lifecycle.within(self.lifecycle.end_where(user, |it| it != own)).await
+    }
+
+    /// Ends all sessions of `user`, the request's own among them, and says how many. For a changed
+    /// password, or an account that is closed (OWASP ASVS 5.0, 7.4.2 and 7.4.3).
+    ///
+    /// As many round trips as [`end_others`](Self::end_others).
+    ///
+    /// # Errors
+    ///
+    /// The store's faults; some may have ended then.
+    pub async fn end_all(&self, user: &str) -> Result<usize> {
+        self.lifecycle.within(self.lifecycle.end_where(user, |_| true)).await
+    }
+}
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Users<'r> {
+    type Error = &'static str;
+
+    async fn from_request(request: &'r Request<'_>) -> Guarded<Self, Self::Error> {
+        Lifecycle::of(request).map(|lifecycle| Users { lifecycle })
+    }
+}
+
+impl Sentinel for Users<'_> {
+    fn abort(rocket: &Rocket<Ignite>) -> bool {
+        is_unattached(rocket)
+    }
+}
+
+/// What an entry of a user's list turns out to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// A session of theirs, whose record lives on for so long.
+    Theirs(Duration),
+    /// A session that is not theirs yet, or cannot be seen yet: a sign-in is on its way.
+    Coming,
+    /// Nothing that belongs on the list.
+    Stale,
+}
+
+impl Lifecycle<'_> {
+    /// Ties the session to a user, under a new secret.
+    ///
+    /// The list comes first: a session that is on no list could not be ended from elsewhere.
+    pub(super) async fn bind(&self, user: &str, label: &str) -> Result<()> {
+        if user.len() > MAX_USER {
+            let (what, size, limit) = ("the user's name in bytes", user.len(), MAX_USER);
+            return Err(Error::TooLarge { field: USER.to_owned(), what, size, limit });
+        }
+        let name = serde_json::Value::from(user).to_string();
+        let label: String = label.chars().filter(|it| !it.is_control()).take(MAX_LABEL).collect();
+        self.rotate().await?;
+        for _ in 0..MAX_STEPS {
+            self.visit.demand_touch();
+            let Some(holding) = self.visit.holding() else {
+                self.create(Fields::new()).await?;
+                continue;
+            };
+            if holding.role == Role::Follower {
+                // Whoever has rotated it may not be the one who signs in here.
+                self.leave(holding.record).await?;
+                continue;
+            }
+            let record = holding.record;
+            let entry = Entry { record, since: self.now(), label: label.clone() };
+            let ttl = self.layer.config.list_ttl();
+            let entries = self.layer.store.enlist(user, entry, ttl).await?;
+            let op = Op::Insert(USER.to_owned(), name.clone());
+            let mut work = Work { ops: vec![op], read: Read::Some(vec![]), ttl: None };
+            let Some(live) = self.apply(&holding, &mut work).await? else { continue };
+            self.visit.bound(record);
+            self.layer.tell(Event::Bound(record.handle));
+            if let Some(Outcome::Replaced(Some(before))) = live.outcomes.first()
+                && let Some(before) = decode::<String>(USER, before).ok().filter(|it| it != user)
+            {
+                self.layer.store.strike(&before, &[record.handle]).await?;
+            }
+            return self.cap(user, record.handle, entries).await;
+        }
+        Err(endless())
+    }
+
+    /// Leaves the session for a new one with the same fields.
+    async fn leave(&self, record: RecordId) -> Result<()> {
+        let live = self.carry_out(vec![], Read::Everything).await?;
+        let is_own = |name: &str| !name.starts_with('@');
+        self.visit.forget(record);
+        self.create(live.fields.into_iter().filter(|(name, _)| is_own(name)).collect()).await?;
+        Ok(())
+    }
+
+    async fn logins(&self, user: &str) -> Result<Vec<Login>> {
+        let entries = self.layer.store.list(user).await?;
+        let now = self.now();
+        let mut logins = Vec::with_capacity(entries.len());
+        for (entry, found) in self.survey(user, entries).await? {
+            if let Found::Theirs(ttl) = found {
+                // The clocks were set when the time to live was whole.
+                let age = self.layer.config.ttl().saturating_sub(ttl);
+                let touched = (now - age).max(entry.since);
+                let (handle, label) = (entry.record.handle, entry.label);
+                logins.push(Login { handle, label, since: entry.since, touched });
+            }
+        }
+        logins.sort_by_key(|it| std::cmp::Reverse((it.since, it.handle)));
+        Ok(logins)
+    }
+
+    async fn end_where(&self, user: &str, is_meant: impl Fn(Handle) -> bool) -> Result<usize> {
+        let mut entries = self.layer.store.list(user).await?;
+        entries.retain(|it| is_meant(it.record.handle));
+        let meant = self.survey(user, entries).await?;
+        let records = meant.into_iter().map(|(entry, _)| entry.record).collect();
+        self.end_records(user, records).await
+    }
+
+    async fn end_records(&self, user: &str, records: Vec<RecordId>) -> Result<usize> {
+        if records.is_empty() {
+            return Ok(0);
+        }
+        try_join_all(records.iter().map(|record| self.end_record(*record))).await?;
+        let handles: Vec<_> = records.iter().map(|it| it.handle).collect();
+        if self.visit.holding().is_some_and(|it| handles.contains(&it.record.handle)) {
+            self.visit.ended();
+        }
+        // They have ended already; an entry that stays is passed over and lapses.
+        let _ = self.layer.store.strike(user, &handles).await;
+        Ok(handles.len())
+    }
+
+    /// Ends the oldest sign-ins where there are too many.
+    async fn cap(&self, user: &str, own: Handle, entries: Vec<Entry>) -> Result<()> {
+        let limit = self.layer.config.max_user_sessions;
+        if entries.len() <= limit {
+            return Ok(());
+        }
+        let found = self.survey(user, entries).await?;
+        let mut live: Vec<_> = found.into_iter().map(|(entry, _)| entry).collect();
+        live.sort_by_key(|it| (it.record.handle == own, it.since, it.record.handle));
+        live.truncate(live.len().saturating_sub(limit));
+        self.end_records(user, live.into_iter().map(|it| it.record).collect()).await?;
+        Ok(())
+    }
+
+    /// Looks at what the entries lead to, and takes off the list what does not belong there.
+    async fn survey(&self, user: &str, entries: Vec<Entry>) -> Result<Vec<(Entry, Found)>> {
+        if entries.is_empty() {
+            return Ok(Vec::new());
+        }
+        let records: Vec<_> = entries.iter().map(|it| it.record).collect();
+        let standings = self.layer.store.inspect(&records).await?;
+        let mut found = Vec::with_capacity(entries.len());
+        let mut stale = Vec::new();
+        for (mut entry, standing) in entries.into_iter().zip(standings) {
+            match self.identify(user, &mut entry, standing).await? {
+                Found::Stale => stale.push(entry.record.handle),
+                other => found.push((entry, other)),
+            }
+        }
+        if !stale.is_empty() {
+            self.layer.store.strike(user, &stale).await?;
+        }
+        Ok(found)
+    }
+
+    /// Says what an entry leads to, following the rotations since the sign-in.
+    async fn identify(
+        &self,
+        user: &str,
+        entry: &mut Entry,
+        mut standing: Standing,
+    ) -> Result<Found> {
+        loop {
+            match standing {
+                Standing::Live { user: None, .. } => return Ok(Found::Coming),
+                Standing::Live { user: Some(name), ttl } => {
+                    let is_theirs = decode::<String>(USER, &name).is_ok_and(|it| it == user);
+                    return Ok(if is_theirs { Found::Theirs(ttl) } else { Found::Stale });
+                }
+                Standing::Gone => {
+                    let is_young = self.now() < entry.since + REPLICA_LAG;
+                    return Ok(if is_young { Found::Coming } else { Found::Stale });
+                }
+                Standing::Tombstone => {}
+            }
+            let Trace::Rotated(successor) = self.layer.store.trace(entry.record).await? else {
+                return Ok(Found::Stale);
+            };
+            entry.record.fingerprint = successor.fingerprint;
+            let mut found = self.layer.store.inspect(&[entry.record]).await?;
+            standing = found.pop().unwrap_or(Standing::Gone);
+        }
+    }
+}
