@@ -13,3 +13,4 @@ mod instances;
 mod outage;
 mod own;
 mod pages;
+mod races;
