@@ -61,6 +61,14 @@ mod commands {
             ("/view/a", "hgetall:1 hincrby:1"),
             ("/end", "exec:1 get:1 multi:1 set:1"),
             ("/end", ""),
+            ("/count/a", "exec:1 expire:1 hset:1 multi:1"),
+            ("/count/a", "expire:1 hincrby:1"),
+            (
+                "/bind/alice/x",
+                "exec:1 expire:2 hget:2 hgetall:1 hmget:1 hset:2 multi:1 rename:1 set:1",
+            ),
+            ("/logins/alice", "hgetall:1 hmget:1 pttl:1"),
+            ("/end", "exec:1 get:1 hdel:1 hmget:1 multi:1 set:1"),
         ] {
             server.reset_commands();
             client.get(path).dispatch().await;

@@ -53,6 +53,27 @@ fn two_thousand_parallel_views_over_two_instances_lose_none() {
 }
 
 #[test]
+fn every_page_counts_exactly_in_parallel_over_two_instances() {
+    const PAGES: [&str; 3] = ["/", "/foo", "/bar"];
+    let redis = RedisServer::start();
+    let apps = [App::on_redis(&redis.url()), App::on_redis(&redis.url())];
+    let mut visitor = apps[0].visitor();
+    visitor.get("/");
+    scope(|threads| {
+        for number in 0..24 {
+            let mut visitor = visitor.at(&apps[number % 2]);
+            threads.spawn(move || {
+                for turn in 0..30 {
+                    visitor.get(PAGES[(number + turn) % 3]).views();
+                }
+            });
+        }
+    });
+    let page: serde_json::Value = serde_json::from_str(&visitor.get("/").body).unwrap();
+    assert_eq!(page["pages"], serde_json::json!({ "/": 242, "/foo": 240, "/bar": 240 }));
+}
+
+#[test]
 fn a_view_is_two_commands_and_nothing_else() {
     let redis = RedisServer::start();
     let app = App::on_redis(&redis.url());
