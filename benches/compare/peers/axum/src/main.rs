@@ -1,0 +1,87 @@
+//! axum with tower-sessions on Redis, as <https://docs.rs/tower-sessions/0.14.0> and the example in
+//! <https://docs.rs/tower-sessions-redis-store/0.16.0> have it.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, Uri};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use axum::{Router, serve};
+use page::{IDLE_TIMEOUT, Record, Site, wants_json};
+use tokio::net::TcpListener;
+use tower_sessions::cookie::time::Duration;
+use tower_sessions::session::Error;
+use tower_sessions::{Expiry, Session, SessionManagerLayer};
+use tower_sessions_redis_store::RedisStore;
+use tower_sessions_redis_store::fred::prelude::{ClientLike, Config, Pool};
+
+const RECORD: &str = "record";
+
+/// The store's faults are a 500 without words, as tower-sessions' own middleware answers them.
+struct Failure;
+
+impl From<Error> for Failure {
+    fn from(_: Error) -> Self {
+        Self
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        axum::http::StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    }
+}
+
+async fn view(
+    State(site): State<Arc<Site>>,
+    session: Session,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Failure> {
+    let found: Option<Record> = session.get(RECORD).await?;
+    let cookie_seen = found.is_some();
+    let mut record = found.unwrap_or_else(Record::new);
+    record.count(uri.path(), &site.instance);
+    session.insert(RECORD, &record).await?;
+    if wants_json(headers.get(ACCEPT).and_then(|value| value.to_str().ok())) {
+        let json = site.json(uri.path(), &record);
+        return Ok(([(CONTENT_TYPE, "application/json")], json).into_response());
+    }
+    Ok(Html(site.html(uri.path(), &record, cookie_seen)).into_response())
+}
+
+async fn regenerate(session: Session) -> Result<Redirect, Failure> {
+    session.cycle_id().await?;
+    Ok(Redirect::to("/session"))
+}
+
+async fn end(session: Session) -> Result<Redirect, Failure> {
+    session.flush().await?;
+    Ok(Redirect::to("/session"))
+}
+
+#[tokio::main]
+async fn main() {
+    let url = std::env::var("REDIS_URL").expect("REDIS_URL is set");
+    let port: u16 = std::env::var("PORT").expect("PORT is set").parse().expect("PORT is a port");
+    let config = Config::from_url(&url).expect("REDIS_URL is a URL");
+    // Six connections, as in the example of the store.
+    let pool = Pool::new(config, None, None, None, 6).expect("a pool");
+    pool.connect();
+    pool.wait_for_connect().await.expect("Redis is there");
+    let idle = Duration::try_from(IDLE_TIMEOUT).expect("a day");
+    let sessions =
+        SessionManagerLayer::new(RedisStore::new(pool)).with_expiry(Expiry::OnInactivity(idle));
+    let app = Router::new()
+        .route("/", get(view))
+        .route("/foo", get(view))
+        .route("/bar", get(view))
+        .route("/session/regenerate", post(regenerate))
+        .route("/session/end", post(end))
+        .layer(sessions)
+        .with_state(Arc::new(Site::load()));
+    let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("the port is free");
+    serve(listener, app).await.expect("it serves");
+}

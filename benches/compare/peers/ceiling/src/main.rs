@@ -1,0 +1,62 @@
+//! The project's own pages and cookies, on a store that answers from constants: what is left of a
+//! view when there is nothing to ask. No store can make it faster than this.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use cloud_run_sessions::session::Sessions;
+use cloud_run_sessions::session::store::{
+    Answer, Fault, Fields, Live, Op, Outcome, RecordId, Request, Rotation, Store, Trace,
+};
+use cloud_run_sessions::{config, site};
+
+/// Holds the fields of the first session, and gives them to everybody.
+#[derive(Default)]
+struct Constant(OnceLock<Fields>);
+
+#[rocket::async_trait]
+impl Store for Constant {
+    fn name(&self) -> &'static str {
+        "Redis"
+    }
+
+    async fn create(&self, _: RecordId, fields: Fields, _: Duration) -> Result<(), Fault> {
+        self.0.get_or_init(|| fields);
+        Ok(())
+    }
+
+    async fn apply(&self, _: RecordId, request: &Request) -> Result<Answer, Fault> {
+        let mut fields = self.0.get().cloned().unwrap_or_default();
+        let outcome = |op: &Op| match op {
+            Op::Increment(name, _) => {
+                fields.insert(name.clone(), "100".to_owned());
+                Outcome::Count(100)
+            }
+            _ => Outcome::Done,
+        };
+        let outcomes = request.ops.iter().map(outcome).collect();
+        Ok(Answer::Live(Live { outcomes, fields }))
+    }
+
+    async fn trace(&self, _: RecordId) -> Result<Trace, Fault> {
+        Ok(Trace::Live)
+    }
+
+    async fn rotate(&self, _: Rotation) -> Result<Answer, Fault> {
+        Ok(Answer::Live(Live::default()))
+    }
+
+    async fn end(&self, _: RecordId, _: Duration) -> Result<Trace, Fault> {
+        Ok(Trace::Live)
+    }
+
+    async fn discard(&self, _: RecordId) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+#[rocket::launch]
+fn rocket() -> _ {
+    let sessions = Sessions::with_store(Constant::default());
+    rocket::custom(config::figment()).attach(sessions).attach(site::stage())
+}
