@@ -115,6 +115,12 @@ async fn batched(session: Session<'_>) -> session::Result<()> {
     let now = session.batch().remove(TEXT).increment(COUNT, -1).commit().await?;
     assert_eq!((now.get(TEXT)?, now.get(COUNT)?), (None, Some(4)));
     assert_eq!(session.snapshot().await?.get(COUNT)?, Some(4));
+
+    let wrong = Key::<i64>::new("text");
+    let batch = session.batch().insert(TEXT, &"x".to_owned()).increment(wrong, 1);
+    let error = batch.increment(COUNT, 1).commit().await.unwrap_err();
+    assert!(matches!(&error, Error::NotACounter { field } if field == "text"), "{error}");
+    assert_eq!(session.get(COUNT).await?, Some(5), "the other changes stand");
     Ok(())
 }
 
