@@ -17,8 +17,7 @@ pub(super) fn page<'r>(
     let frame = Frame::of(request);
     let reason = status.reason_lossy();
     let status = Code { code: status.code, reason };
-    let retry_after = (status.code == 503).then_some(1);
-    let error = Error { frame, status, title, what, todo, retry_after };
+    let error = Error { frame, status, title, what, todo };
     if request.accept().is_some_and(|accept| accept.preferred().is_json()) {
         return Either::Right(Json(Error { frame: None, ..error }));
     }
@@ -33,8 +32,6 @@ pub(super) struct Error<'r> {
     title: &'static str,
     what: &'static str,
     todo: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retry_after: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
