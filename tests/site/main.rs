@@ -7,6 +7,7 @@ mod process;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod assets;
 mod configuration;
 mod damage;
 mod instances;
