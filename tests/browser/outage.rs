@@ -22,9 +22,11 @@ fn outage_says_that_the_counts_are_safe_and_so_they_are() {
     browser.open("/about");
     browser.sees("The coat check, not the attendant, remembers.");
 
+    browser.open("/foo");
+    browser.sees("Your counts are safe.");
     redis.signal("CONT");
     wait_for("the end of the outage", || {
-        browser.open("/foo");
+        browser.click("Load it again");
         browser.text(".sentence").is_some_and(|it| it.starts_with("You viewed this page"))
     });
     let views = browser.views();

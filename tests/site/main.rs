@@ -14,3 +14,4 @@ mod instances;
 mod outage;
 mod own;
 mod pages;
+mod snapshots;
