@@ -17,10 +17,10 @@ pub(super) fn page<'r>(
     let frame = Frame::of(request);
     let reason = status.reason_lossy();
     let status = Code { code: status.code, reason };
-    let retry_after = (status.code == 503).then_some(1);
-    let error = Error { frame, status, title, what, todo, retry_after };
+    let again = frame.as_ref().and_then(Frame::here).filter(|_| status.code == 503);
+    let error = Error { frame, status, title, what, todo, again };
     if request.accept().is_some_and(|accept| accept.preferred().is_json()) {
-        return Either::Right(Json(Error { frame: None, ..error }));
+        return Either::Right(Json(Error { frame: None, again: None, ..error }));
     }
     Either::Left(Template::render("error", error))
 }
@@ -33,8 +33,9 @@ pub(super) struct Error<'r> {
     title: &'static str,
     what: &'static str,
     todo: &'static str,
+    /// Where the same may go well a moment later.
     #[serde(skip_serializing_if = "Option::is_none")]
-    retry_after: Option<u64>,
+    again: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]

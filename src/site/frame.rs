@@ -34,6 +34,11 @@ impl<'r> Frame<'r> {
         Some(Self { nav, instance })
     }
 
+    /// The path that was asked for, if the navigation has it.
+    pub(super) fn here(&self) -> Option<&'static str> {
+        self.nav.iter().find(|link| link.current).map(|link| link.path)
+    }
+
     pub(super) fn instance(&self) -> &'r Instance {
         self.instance
     }

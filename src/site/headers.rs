@@ -32,13 +32,12 @@ impl Fairing for SecurityHeaders {
         Info { name: "Security headers", kind: Kind::Response | Kind::Singleton }
     }
 
-    async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
+    async fn on_response<'r>(&self, _: &'r Request<'_>, response: &mut Response<'r>) {
         for (name, value) in ALWAYS {
             response.set_header(Header::new(name, value));
         }
-        if request.uri().path().starts_with("/static/") && response.status().code == 200 {
-            response.set_raw_header("Cache-Control", "public, max-age=3600");
-        } else {
+        // What may be kept says so itself, and what it depends on.
+        if !response.headers().contains("Vary") {
             // A page shows one visitor's counts, in one of two formats.
             response.set_raw_header("Cache-Control", "no-store");
             response.set_raw_header("Vary", "Cookie, Accept");

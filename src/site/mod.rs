@@ -6,14 +6,14 @@
 //! | `GET /session`, `POST /session/regenerate`, `POST /session/end` | the visitor's own session (`own`) |
 //! | `GET /about` | how it works (`about`) |
 //! | `GET /health/live`, `/health/ready` | for the platform; never asks the store (`health`) |
-//! | `GET /static/…` | files |
+//! | `GET /static/…` | what pages are drawn with (`assets`) |
 
 use rocket::fairing::AdHoc;
-use rocket::fs::FileServer;
 use rocket::routes;
-use rocket_dyn_templates::Template;
+use rocket_dyn_templates::{Engines, Template};
 
 mod about;
+mod assets;
 mod errors;
 mod frame;
 mod headers;
@@ -24,6 +24,7 @@ mod own;
 mod page;
 mod views;
 
+use assets::Assets;
 use headers::SecurityHeaders;
 use instance::Instance;
 use views::Intent;
@@ -31,16 +32,28 @@ use views::Intent;
 /// The whole site, to be attached to a Rocket that has sessions.
 #[must_use]
 pub fn stage() -> AdHoc {
-    AdHoc::on_ignite("Site", |rocket| async {
-        rocket
-            .attach(Template::fairing())
+    AdHoc::try_on_ignite("Site", |rocket| async {
+        let assets = match Assets::read("static") {
+            Ok(assets) => assets,
+            Err(error) => {
+                log::error!("the folder `static` cannot be read: {error}; start where it stands");
+                return Err(rocket);
+            }
+        };
+        let addresses = assets.addresses();
+        let rocket = rocket
+            .attach(Template::custom(move |engines: &mut Engines| {
+                engines.tera.register_function("asset", addresses.clone());
+            }))
             .attach(SecurityHeaders)
             .attach(Intent::fairing())
             .manage(Instance::from_env())
+            .manage(assets)
             .mount("/", routes![views::view, views::home, about::about])
             .mount("/session", routes![own::show, own::regenerate, own::end])
             .mount("/health", routes![health::live, health::ready])
-            .mount("/static", FileServer::from("static"))
-            .register("/", rocket::catchers![errors::page])
+            .mount("/static", routes![assets::file])
+            .register("/", rocket::catchers![errors::page]);
+        Ok(rocket)
     })
 }

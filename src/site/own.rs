@@ -61,7 +61,9 @@ pub(super) enum Done {
 impl Done {
     fn words(self) -> &'static str {
         match self {
-            Self::Regenerate => "You have a new id. Your counts came along.",
+            Self::Regenerate => {
+                "Your ticket has a new secret: see its fingerprint. The handle is as it was, and your counts came along."
+            }
             Self::End => "You are forgotten. Nothing of your session is left.",
         }
     }

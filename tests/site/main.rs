@@ -7,6 +7,7 @@ mod process;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod assets;
 mod configuration;
 mod damage;
 mod instances;
@@ -14,3 +15,4 @@ mod outage;
 mod own;
 mod pages;
 mod races;
+mod snapshots;

@@ -46,8 +46,23 @@ fn new_id_keeps_the_counts_and_changes_the_cookie() {
     let old = client.cookies().get("__Host-session").unwrap().value().to_owned();
     assert_eq!(post(&client, "/session/regenerate", None), Status::SeeOther);
     assert_ne!(client.cookies().get("__Host-session").unwrap().value(), old);
-    assert!(body(&client, "/session?done=regenerate").contains("You have a new id"));
+    assert!(body(&client, "/session?done=regenerate").contains("Your ticket has a new secret"));
     assert!(body(&client, "/foo").contains("You viewed this page 2 times<"));
+}
+
+#[test]
+fn new_id_changes_the_fingerprint_and_leaves_the_handle() {
+    let client = client();
+    body(&client, "/foo");
+    let shown = |name: &str| {
+        let page = body(&client, "/session");
+        let (_, after) = page.split_once(&format!("<dt>{name}</dt><dd><code>")).unwrap();
+        after.split('<').next().unwrap().to_owned()
+    };
+    let (handle, fingerprint) = (shown("Handle"), shown("Fingerprint"));
+    post(&client, "/session/regenerate", None);
+    assert_eq!(shown("Handle"), handle);
+    assert_ne!(shown("Fingerprint"), fingerprint);
 }
 
 #[test]

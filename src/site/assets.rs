@@ -1,0 +1,191 @@
+//! Files that pages are drawn with: read, named by their content and compressed once, at launch.
+//!
+//! A page asks for `/static/style.<hash>.css`, which never changes, so a browser keeps it for a
+//! year. Under another hash, or none, the present file is answered and kept nowhere: while one
+//! revision replaces another, either may be asked for what the other's page names.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, Cursor, Write};
+use std::path::Path;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use rocket::http::{ContentType, Status};
+use rocket::request::Request;
+use rocket::response::{self, Responder, Response};
+use rocket::{State, get};
+use rocket_dyn_templates::tera;
+use sha2::{Digest, Sha256};
+
+/// So many hexadecimal digits of a file's SHA-256 stand in its name.
+const HASH_LENGTH: usize = 12;
+
+const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+const REVALIDATED: &str = "no-cache";
+
+#[get("/<name>")]
+pub(super) fn file<'r>(name: &str, assets: &'r State<Assets>) -> Option<Answer<'r>> {
+    assets.find(name)
+}
+
+/// All files of one folder.
+#[derive(Debug)]
+pub(super) struct Assets(Vec<Asset>);
+
+impl Assets {
+    /// Reads a folder; folders within it are not looked at.
+    pub(super) fn read(folder: impl AsRef<Path>) -> io::Result<Self> {
+        let mut assets = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if let (true, Some(stem), Some(extension)) =
+                (path.is_file(), text(path.file_stem()), text(path.extension()))
+            {
+                assets.push(Asset::new(stem, extension, fs::read(&path)?));
+            }
+        }
+        Ok(Self(assets))
+    }
+
+    pub(super) fn addresses(&self) -> Addresses {
+        let named = |it: &Asset| {
+            let Asset { stem, hash, extension, .. } = it;
+            (format!("{stem}.{extension}"), format!("/static/{stem}.{hash}.{extension}"))
+        };
+        Addresses(self.0.iter().map(named).collect())
+    }
+
+    fn find(&self, name: &str) -> Option<Answer<'_>> {
+        let (rest, extension) = name.rsplit_once('.')?;
+        self.0.iter().filter(|it| it.extension == extension).find_map(|asset| {
+            let caching = match rest.strip_prefix(&asset.stem)? {
+                "" => REVALIDATED,
+                hash => match hash.strip_prefix('.')? {
+                    hash if hash == asset.hash => IMMUTABLE,
+                    hash if hash.len() == HASH_LENGTH => REVALIDATED,
+                    _ => return None,
+                },
+            };
+            Some(Answer { asset, caching })
+        })
+    }
+}
+
+/// For templates: from a file's own name to the address that pages ask for.
+#[derive(Clone, Debug)]
+pub(super) struct Addresses(HashMap<String, String>);
+
+impl tera::Function for Addresses {
+    fn call(&self, arguments: &HashMap<String, tera::Value>) -> tera::Result<tera::Value> {
+        let name = arguments.get("name").and_then(tera::Value::as_str).unwrap_or_default();
+        match self.0.get(name) {
+            Some(address) => Ok(address.as_str().into()),
+            None => Err(format!("the folder `static` has no file `{name}`").into()),
+        }
+    }
+
+    fn is_safe(&self) -> bool {
+        true
+    }
+}
+
+fn text(part: Option<&OsStr>) -> Option<String> {
+    part?.to_str().map(str::to_owned)
+}
+
+#[derive(Debug)]
+struct Asset {
+    stem: String,
+    extension: String,
+    hash: String,
+    kind: ContentType,
+    plain: Vec<u8>,
+    /// Where that is smaller.
+    gzip: Option<Vec<u8>>,
+}
+
+impl Asset {
+    fn new(stem: String, extension: String, plain: Vec<u8>) -> Self {
+        let mut hash = format!("{:x}", Sha256::digest(&plain));
+        hash.truncate(HASH_LENGTH);
+        let kind = ContentType::from_extension(&extension).unwrap_or(ContentType::Binary);
+        let gzip = compress(&plain).ok().filter(|gzip| gzip.len() < plain.len());
+        Self { stem, extension, hash, kind, plain, gzip }
+    }
+}
+
+fn compress(plain: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(plain)?;
+    encoder.finish()
+}
+
+/// A file as the answer to a request for one of its names.
+pub(super) struct Answer<'r> {
+    asset: &'r Asset,
+    caching: &'static str,
+}
+
+impl<'r> Responder<'r, 'r> for Answer<'r> {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'r> {
+        let Asset { hash, kind, plain, gzip, .. } = self.asset;
+        let gzip = gzip.as_ref().filter(|_| takes_gzip(request));
+        // Two forms of a file are two representations, and have different tags.
+        let tag = if gzip.is_some() { format!("\"{hash}-gzip\"") } else { format!("\"{hash}\"") };
+        let mut response = Response::build();
+        response
+            .raw_header("Cache-Control", self.caching)
+            .raw_header("Vary", "Accept-Encoding")
+            .raw_header("ETag", tag.clone());
+        if is_known(request, &tag) {
+            return response.status(Status::NotModified).ok();
+        }
+        let body = gzip.unwrap_or(plain);
+        if gzip.is_some() {
+            response.raw_header("Content-Encoding", "gzip");
+        }
+        response.header(kind.clone()).sized_body(body.len(), Cursor::new(&body[..])).ok()
+    }
+}
+
+fn takes_gzip(request: &Request<'_>) -> bool {
+    items(request, "Accept-Encoding").any(|coding| {
+        let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = parameters.trim().strip_prefix("q=").map(str::parse::<f32>);
+        name.trim().eq_ignore_ascii_case("gzip")
+            && weight.is_none_or(|it| it.is_ok_and(|it| it > 0.0))
+    })
+}
+
+/// Whether the asker has what bears this tag (RFC 9110, section 13.1.2).
+fn is_known(request: &Request<'_>, tag: &str) -> bool {
+    items(request, "If-None-Match")
+        .any(|known| known == "*" || known.trim_start_matches("W/") == tag)
+}
+
+/// The elements of a header that is a list.
+fn items<'r>(request: &'r Request<'_>, header: &'static str) -> impl Iterator<Item = &'r str> {
+    request.headers().get(header).flat_map(|line| line.split(',')).map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_is_found_by_its_name_with_its_hash_another_hash_or_none() {
+        let css = Asset::new("style.new".into(), "css".into(), b"a{}".to_vec());
+        let hashed = format!("style.new.{}.css", css.hash);
+        let assets = Assets(vec![css]);
+        let caching = |name: &str| assets.find(name).map(|answer| answer.caching);
+        assert_eq!(assets.addresses().0["style.new.css"], format!("/static/{hashed}"));
+        assert_eq!(caching(&hashed), Some(IMMUTABLE));
+        assert_eq!(caching("style.new.css"), Some(REVALIDATED));
+        assert_eq!(caching("style.new.000000000000.css"), Some(REVALIDATED));
+        for name in ["style.css", "style.new", "style.new.0.css", "style.newer.css", ".css", ""] {
+            assert_eq!(caching(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The session's own page: a new id, and being forgotten.
+
+use crate::driver::Browser;
+use crate::process::App;
+
+/// The values on the ticket's stub: the handle and the fingerprint.
+fn stub(browser: &Browser) -> (String, String) {
+    browser.sees("Fingerprint");
+    let text = |number| browser.text(&format!(".stub div:nth-of-type({number}) code")).unwrap();
+    (text(1), text(2))
+}
+
+#[test]
+fn new_id_changes_the_fingerprint_and_keeps_handle_and_counts() {
+    let app = App::start(&[]);
+    let browser = Browser::at(&app);
+    browser.open("/foo");
+    browser.click("Session");
+    let (handle, fingerprint) = stub(&browser);
+    browser.click("New id");
+    browser.sees("Your ticket has a new secret");
+    let (same, changed) = stub(&browser);
+    assert_eq!(same, handle);
+    assert_ne!(changed, fingerprint);
+    browser.open("/foo");
+    assert_eq!(browser.views(), 2);
+}
+
+#[test]
+fn back_after_a_new_id_takes_no_further_one() {
+    let app = App::start(&[]);
+    let browser = Browser::at(&app);
+    browser.open("/foo");
+    browser.open("/session");
+    browser.click("New id");
+    browser.sees("Your ticket has a new secret");
+    let renewed = stub(&browser);
+    browser.reload();
+    assert_eq!(stub(&browser), renewed);
+    browser.back();
+    browser.open("/session");
+    assert_eq!(stub(&browser), renewed);
+}
+
+#[test]
+fn forget_me_asks_once_more_and_then_forgets() {
+    let app = App::start(&[]);
+    let browser = Browser::at(&app);
+    browser.open("/foo");
+    browser.reload();
+    browser.open("/session");
+    browser.click("Forget me…");
+    browser.sees("2 views will be deleted, for good.");
+    browser.click("Forget me");
+    browser.sees("You are forgotten.");
+    browser.sees("You have no session yet.");
+    assert!(browser.cookies().is_empty());
+    browser.open("/foo");
+    assert_eq!(browser.views(), 1);
+}
