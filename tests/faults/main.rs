@@ -14,4 +14,8 @@ mod stub;
 mod support;
 mod trial;
 
+mod hostile;
+mod platform;
 mod store;
+mod stray;
+mod tls;

@@ -207,3 +207,31 @@ fn connect(shared: &Arc<Shared>, client: TcpStream, server: TcpStream) {
         let _ = wire.client.shutdown(Shutdown::Both);
     });
 }
+
+/// A port that lets nobody in and refuses nobody: what is sent to it gets no answer at all.
+pub struct Deaf {
+    _listener: socket2::Socket,
+    _queue: Vec<socket2::Socket>,
+}
+
+impl Deaf {
+    pub fn at(port: u16) -> Self {
+        use socket2::{Domain, Socket, Type};
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], port)).into();
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.set_reuse_address(true).unwrap();
+        listener.bind(&address).unwrap();
+        listener.listen(0).unwrap();
+        // Once the queue of those who wait to be let in is full, Linux drops what comes.
+        let mut queue = Vec::new();
+        loop {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            let result = socket.connect_timeout(&address, Duration::from_millis(100));
+            queue.push(socket);
+            if result.is_err() {
+                return Self { _listener: listener, _queue: queue };
+            }
+            assert!(queue.len() < 10, "the queue never fills");
+        }
+    }
+}

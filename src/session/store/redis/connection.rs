@@ -1,7 +1,8 @@
 //! One connection to Redis, on which no reply can be late, endless or somebody else's.
 //!
 //! redis-rs parses what comes in; the bytes pass through here, since its own connection can limit
-//! neither how long a reply takes that trickles in byte by byte, nor how much memory it fills.
+//! neither how long a reply takes that trickles in byte by byte, nor how much memory it fills. Its
+//! parser gets whole replies and nothing beyond, so what nobody has asked for is seen.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -16,9 +17,10 @@ use socket2::SockRef;
 use super::address::Address;
 use super::breaker::Failures;
 use super::fault::describe_connect;
+use super::frame::{self, MAX_REPLY};
 
-/// A reply longer than this is none of ours: a record has at most 8 MiB.
-const MAX_REPLY: usize = 16 << 20;
+/// How much is read at a time.
+const CHUNK: usize = 16 << 10;
 
 /// A connection that was idle for longer is asked whether it still works. Cloud Run stops the CPU
 /// between requests, and what lies between forgets connections without a word.
@@ -37,6 +39,8 @@ pub(super) struct Manager {
 pub(super) struct Connection {
     stream: Stream,
     parser: Parser,
+    /// What has come in and was not parsed yet.
+    inbox: Vec<u8>,
     used: Instant,
     is_broken: bool,
 }
@@ -78,8 +82,13 @@ impl Connection {
                 Stream::Tls(Box::new(StreamOwned::new(session, socket)))
             }
         };
-        let mut connection =
-            Self { stream, parser: Parser::new(), used: Instant::now(), is_broken: false };
+        let mut connection = Self {
+            stream,
+            parser: Parser::new(),
+            inbox: Vec::new(),
+            used: Instant::now(),
+            is_broken: false,
+        };
         connection.greet(address, deadline)?;
         Ok(connection)
     }
@@ -113,6 +122,11 @@ impl Connection {
         for _ in commands {
             self.receive(deadline)?.extract_error()?;
         }
+        if self.has_said_too_much() {
+            self.is_broken = true;
+            let why = "it gives replies to nothing";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why).into());
+        }
         Ok(())
     }
 
@@ -131,15 +145,43 @@ impl Connection {
     /// come, and would be taken for the next one's.
     pub(super) fn receive(&mut self, deadline: Instant) -> Result<Value, RedisError> {
         self.is_broken = true;
-        let reader = Bounded { stream: &mut self.stream, deadline, budget: MAX_REPLY };
+        let mut scan = frame::Scan::default();
+        let end = loop {
+            if let Some(end) = scan.advance(&self.inbox)? {
+                break end;
+            }
+            self.read_more(deadline)?;
+        };
+        let reply = &self.inbox[..end];
         // The parser is made for servers that keep to the protocol; what something else sends must
         // not end the thread.
-        let parsed = catch_unwind(AssertUnwindSafe(|| self.parser.parse_value(reader)));
+        let parsed = catch_unwind(AssertUnwindSafe(|| self.parser.parse_value(reply)));
         let value =
             parsed.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::InvalidData).into()))?;
+        self.inbox.drain(..end);
         self.used = Instant::now();
         self.is_broken = false;
         Ok(value)
+    }
+
+    fn read_more(&mut self, deadline: Instant) -> io::Result<()> {
+        if self.inbox.len() > MAX_REPLY {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the reply is too long"));
+        }
+        self.stream.socket().set_read_timeout(Some(remaining(deadline)?))?;
+        let mut chunk = [0; CHUNK];
+        match self.stream.io().read(&mut chunk)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            length => {
+                self.inbox.extend_from_slice(&chunk[..length]);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether more has come in than was asked for: then no reply can be told from another's.
+    pub(super) fn has_said_too_much(&self) -> bool {
+        !self.inbox.is_empty()
     }
 
     /// Never to be used again.
@@ -149,32 +191,15 @@ impl Connection {
 
     /// Whether the server has closed the connection, or has said something unasked.
     fn is_disturbed(&self) -> bool {
+        if self.has_said_too_much() {
+            return true;
+        }
         let mut byte = [std::mem::MaybeUninit::uninit()];
         let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
         match SockRef::from(self.stream.socket()).recv_with_flags(&mut byte, flags) {
             Ok(_) => true,
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
         }
-    }
-}
-
-/// Reads until a deadline, and not more than a budget.
-struct Bounded<'a> {
-    stream: &'a mut Stream,
-    deadline: Instant,
-    budget: usize,
-}
-
-impl Read for Bounded<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = buffer.len().min(self.budget);
-        if length == 0 && !buffer.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the reply is too long"));
-        }
-        self.stream.socket().set_read_timeout(Some(remaining(self.deadline)?))?;
-        let read = self.stream.io().read(&mut buffer[..length])?;
-        self.budget -= read;
-        Ok(read)
     }
 }
 

@@ -190,6 +190,12 @@ impl Worker {
             result = Err((refusal.gravity, refusal.fault.message.clone()));
             answers.push(Err(refusal.fault));
         }
+        if result.is_ok() && connection.has_said_too_much() {
+            // Somewhere in between was a reply to nothing, and nobody knows whose the others are.
+            connection.condemn();
+            answers.clear();
+            result = Err((Gravity::Connection, "it gives replies to nothing".to_owned()));
+        }
         // Whoever is answered may ask again at once: the connection must be back by then, or the
         // pool would open another.
         drop(connection);
