@@ -16,6 +16,7 @@ mod trial;
 
 mod hostile;
 mod platform;
+mod soak;
 mod store;
 mod stray;
 mod tls;

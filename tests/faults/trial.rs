@@ -1,6 +1,8 @@
 //! A fault under load, and what must hold before, during and after it.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{ScopedJoinHandle, scope, sleep};
 use std::time::{Duration, Instant};
@@ -223,6 +225,14 @@ impl Trial {
         self.calm();
     }
 
+    /// Visitors who come once and never again.
+    pub fn strangers(&self, number: usize) {
+        for _ in 0..number {
+            let reply = self.app.visitor().get("/bar");
+            assert!([200, 503].contains(&reply.status), "{}", reply.status);
+        }
+    }
+
     /// Checks what must be true afterwards, and prints the trial's row.
     ///
     /// `outages` is how often the log may say that Redis is away.
@@ -243,7 +253,7 @@ impl Trial {
         let (downs, ups) =
             (times("ERROR Redis is unavailable"), times("WARN Redis answers again"));
         assert!(outages.contains(&downs) && downs == ups, "{downs} down, {ups} up:\n{log}");
-        assert!(log.lines().count() < 20, "no line for each request:\n{log}");
+        assert!(log.lines().count() < 20 + 2 * downs, "no line for each request:\n{log}");
         assert!(!log.contains("panicked"), "{log}");
         for secret in self.crowd.iter().filter_map(|it| it.visitor.cookie.as_deref()) {
             assert!(!log.contains(secret) && !log.contains(KEY), "{log}");
@@ -311,6 +321,40 @@ impl Regular {
             other => panic!("status {other}: {}\n{}", reply.head, reply.body),
         }
         reply
+    }
+}
+
+/// A connection that is kept for one view after the other.
+pub struct Connection(BufReader<TcpStream>);
+
+impl Connection {
+    pub fn open(port: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        Self(BufReader::new(stream))
+    }
+
+    /// Views a page: the status, and what it took.
+    pub fn view(&mut self, cookie: &str) -> (u16, Duration) {
+        let request = format!(
+            "GET /foo HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n\
+             Cookie: {cookie}\r\n\r\n"
+        );
+        let start = Instant::now();
+        self.0.get_mut().write_all(request.as_bytes()).unwrap();
+        let (mut status, mut length, mut line) = (0, 0, String::new());
+        while line != "\r\n" {
+            line.clear();
+            assert!(self.0.read_line(&mut line).unwrap() > 0, "the connection was closed");
+            if let Some(rest) = line.strip_prefix("HTTP/1.1 ") {
+                status = rest[..3].parse().unwrap();
+            } else if let Some(rest) = line.to_lowercase().strip_prefix("content-length: ") {
+                length = rest.trim().parse().unwrap();
+            }
+        }
+        self.0.read_exact(&mut vec![0; length]).unwrap();
+        (status, start.elapsed())
     }
 }
 

@@ -59,8 +59,9 @@ impl Workers {
     /// Starts the threads. Nothing is connected before the first request.
     pub(super) fn start(address: Address, settings: &Settings) -> io::Result<Self> {
         let failures = Arc::new(Failures::default());
-        let manager =
-            Manager { address, timeout: settings.deadline, failures: Arc::clone(&failures) };
+        // Sooner than those who wait for the connection give up, so that they learn why.
+        let timeout = settings.deadline.mul_f32(0.9);
+        let manager = Manager { address, timeout, failures: Arc::clone(&failures) };
         let pool = Pool::builder()
             .max_size(settings.connections)
             .min_idle(Some(0))
