@@ -47,11 +47,6 @@ pub fn refusing_all(error: &str) -> Script {
     Arc::new(move |_| Some(reply.clone()))
 }
 
-/// These bytes for every command that is about a session.
-pub fn babbling(reply: Vec<u8>) -> Script {
-    Arc::new(move |name| (!GREETINGS.contains(&name)).then(|| reply.clone()))
-}
-
 impl Stub {
     pub fn before(upstream: u16) -> Self {
         let port = free_port();

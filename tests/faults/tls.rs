@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::process::{App, KEY};
+use crate::proxy::{self, Proxy};
 use crate::support::{RedisServer, free_port, wait_for};
 
 /// A certificate authority in a directory of its own, and what it signs.
@@ -109,10 +111,6 @@ fn assert_refused(app: &App, server: &RedisServer, words: &[&str]) {
 fn a20_server_that_proves_who_it_is_is_used() {
     let authority = Authority::new();
     let redis = authority.redis("IP:127.0.0.1", 2);
-    redis::cmd("ACL")
-        .arg(&["SETUSER", "default", "on", ">hunter2"])
-        .exec(&mut redis.server.connect())
-        .unwrap();
     let app = app("rediss", redis.tls_port, Some(&authority.file()));
     let mut visitor = app.visitor();
     assert_eq!((visitor.get("/foo").views(), visitor.get("/foo").views()), (1, 2));
@@ -142,6 +140,45 @@ fn a20_certificate_of_an_unknown_authority_is_a_503_and_the_log_names_the_remedy
     let app = app("rediss", redis.tls_port, Some(&other.file()));
     // Both authorities bear one name, so it is the signature that tells.
     assert_refused(&app, &redis.server, &["certificate"]);
+}
+
+#[test]
+fn a20_handshake_that_trickles_or_never_ends_is_held_to_the_deadline_and_heals() {
+    let authority = Authority::new();
+    let redis = authority.redis("IP:127.0.0.1", 2);
+    for fault in [proxy::swallowing(), proxy::trickling(Duration::from_millis(5))] {
+        let proxy = Proxy::before(redis.tls_port);
+        let app = app("rediss", proxy.port, Some(&authority.file()));
+        let mut visitor = app.visitor();
+        proxy.set(fault);
+        // More attempts than there are threads that make connections.
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(5) {
+            let reply = visitor.get("/foo");
+            assert!(reply.status == 503 && reply.took < Duration::from_millis(1_250), "{reply:?}");
+        }
+        proxy.set(proxy::faultless());
+        let start = Instant::now();
+        wait_for("Redis to be found", || visitor.get("/foo").status == 200);
+        assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn a07_encrypted_reply_that_trickles_in_is_held_to_the_deadline() {
+    let authority = Authority::new();
+    let redis = authority.redis("IP:127.0.0.1", 2);
+    let proxy = Proxy::before(redis.tls_port);
+    let app = app("rediss", proxy.port, Some(&authority.file()));
+    let mut visitor = app.visitor();
+    assert_eq!((visitor.get("/foo").views(), visitor.get("/foo").views()), (1, 2));
+    proxy.set(proxy::trickling(Duration::from_millis(50)));
+    for _ in 0..20 {
+        let reply = visitor.get("/foo");
+        assert!(reply.status == 503 && reply.took < Duration::from_millis(1_250), "{reply:?}");
+    }
+    proxy.set(proxy::faultless());
+    wait_for("Redis to be found again", || visitor.get("/foo").status == 200);
 }
 
 #[test]

@@ -46,23 +46,57 @@ pub(super) struct Connection {
 }
 
 enum Stream {
-    Plain(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    Plain(Timed),
+    Tls(Box<StreamOwned<ClientConnection, Timed>>),
 }
 
 impl Stream {
-    fn socket(&self) -> &TcpStream {
+    fn timed(&mut self) -> &mut Timed {
         match self {
-            Self::Plain(socket) => socket,
-            Self::Tls(tls) => tls.get_ref(),
+            Self::Plain(timed) => timed,
+            Self::Tls(tls) => &mut tls.sock,
         }
     }
 
-    fn io(&mut self) -> &mut dyn ReadWrite {
+    fn socket(&self) -> &TcpStream {
         match self {
-            Self::Plain(socket) => socket,
+            Self::Plain(timed) => &timed.socket,
+            Self::Tls(tls) => &tls.sock.socket,
+        }
+    }
+
+    /// For reading and writing until the deadline.
+    fn until(&mut self, deadline: Instant) -> &mut dyn ReadWrite {
+        self.timed().deadline = deadline;
+        match self {
+            Self::Plain(timed) => timed,
             Self::Tls(tls) => tls.as_mut(),
         }
+    }
+}
+
+/// A socket on which nothing takes longer than until a deadline. The socket's own time-outs hold
+/// for one call, and TLS makes as many as it likes: to shake hands, or to get a record together.
+struct Timed {
+    socket: TcpStream,
+    deadline: Instant,
+}
+
+impl Read for Timed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.set_read_timeout(Some(remaining(self.deadline)?))?;
+        self.socket.read(buffer)
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.socket.set_write_timeout(Some(remaining(self.deadline)?))?;
+        self.socket.write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush()
     }
 }
 
@@ -74,6 +108,7 @@ impl Connection {
     fn open(address: &Address, deadline: Instant) -> Result<Self, RedisError> {
         let socket = dial(address, deadline)?;
         socket.set_nodelay(true)?;
+        let socket = Timed { socket, deadline };
         let stream = match &address.tls {
             None => Stream::Plain(socket),
             Some(tls) => {
@@ -133,8 +168,7 @@ impl Connection {
     /// Writes packed commands. After an error the connection must not be used again.
     pub(super) fn send(&mut self, packed: &[u8], deadline: Instant) -> Result<(), RedisError> {
         self.is_broken = true;
-        self.stream.socket().set_write_timeout(Some(remaining(deadline)?))?;
-        let io = self.stream.io();
+        let io = self.stream.until(deadline);
         io.write_all(packed)?;
         io.flush()?;
         self.is_broken = false;
@@ -168,9 +202,8 @@ impl Connection {
         if self.inbox.len() > MAX_REPLY {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the reply is too long"));
         }
-        self.stream.socket().set_read_timeout(Some(remaining(deadline)?))?;
         let mut chunk = [0; CHUNK];
-        match self.stream.io().read(&mut chunk)? {
+        match self.stream.until(deadline).read(&mut chunk)? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             length => {
                 self.inbox.extend_from_slice(&chunk[..length]);
