@@ -100,6 +100,23 @@ pub struct Config {
     /// How many requests may wait for Redis at a time; further ones get 503 at once.
     /// _Default:_ `2048`.
     pub queue: usize,
+
+    /// What becomes of operations that only read while the store is away.
+    /// _Default:_ `"refuse"`.
+    pub on_outage: OnOutage,
+}
+
+/// What becomes of operations that only read while the store is away. Writes fail in any case, and
+/// no cookie is touched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnOutage {
+    /// They fail, as writes do: nobody is shown a page as if they had no session.
+    #[default]
+    Refuse,
+    /// They find nothing, as for somebody without a session: pages that only look go on, and
+    /// whoever was signed in seems not to be. What the same request writes afterwards fails.
+    Anonymous,
 }
 
 impl Default for Config {
@@ -124,6 +141,7 @@ impl Default for Config {
             deadline: Duration::from_millis(900),
             connections: 4,
             queue: 2048,
+            on_outage: OnOutage::Refuse,
         }
     }
 }

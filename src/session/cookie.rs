@@ -301,4 +301,47 @@ mod tests {
         assert!(opened.is_key_old && opened.ticket == ticket);
         assert!(KeyRing::new(new, vec![other]).unseal(name, value).is_none());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn text_that_is_no_ticket_is_never_read_as_one(text in r".*") {
+            // What is read is what was written: no two texts are one ticket.
+            if let Some(ticket) = Ticket::read(&text) {
+                proptest::prop_assert_eq!(ticket.write(), text);
+            }
+        }
+
+        #[test]
+        fn changed_ticket_is_another_or_none(at in 0..200_usize, byte in proptest::char::any()) {
+            let mut text = ticket().write();
+            let at = at % text.len();
+            text.replace_range(at..=at, &byte.to_string());
+            if let Some(ticket) = Ticket::read(&text) {
+                proptest::prop_assert_eq!(ticket.write(), text);
+            }
+        }
+
+        #[test]
+        fn no_value_opens_that_the_ring_has_not_sealed(value in r"[ -~]{0,400}") {
+            let ring = KeyRing::new(Key::generate(), vec![Key::generate()]);
+            proptest::prop_assert!(ring.unseal("__Host-session", &value).is_none());
+        }
+
+        #[test]
+        fn sealed_value_with_anything_changed_opens_nothing(
+            at in 0..400_usize,
+            byte in proptest::char::range(' ', '~'),
+        ) {
+            let (key, ticket, config) = (Key::generate(), ticket(), Config::default());
+            let ring = KeyRing::new(key, vec![]);
+            let header = ring.seal(&ticket, &config, ticket.touched);
+            let sealed = header.split_once('=').unwrap().1.split(';').next().unwrap();
+            let at = at % sealed.len();
+            let mut value = sealed.to_owned();
+            value.replace_range(at..=at, &byte.to_string());
+            if value != sealed {
+                proptest::prop_assert!(ring.unseal(&config.cookie_name, &value).is_none());
+            }
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use rocket::tokio;
 
+use super::config::OnOutage;
 use super::cookie::{Owner, Stage, Ticket};
 use super::error::{Error, Result};
 use super::event::{Event, Rejection};
@@ -37,7 +38,17 @@ impl Lifecycle<'_> {
     /// fields are as the changes have left them.
     pub(super) async fn run(&self, ops: Vec<Op>, read: Read) -> Result<Live> {
         self.check(&ops)?;
-        self.within(self.carry_out(ops, read)).await
+        let is_look = ops.is_empty();
+        match self.within(self.carry_out(ops, read)).await {
+            Err(error) if is_look && self.goes_on_after(&error) => Ok(Live::default()),
+            result => result,
+        }
+    }
+
+    /// Whether an operation that only reads finds nothing, rather than fail. Whatever the request
+    /// goes on to write is refused: the visit has suffered the outage.
+    fn goes_on_after(&self, error: &Error) -> bool {
+        self.layer.config.on_outage == OnOutage::Anonymous && error.retry_after().is_some()
     }
 
     pub(super) async fn carry_out(&self, ops: Vec<Op>, read: Read) -> Result<Live> {

@@ -53,7 +53,7 @@ mod visit;
 
 pub use batch::Batch;
 pub use clock::{Clock, System};
-pub use config::{Config, SealingKey, Url};
+pub use config::{Config, OnOutage, SealingKey, Url};
 pub use cookie::Persistence;
 pub use csrf::SameOrigin;
 pub use error::{Error, Result};

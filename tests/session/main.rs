@@ -16,5 +16,6 @@ mod fields;
 mod launch;
 mod lifecycle;
 mod loss;
+mod model;
 mod outage;
 mod users;

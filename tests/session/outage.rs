@@ -11,6 +11,7 @@ on_both_stores![
     outage_is_a_503_with_retry_after_and_touches_no_cookie,
     request_waits_for_a_failed_store_once,
     routes_without_a_session_are_not_affected,
+    anonymous_visitors_read_nothing_write_nothing_and_keep_their_cookies,
 ];
 
 const PATHS: [&str; 9] = [
@@ -59,4 +60,28 @@ async fn routes_without_a_session_are_not_affected(world: World) {
     assert_eq!(visitor.body("/plain").await, "plain");
     assert_eq!(visitor.body("/idle").await, "nobody");
     assert_eq!(visitor.body("/peek/a").await, "0");
+}
+
+async fn anonymous_visitors_read_nothing_write_nothing_and_keep_their_cookies(world: World) {
+    let world = world.reconfigured("session.on_outage", "anonymous").await;
+    let mut visitor = world.visitor();
+    visitor.get("/count/a").await;
+    let cookie = visitor.cookie.clone();
+    for fault in [Fault::refused("down"), Fault::unanswered("slow")] {
+        world.store.fail(Some(fault));
+        for (path, nothing) in [("/peek/a", "0"), ("/text/a", "none"), ("/fields", "0")] {
+            let page = visitor.get(path).await;
+            assert_eq!((page.status, page.body.as_str()), (Status::Ok, nothing), "{path}");
+            assert!(page.set_cookies.is_empty() && page.retry_after.is_none(), "{path}");
+        }
+        for path in ["/count/a", "/view/a", "/set/a/x", "/take/a", "/remove/a", "/regenerate", "/end"] {
+            let page = visitor.get(path).await;
+            assert_eq!(page.status, Status::ServiceUnavailable, "{path}");
+            assert!(page.set_cookies.is_empty(), "{path}");
+        }
+        assert_eq!(visitor.get("/look-and-count").await.status, Status::ServiceUnavailable);
+    }
+    world.store.fail(None);
+    assert_eq!(visitor.cookie, cookie);
+    assert_eq!(visitor.body("/count/a").await, "2", "and all is as it was");
 }

@@ -57,6 +57,12 @@ async fn remove(item: &str, session: Session<'_>) -> session::Result<&'static st
     session.remove(TEXT.at(item)).await.map(|()| "removed")
 }
 
+#[get("/look-and-count")]
+async fn look_and_count(session: Session<'_>) -> session::Result<String> {
+    session.snapshot().await?;
+    Ok(session.increment(COUNT, 1).await?.to_string())
+}
+
 #[get("/fields")]
 async fn fields(session: Session<'_>) -> session::Result<String> {
     Ok(session.snapshot().await?.len().to_string())

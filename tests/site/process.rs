@@ -1,8 +1,10 @@
 //! The real binary as a process, and visitors who talk HTTP to it.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
 use crate::support::{free_port, wait_for};
@@ -13,6 +15,8 @@ pub const KEY: &str = "0GfnRvWV8Hd0TtPtKKmvyWjAKxIGWRRMVZWcIPWGFTI=";
 pub struct App {
     pub port: u16,
     child: Child,
+    log: Arc<Mutex<String>>,
+    listeners: Vec<JoinHandle<()>>,
 }
 
 /// The binary with nothing of the outer environment that it would heed.
@@ -53,8 +57,11 @@ impl App {
         let own_port = port.to_string();
         let mut env = env.to_vec();
         env.push(("PORT", &own_port));
-        let child = command(&env).spawn().unwrap();
-        let app = Self { port, child };
+        let mut child = command(&env).spawn().unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let listeners = vec![listen(out, log.clone()), listen(err, log.clone())];
+        let app = Self { port, child, log, listeners };
         wait_for("the application to listen", || TcpStream::connect(("127.0.0.1", port)).is_ok());
         app
     }
@@ -67,6 +74,15 @@ impl App {
         Visitor { port: self.port, cookie: None }
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has written so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
@@ -75,11 +91,22 @@ impl App {
     /// Waits for the process to end and gives what it wrote.
     pub fn finish(mut self) -> (bool, String) {
         wait_for("the application to end", || self.child.try_wait().unwrap().is_some());
-        let (mut log, mut errors) = (String::new(), String::new());
-        self.child.stdout.take().unwrap().read_to_string(&mut log).unwrap();
-        self.child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
-        (self.child.wait().unwrap().success(), log + &errors)
+        for listener in self.listeners.drain(..) {
+            listener.join().unwrap();
+        }
+        (self.child.wait().unwrap().success(), self.log())
     }
+}
+
+/// Notes what a process writes, so that it never waits for a reader.
+fn listen(from: impl Read + Send + 'static, log: Arc<Mutex<String>>) -> JoinHandle<()> {
+    spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            let mut log = log.lock().unwrap();
+            log.push_str(&line);
+            log.push('\n');
+        }
+    })
 }
 
 impl Drop for App {

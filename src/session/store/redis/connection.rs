@@ -1,7 +1,8 @@
 //! One connection to Redis, on which no reply can be late, endless or somebody else's.
 //!
 //! redis-rs parses what comes in; the bytes pass through here, since its own connection can limit
-//! neither how long a reply takes that trickles in byte by byte, nor how much memory it fills.
+//! neither how long a reply takes that trickles in byte by byte, nor how much memory it fills. Its
+//! parser gets whole replies and nothing beyond, so what nobody has asked for is seen.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -16,9 +17,10 @@ use socket2::SockRef;
 use super::address::Address;
 use super::breaker::Failures;
 use super::fault::describe_connect;
+use super::frame::{self, MAX_REPLY};
 
-/// A reply longer than this is none of ours: a record has at most 8 MiB.
-const MAX_REPLY: usize = 16 << 20;
+/// How much is read at a time.
+const CHUNK: usize = 16 << 10;
 
 /// A connection that was idle for longer is asked whether it still works. Cloud Run stops the CPU
 /// between requests, and what lies between forgets connections without a word.
@@ -37,28 +39,64 @@ pub(super) struct Manager {
 pub(super) struct Connection {
     stream: Stream,
     parser: Parser,
+    /// What has come in and was not parsed yet.
+    inbox: Vec<u8>,
     used: Instant,
     is_broken: bool,
 }
 
 enum Stream {
-    Plain(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    Plain(Timed),
+    Tls(Box<StreamOwned<ClientConnection, Timed>>),
 }
 
 impl Stream {
-    fn socket(&self) -> &TcpStream {
+    fn timed(&mut self) -> &mut Timed {
         match self {
-            Self::Plain(socket) => socket,
-            Self::Tls(tls) => tls.get_ref(),
+            Self::Plain(timed) => timed,
+            Self::Tls(tls) => &mut tls.sock,
         }
     }
 
-    fn io(&mut self) -> &mut dyn ReadWrite {
+    fn socket(&self) -> &TcpStream {
         match self {
-            Self::Plain(socket) => socket,
+            Self::Plain(timed) => &timed.socket,
+            Self::Tls(tls) => &tls.sock.socket,
+        }
+    }
+
+    /// For reading and writing until the deadline.
+    fn until(&mut self, deadline: Instant) -> &mut dyn ReadWrite {
+        self.timed().deadline = deadline;
+        match self {
+            Self::Plain(timed) => timed,
             Self::Tls(tls) => tls.as_mut(),
         }
+    }
+}
+
+/// A socket on which nothing takes longer than until a deadline. The socket's own time-outs hold
+/// for one call, and TLS makes as many as it likes: to shake hands, or to get a record together.
+struct Timed {
+    socket: TcpStream,
+    deadline: Instant,
+}
+
+impl Read for Timed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.set_read_timeout(Some(remaining(self.deadline)?))?;
+        self.socket.read(buffer)
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.socket.set_write_timeout(Some(remaining(self.deadline)?))?;
+        self.socket.write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush()
     }
 }
 
@@ -70,6 +108,7 @@ impl Connection {
     fn open(address: &Address, deadline: Instant) -> Result<Self, RedisError> {
         let socket = dial(address, deadline)?;
         socket.set_nodelay(true)?;
+        let socket = Timed { socket, deadline };
         let stream = match &address.tls {
             None => Stream::Plain(socket),
             Some(tls) => {
@@ -78,8 +117,13 @@ impl Connection {
                 Stream::Tls(Box::new(StreamOwned::new(session, socket)))
             }
         };
-        let mut connection =
-            Self { stream, parser: Parser::new(), used: Instant::now(), is_broken: false };
+        let mut connection = Self {
+            stream,
+            parser: Parser::new(),
+            inbox: Vec::new(),
+            used: Instant::now(),
+            is_broken: false,
+        };
         connection.greet(address, deadline)?;
         Ok(connection)
     }
@@ -113,14 +157,18 @@ impl Connection {
         for _ in commands {
             self.receive(deadline)?.extract_error()?;
         }
+        if self.has_said_too_much() {
+            self.is_broken = true;
+            let why = "it gives replies to nothing";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why).into());
+        }
         Ok(())
     }
 
     /// Writes packed commands. After an error the connection must not be used again.
     pub(super) fn send(&mut self, packed: &[u8], deadline: Instant) -> Result<(), RedisError> {
         self.is_broken = true;
-        self.stream.socket().set_write_timeout(Some(remaining(deadline)?))?;
-        let io = self.stream.io();
+        let io = self.stream.until(deadline);
         io.write_all(packed)?;
         io.flush()?;
         self.is_broken = false;
@@ -131,15 +179,42 @@ impl Connection {
     /// come, and would be taken for the next one's.
     pub(super) fn receive(&mut self, deadline: Instant) -> Result<Value, RedisError> {
         self.is_broken = true;
-        let reader = Bounded { stream: &mut self.stream, deadline, budget: MAX_REPLY };
+        let mut scan = frame::Scan::default();
+        let end = loop {
+            if let Some(end) = scan.advance(&self.inbox)? {
+                break end;
+            }
+            self.read_more(deadline)?;
+        };
+        let reply = &self.inbox[..end];
         // The parser is made for servers that keep to the protocol; what something else sends must
         // not end the thread.
-        let parsed = catch_unwind(AssertUnwindSafe(|| self.parser.parse_value(reader)));
+        let parsed = catch_unwind(AssertUnwindSafe(|| self.parser.parse_value(reply)));
         let value =
             parsed.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::InvalidData).into()))?;
+        self.inbox.drain(..end);
         self.used = Instant::now();
         self.is_broken = false;
         Ok(value)
+    }
+
+    fn read_more(&mut self, deadline: Instant) -> io::Result<()> {
+        if self.inbox.len() > MAX_REPLY {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the reply is too long"));
+        }
+        let mut chunk = [0; CHUNK];
+        match self.stream.until(deadline).read(&mut chunk)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            length => {
+                self.inbox.extend_from_slice(&chunk[..length]);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether more has come in than was asked for: then no reply can be told from another's.
+    pub(super) fn has_said_too_much(&self) -> bool {
+        !self.inbox.is_empty()
     }
 
     /// Never to be used again.
@@ -149,32 +224,15 @@ impl Connection {
 
     /// Whether the server has closed the connection, or has said something unasked.
     fn is_disturbed(&self) -> bool {
+        if self.has_said_too_much() {
+            return true;
+        }
         let mut byte = [std::mem::MaybeUninit::uninit()];
         let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
         match SockRef::from(self.stream.socket()).recv_with_flags(&mut byte, flags) {
             Ok(_) => true,
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
         }
-    }
-}
-
-/// Reads until a deadline, and not more than a budget.
-struct Bounded<'a> {
-    stream: &'a mut Stream,
-    deadline: Instant,
-    budget: usize,
-}
-
-impl Read for Bounded<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = buffer.len().min(self.budget);
-        if length == 0 && !buffer.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the reply is too long"));
-        }
-        self.stream.socket().set_read_timeout(Some(remaining(self.deadline)?))?;
-        let read = self.stream.io().read(&mut buffer[..length])?;
-        self.budget -= read;
-        Ok(read)
     }
 }
 

@@ -87,7 +87,8 @@ pub(super) fn describe_connect(error: &RedisError, address: &Address) -> String 
         (_, Some(_)) if error.to_string().contains("UnknownIssuer") => {
             "; name its certificate authority in `ca_file`"
         }
-        (_, Some(_)) if error.to_string().contains("corrupt message") => {
+        // A plain server takes the greeting for the beginning of a command, and may wait for more.
+        (_, Some(_)) if error.is_timeout() || error.to_string().contains("corrupt message") => {
             "; if it does not speak TLS, write `redis://` instead of `rediss://`"
         }
         _ => "",

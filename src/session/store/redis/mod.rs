@@ -8,6 +8,7 @@ mod address;
 mod breaker;
 mod connection;
 mod fault;
+mod frame;
 mod index;
 mod protocol;
 mod worker;

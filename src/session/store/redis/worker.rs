@@ -59,8 +59,9 @@ impl Workers {
     /// Starts the threads. Nothing is connected before the first request.
     pub(super) fn start(address: Address, settings: &Settings) -> io::Result<Self> {
         let failures = Arc::new(Failures::default());
-        let manager =
-            Manager { address, timeout: settings.deadline, failures: Arc::clone(&failures) };
+        // Sooner than those who wait for the connection give up, so that they learn why.
+        let timeout = settings.deadline.mul_f32(0.9);
+        let manager = Manager { address, timeout, failures: Arc::clone(&failures) };
         let pool = Pool::builder()
             .max_size(settings.connections)
             .min_idle(Some(0))
@@ -189,6 +190,12 @@ impl Worker {
             connection.condemn();
             result = Err((refusal.gravity, refusal.fault.message.clone()));
             answers.push(Err(refusal.fault));
+        }
+        if result.is_ok() && connection.has_said_too_much() {
+            // Somewhere in between was a reply to nothing, and nobody knows whose the others are.
+            connection.condemn();
+            answers.clear();
+            result = Err((Gravity::Connection, "it gives replies to nothing".to_owned()));
         }
         // Whoever is answered may ask again at once: the connection must be back by then, or the
         // pool would open another.

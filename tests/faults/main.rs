@@ -1,0 +1,22 @@
+//! What the application does when the store, its visitors or the platform misbehave: the real
+//! binary over real sockets, and the Redis store itself where that is sharper.
+//!
+//! With `--nocapture`, every trial prints its row of the table in `docs/reliability.md`.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../site/process.rs"]
+#[allow(dead_code, reason = "the suite of the site uses more of it")]
+mod process;
+mod proxy;
+mod stub;
+#[path = "../support/mod.rs"]
+mod support;
+mod trial;
+
+mod hostile;
+mod platform;
+mod soak;
+mod store;
+mod stray;
+mod tls;

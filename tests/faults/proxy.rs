@@ -1,0 +1,237 @@
+//! A wire between the application and Redis that can be made to misbehave.
+//!
+//! Replies pass through a [`Fault`]: a function that gets each chunk that the server has sent and
+//! does with it what it likes. So a new fault is a few lines, as those below are.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{sleep, spawn};
+use std::time::Duration;
+
+use socket2::SockRef;
+
+use crate::support::free_port;
+
+/// What happens to the replies of one connection.
+pub type Fault = Arc<dyn Fn(&mut Wire, &[u8]) + Send + Sync>;
+
+/// The side of a connection on which replies go out.
+pub struct Wire {
+    client: TcpStream,
+    server: TcpStream,
+    /// How many bytes of replies this connection has passed on since the fault began.
+    pub passed: usize,
+}
+
+impl Wire {
+    pub fn pass(&mut self, bytes: &[u8]) {
+        self.passed += bytes.len();
+        if self.client.write_all(bytes).is_err() {
+            self.end();
+        }
+    }
+
+    /// Ends the connection in an orderly way.
+    pub fn end(&mut self) {
+        let _ = self.client.shutdown(Shutdown::Both);
+        let _ = self.server.shutdown(Shutdown::Both);
+    }
+
+    /// Ends the connection by a reset.
+    pub fn reset(&mut self) {
+        let _ = SockRef::from(&self.client).set_linger(Some(Duration::ZERO));
+        self.end();
+    }
+}
+
+pub fn faultless() -> Fault {
+    Arc::new(Wire::pass)
+}
+
+/// Every reply comes so much later.
+pub fn late(by: Duration) -> Fault {
+    Arc::new(move |wire, chunk| {
+        sleep(by);
+        wire.pass(chunk);
+    })
+}
+
+/// One byte at a time.
+pub fn trickling(pause: Duration) -> Fault {
+    Arc::new(move |wire, chunk| {
+        for byte in chunk {
+            sleep(pause);
+            wire.pass(&[*byte]);
+        }
+    })
+}
+
+/// Commands arrive, replies do not.
+pub fn swallowing() -> Fault {
+    Arc::new(|_, _| {})
+}
+
+/// Each connection ends, by `how`, once it has passed so many bytes.
+pub fn cut_after(bytes: usize, how: fn(&mut Wire)) -> Fault {
+    Arc::new(move |wire, chunk| {
+        let rest = bytes.saturating_sub(wire.passed).min(chunk.len());
+        wire.pass(&chunk[..rest]);
+        if wire.passed >= bytes {
+            how(wire);
+        }
+    })
+}
+
+/// Something else comes first, whenever there is a reply.
+pub fn injecting(bytes: Vec<u8>) -> Fault {
+    Arc::new(move |wire, chunk| {
+        wire.pass(&bytes);
+        wire.pass(chunk);
+    })
+}
+
+/// A proxy on a port of its own, with a fault that can be changed while it runs.
+pub struct Proxy {
+    pub port: u16,
+    upstream: u16,
+    shared: Arc<Shared>,
+    listening: Option<Arc<AtomicBool>>,
+}
+
+struct Shared {
+    fault: Mutex<Fault>,
+    open: Mutex<Vec<TcpStream>>,
+    accepted: AtomicUsize,
+    /// How many times the fault was changed: what a connection has passed counts from there.
+    changes: AtomicUsize,
+}
+
+impl Proxy {
+    pub fn before(upstream: u16) -> Self {
+        let shared = Shared {
+            fault: Mutex::new(faultless()),
+            open: Mutex::default(),
+            accepted: AtomicUsize::new(0),
+            changes: AtomicUsize::new(0),
+        };
+        let mut proxy =
+            Self { port: free_port(), upstream, shared: Arc::new(shared), listening: None };
+        proxy.open();
+        proxy
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub fn set(&self, fault: Fault) {
+        *self.shared.fault.lock().unwrap() = fault;
+        self.shared.changes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How many connections were made so far.
+    pub fn accepted(&self) -> usize {
+        self.shared.accepted.load(Ordering::SeqCst)
+    }
+
+    /// Closes every connection; new ones are welcome.
+    pub fn close_connections(&self) {
+        for stream in self.shared.open.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Closes the port and every connection.
+    pub fn close(&mut self) {
+        if let Some(listening) = self.listening.take() {
+            listening.store(false, Ordering::SeqCst);
+            let _ = TcpStream::connect(("127.0.0.1", self.port));
+        }
+        self.close_connections();
+    }
+
+    /// Opens the port.
+    pub fn open(&mut self) {
+        let listener = TcpListener::bind(("127.0.0.1", self.port)).expect("the port is free");
+        let is_open = Arc::new(AtomicBool::new(true));
+        let (shared, upstream, is_listening) =
+            (self.shared.clone(), self.upstream, is_open.clone());
+        spawn(move || {
+            for client in listener.incoming().flatten() {
+                if !is_listening.load(Ordering::SeqCst) {
+                    return;
+                }
+                shared.accepted.fetch_add(1, Ordering::SeqCst);
+                // Without a server behind it, the connection is closed as soon as it is made.
+                if let Ok(server) = TcpStream::connect(("127.0.0.1", upstream)) {
+                    connect(&shared, client, server);
+                }
+            }
+        });
+        self.listening = Some(is_open);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn connect(shared: &Arc<Shared>, client: TcpStream, server: TcpStream) {
+    for stream in [&client, &server] {
+        stream.set_nodelay(true).expect("a socket takes options");
+    }
+    let copy = |stream: &TcpStream| stream.try_clone().expect("a descriptor is free");
+    shared.open.lock().unwrap().extend([copy(&client), copy(&server)]);
+    let (mut commands, mut onward) = (copy(&client), copy(&server));
+    spawn(move || {
+        let _ = std::io::copy(&mut commands, &mut onward);
+        let _ = onward.shutdown(Shutdown::Both);
+    });
+    let shared = shared.clone();
+    let mut wire = Wire { client, server, passed: 0 };
+    spawn(move || {
+        let mut seen = shared.changes.load(Ordering::SeqCst);
+        let mut chunk = vec![0; 64 << 10];
+        while let Ok(length @ 1..) = wire.server.read(&mut chunk) {
+            let fault = shared.fault.lock().unwrap().clone();
+            let changes = shared.changes.load(Ordering::SeqCst);
+            if changes != seen {
+                (seen, wire.passed) = (changes, 0);
+            }
+            fault(&mut wire, &chunk[..length]);
+        }
+        let _ = wire.client.shutdown(Shutdown::Both);
+    });
+}
+
+/// A port that lets nobody in and refuses nobody: what is sent to it gets no answer at all.
+pub struct Deaf {
+    _listener: socket2::Socket,
+    _queue: Vec<socket2::Socket>,
+}
+
+impl Deaf {
+    pub fn at(port: u16) -> Self {
+        use socket2::{Domain, Socket, Type};
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], port)).into();
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.set_reuse_address(true).unwrap();
+        listener.bind(&address).unwrap();
+        listener.listen(0).unwrap();
+        // Once the queue of those who wait to be let in is full, Linux drops what comes.
+        let mut queue = Vec::new();
+        loop {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            let result = socket.connect_timeout(&address, Duration::from_millis(100));
+            queue.push(socket);
+            if result.is_err() {
+                return Self { _listener: listener, _queue: queue };
+            }
+            assert!(queue.len() < 10, "the queue never fills");
+        }
+    }
+}

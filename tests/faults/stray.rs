@@ -1,0 +1,114 @@
+//! Replies that come too late, and whose they are then: the Redis store itself, below the site.
+
+use std::time::Duration;
+
+use cloud_run_sessions::session::Config;
+use cloud_run_sessions::session::store::{
+    Answer, FaultKind, Fields, Fingerprint, Handle, Op, Outcome, Read, RecordId, Redis, Request,
+    Settings, Store,
+};
+use rocket::tokio;
+
+use crate::proxy::{self, Proxy};
+use crate::support::RedisServer;
+
+/// Two sessions that share one connection, whose counts can never be mistaken.
+struct Pair {
+    store: Redis,
+    proxy: Proxy,
+    records: [RecordId; 2],
+}
+
+const BASES: [i64; 2] = [1_000_000, 2_000_000];
+
+/// How long a request waits here: as short as makes sense, since each round waits so long.
+const DEADLINE: Duration = Duration::from_millis(40);
+
+impl Pair {
+    async fn new(redis: &RedisServer, number: usize) -> Self {
+        let proxy = Proxy::before(redis.port);
+        let mut config = Config::default();
+        config.prefix = format!("pair{number}:");
+        config.deadline = DEADLINE;
+        config.connections = 1;
+        let settings = Settings::from_config(&config, &proxy.url().as_str().into());
+        let store = Redis::open(&settings).unwrap();
+        let records = ["AAAAAAAAAAAAAAAAAAAAAA", "BBBBBBBBBBBBBBBBBBBBBA"].map(|text| RecordId {
+            handle: Handle::parse("01a20ae1-f18c-7d29-891b-262bdedc1ea2").unwrap(),
+            fingerprint: Fingerprint::parse(text).unwrap(),
+        });
+        let pair = Self { store, proxy, records };
+        for (record, base) in records.into_iter().zip(BASES) {
+            let fields = Fields::from([("views".to_owned(), base.to_string())]);
+            while pair.store.create(record, fields.clone(), DEADLINE * 10_000).await.is_err() {}
+        }
+        pair
+    }
+
+    /// Counts a view: the sum, or whether it may have been counted all the same.
+    async fn view(&self, which: usize) -> Result<i64, FaultKind> {
+        let ops = vec![Op::Increment("views".into(), 1)];
+        let request = Request { ops, read: Read::Nothing, ttl: None };
+        match self.store.apply(self.records[which], &request).await {
+            Ok(Answer::Live(live)) => match live.outcomes[..] {
+                [Outcome::Count(sum)] => Ok(sum),
+                ref other => panic!("{other:?}"),
+            },
+            Ok(other) => panic!("{other:?}"),
+            Err(fault) => Err(fault.kind),
+        }
+    }
+}
+
+/// In each round one session's reply comes too late, and the other session asks next. Neither ever
+/// sees the other's count, and no count is lost or made up.
+async fn late_replies(redis: &RedisServer, number: usize, rounds: usize) {
+    let pair = Pair::new(redis, number).await;
+    let mut acknowledged = [0_i64; 2];
+    let mut unsure = [0_i64; 2];
+    let mut late = 0;
+    while late < rounds {
+        let turn = late % 2;
+        pair.proxy.set(proxy::late(DEADLINE * 5 / 4));
+        let mut is_first = true;
+        for which in [turn, 1 - turn, turn] {
+            loop {
+                let result = pair.view(which).await;
+                if std::mem::take(&mut is_first) {
+                    pair.proxy.set(proxy::faultless());
+                    late += usize::from(result == Err(FaultKind::Unanswered));
+                }
+                match result {
+                    Ok(sum) => {
+                        let least = BASES[which] + acknowledged[which] + 1;
+                        assert!((least..=least + unsure[which]).contains(&sum), "{sum}, {least}");
+                        acknowledged[which] += 1;
+                        break;
+                    }
+                    Err(FaultKind::Unanswered) => unsure[which] += 1,
+                    Err(FaultKind::Refused) => tokio::time::sleep(DEADLINE / 8).await,
+                }
+            }
+        }
+    }
+}
+
+async fn many_late_replies(rounds: usize) {
+    const PAIRS: usize = 20;
+    let redis = RedisServer::start();
+    let rounds = rounds / PAIRS;
+    let pairs = (0..PAIRS).map(|number| late_replies(&redis, number, rounds));
+    rocket::futures::future::join_all(pairs).await;
+    println!("A10 {} late replies: nobody saw another's count", rounds * PAIRS);
+}
+
+#[rocket::async_test]
+async fn a10_late_reply_is_never_the_next_visitors() {
+    many_late_replies(200).await;
+}
+
+#[rocket::async_test]
+#[ignore = "ten thousand rounds take minutes"]
+async fn a10_ten_thousand_late_replies_are_never_the_next_visitors() {
+    many_late_replies(10_000).await;
+}

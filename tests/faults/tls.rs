@@ -1,0 +1,197 @@
+//! Servers that prove, wrongly or not at all, who they are: nothing is sent to them in plain text.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::process::{App, KEY};
+use crate::proxy::{self, Proxy};
+use crate::support::{RedisServer, free_port, wait_for};
+
+/// A certificate authority in a directory of its own, and what it signs.
+struct Authority {
+    directory: PathBuf,
+}
+
+impl Authority {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("tls-{}-{number}", std::process::id());
+        let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::create_dir_all(&directory).unwrap();
+        let authority = Self { directory };
+        authority.openssl(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key \
+             -out ca.pem -subj /CN=authority -days 2",
+        );
+        authority
+    }
+
+    fn openssl(&self, arguments: &str) {
+        let output = Command::new("openssl")
+            .args(arguments.split_whitespace())
+            .current_dir(&self.directory)
+            .output()
+            .expect(
+                "the tests need openssl: run `apt-get install openssl`, or `tests/run`, which \
+                 does it",
+            );
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// A Redis that shows a certificate for `name`, valid for so many days from now.
+    fn redis(&self, name: &str, days: i32) -> TlsRedis {
+        self.openssl(&format!(
+            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout server.key \
+             -out server.csr -subj /CN=server -addext subjectAltName={name}"
+        ));
+        self.openssl(&format!(
+            "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial \
+             -copy_extensions copy -days {days} -out server.pem"
+        ));
+        let directory = self.directory.display();
+        let tls_port = free_port();
+        let server = RedisServer::start_with(
+            free_port(),
+            &format!(
+                "--tls-port {tls_port} --tls-cert-file {directory}/server.pem \
+                 --tls-key-file {directory}/server.key --tls-auth-clients no"
+            ),
+        );
+        TlsRedis { server, tls_port }
+    }
+
+    fn file(&self) -> String {
+        self.directory.join("ca.pem").display().to_string()
+    }
+}
+
+impl Drop for Authority {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+struct TlsRedis {
+    server: RedisServer,
+    tls_port: u16,
+}
+
+fn app(scheme: &str, port: u16, ca_file: Option<&str>) -> App {
+    let url = format!("{scheme}://default:hunter2@127.0.0.1:{port}");
+    let session = ca_file.map_or("{}".to_owned(), |file| format!("{{ca_file={file:?}}}"));
+    App::start(&[
+        ("REDIS_URL", &url),
+        ("ROCKET_SECRET_KEY", KEY),
+        ("ROCKET_SESSION", &session),
+    ])
+}
+
+/// Nobody is served, the log says once why and what to do, and nothing arrives at the server.
+fn assert_refused(app: &App, server: &RedisServer, words: &[&str]) {
+    let mut visitor = app.visitor();
+    for _ in 0..5 {
+        let reply = visitor.get("/foo");
+        assert_eq!((reply.status, reply.header("set-cookie")), (503, None));
+    }
+    wait_for("the log", || app.log().contains("ERROR Redis is unavailable"));
+    let log = app.log();
+    for word in words {
+        assert!(log.contains(word), "{word} is missing:\n{log}");
+    }
+    assert_eq!(log.matches("ERROR").count(), 1, "{log}");
+    assert!(!log.contains("hunter2") && !log.contains(KEY), "{log}");
+    let commands = server.commands();
+    assert!(!commands.contains_key("auth") && !commands.contains_key("hset"), "{commands:?}");
+}
+
+#[test]
+fn a20_server_that_proves_who_it_is_is_used() {
+    let authority = Authority::new();
+    let redis = authority.redis("IP:127.0.0.1", 2);
+    let app = app("rediss", redis.tls_port, Some(&authority.file()));
+    let mut visitor = app.visitor();
+    assert_eq!((visitor.get("/foo").views(), visitor.get("/foo").views()), (1, 2));
+}
+
+#[test]
+fn a20_expired_certificate_is_a_503_and_a_log_line() {
+    let authority = Authority::new();
+    let redis = authority.redis("IP:127.0.0.1", -1);
+    let app = app("rediss", redis.tls_port, Some(&authority.file()));
+    assert_refused(&app, &redis.server, &["xpired"]);
+}
+
+#[test]
+fn a20_certificate_for_another_name_is_a_503_and_a_log_line() {
+    let authority = Authority::new();
+    let redis = authority.redis("DNS:redis.example", 2);
+    let app = app("rediss", redis.tls_port, Some(&authority.file()));
+    assert_refused(&app, &redis.server, &["not valid for name"]);
+}
+
+#[test]
+fn a20_certificate_of_an_unknown_authority_is_a_503_and_the_log_names_the_remedy() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let redis = authority.redis("IP:127.0.0.1", 2);
+    assert_refused(&app("rediss", redis.tls_port, None), &redis.server, &["`ca_file`"]);
+    let app = app("rediss", redis.tls_port, Some(&other.file()));
+    // Both authorities bear one name, so it is the signature that tells.
+    assert_refused(&app, &redis.server, &["certificate"]);
+}
+
+#[test]
+fn a20_handshake_that_trickles_or_never_ends_is_held_to_the_deadline_and_heals() {
+    let authority = Authority::new();
+    let redis = authority.redis("IP:127.0.0.1", 2);
+    for fault in [proxy::swallowing(), proxy::trickling(Duration::from_millis(5))] {
+        let proxy = Proxy::before(redis.tls_port);
+        let app = app("rediss", proxy.port, Some(&authority.file()));
+        let mut visitor = app.visitor();
+        proxy.set(fault);
+        // More attempts than there are threads that make connections.
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(5) {
+            let reply = visitor.get("/foo");
+            assert!(reply.status == 503 && reply.took < Duration::from_millis(1_250), "{reply:?}");
+        }
+        proxy.set(proxy::faultless());
+        let start = Instant::now();
+        wait_for("Redis to be found", || visitor.get("/foo").status == 200);
+        assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn a07_encrypted_reply_that_trickles_in_is_held_to_the_deadline() {
+    let authority = Authority::new();
+    let redis = authority.redis("IP:127.0.0.1", 2);
+    let proxy = Proxy::before(redis.tls_port);
+    let app = app("rediss", proxy.port, Some(&authority.file()));
+    let mut visitor = app.visitor();
+    assert_eq!((visitor.get("/foo").views(), visitor.get("/foo").views()), (1, 2));
+    proxy.set(proxy::trickling(Duration::from_millis(50)));
+    for _ in 0..20 {
+        let reply = visitor.get("/foo");
+        assert!(reply.status == 503 && reply.took < Duration::from_millis(1_250), "{reply:?}");
+    }
+    proxy.set(proxy::faultless());
+    wait_for("Redis to be found again", || visitor.get("/foo").status == 200);
+}
+
+#[test]
+fn a20_plain_server_where_tls_is_expected_gets_no_command() {
+    let redis = RedisServer::start();
+    let app = app("rediss", redis.port, None);
+    assert_refused(&app, &redis, &["`redis://` instead of `rediss://`"]);
+}
+
+#[test]
+fn a20_tls_server_where_none_is_expected_is_a_503_and_the_log_names_the_remedy() {
+    let authority = Authority::new();
+    let redis = authority.redis("IP:127.0.0.1", 2);
+    let app = app("redis", redis.tls_port, None);
+    assert_refused(&app, &redis.server, &["`rediss://` instead of `redis://`"]);
+}
