@@ -11,12 +11,12 @@ use super::page::Page;
 /// The part of a template's context that all pages share.
 #[derive(Debug, Serialize)]
 pub(super) struct Frame<'r> {
-    nav: Vec<Link>,
-    instance: &'r Instance,
+    pub(super) nav: Vec<Link>,
+    pub(super) instance: &'r Instance,
 }
 
-#[derive(Debug, Serialize)]
-struct Link {
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub(super) struct Link {
     path: &'static str,
     title: &'static str,
     current: bool,
@@ -32,10 +32,6 @@ impl<'r> Frame<'r> {
             .map(|(path, title)| Link { path, title, current: here == path })
             .collect();
         Some(Self { nav, instance })
-    }
-
-    pub(super) fn instance(&self) -> &'r Instance {
-        self.instance
     }
 }
 

@@ -11,7 +11,7 @@
 use rocket::fairing::AdHoc;
 use rocket::fs::FileServer;
 use rocket::routes;
-use rocket_dyn_templates::Template;
+use rocket_dyn_templates::{Engines, Template};
 
 mod about;
 mod errors;
@@ -22,18 +22,22 @@ mod instance;
 mod moment;
 mod own;
 mod page;
+mod stencil;
 mod views;
 
 use headers::SecurityHeaders;
 use instance::Instance;
-use views::Intent;
+use views::{Intent, Pages};
 
 /// The whole site, to be attached to a Rocket that has sessions.
 #[must_use]
 pub fn stage() -> AdHoc {
     AdHoc::on_ignite("Site", |rocket| async {
+        let pages = Pages::default();
+        let drawn = pages.clone();
         rocket
-            .attach(Template::fairing())
+            .attach(Template::custom(move |_: &mut Engines| drawn.clear()))
+            .manage(pages)
             .attach(SecurityHeaders)
             .attach(Intent::fairing())
             .manage(Instance::from_env())
