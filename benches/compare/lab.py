@@ -46,9 +46,8 @@ def need(*programs):
     packages = {"node": "nodejs", "wrk": "wrk", "npm": "npm", "redis-server": "redis-server"}
     for program in programs:
         if not shutil.which(program):
-            raise Missing(
-                f"{program} is missing; install it: apt-get install {packages.get(program, program)}"
-            )
+            package = packages.get(program, program)
+            raise Missing(f"{program} is missing; install it: apt-get install {package}")
 
 
 def build(*names):
@@ -116,7 +115,7 @@ class Usage:
 
 
 class Process:
-    """A child process that is told to end when its `with` block ends, and is killed if it does not."""
+    """A child process that ends with its `with` block; it is killed if it does not."""
 
     def __init__(self, command, environment=None, cwd=ROOT, log=None):
         CACHE.mkdir(parents=True, exist_ok=True)
@@ -365,8 +364,10 @@ def wait_for(is_so, what, seconds=15, pause=0.005):
 
 
 def normalized(html):
-    """A page without what differs from process to process: names of instances, and times."""
+    """A page without what may differ: names of instances and files, times, escaped slashes."""
+    html = html.replace("&#x2F;", "/")
     html = re.sub(r"<code>[0-9a-f]+</code>", "<code>…</code>", html)
+    html = re.sub(r"/static/(\w+)(\.[0-9a-f]{12})?\.(\w+)", r"/static/\1.\3", html)
     html = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "…", html)
     html = re.sub(r"just now|\d+ (second|minute|hour|day)s? ago", "…", html)
     return re.sub(r"in \d+ (second|minute|hour|day)s?", "…", html)

@@ -11,12 +11,12 @@ use super::page::Page;
 /// The part of a template's context that all pages share.
 #[derive(Debug, Serialize)]
 pub(super) struct Frame<'r> {
-    nav: Vec<Link>,
-    instance: &'r Instance,
+    pub(super) nav: Vec<Link>,
+    pub(super) instance: &'r Instance,
 }
 
-#[derive(Debug, Serialize)]
-struct Link {
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub(super) struct Link {
     path: &'static str,
     title: &'static str,
     current: bool,
@@ -37,10 +37,6 @@ impl<'r> Frame<'r> {
     /// The path that was asked for, if the navigation has it.
     pub(super) fn here(&self) -> Option<&'static str> {
         self.nav.iter().find(|link| link.current).map(|link| link.path)
-    }
-
-    pub(super) fn instance(&self) -> &'r Instance {
-        self.instance
     }
 }
 

@@ -22,12 +22,13 @@ mod instance;
 mod moment;
 mod own;
 mod page;
+mod stencil;
 mod views;
 
 use assets::Assets;
 use headers::SecurityHeaders;
 use instance::Instance;
-use views::Intent;
+use views::{Intent, Pages};
 
 /// The whole site, to be attached to a Rocket that has sessions.
 #[must_use]
@@ -41,10 +42,14 @@ pub fn stage() -> AdHoc {
             }
         };
         let addresses = assets.addresses();
+        let pages = Pages::default();
+        let drawn = pages.clone();
         let rocket = rocket
             .attach(Template::custom(move |engines: &mut Engines| {
                 engines.tera.register_function("asset", addresses.clone());
+                drawn.clear();
             }))
+            .manage(pages)
             .attach(SecurityHeaders)
             .attach(Intent::fairing())
             .manage(Instance::from_env())

@@ -7,8 +7,8 @@ use serde::Serialize;
 /// A time: in words seen from now, and exactly.
 #[derive(Debug, Serialize)]
 pub(super) struct Moment {
-    text: String,
-    exact: String,
+    pub(super) text: String,
+    pub(super) exact: String,
 }
 
 impl Moment {

@@ -6,15 +6,18 @@ use rocket::fairing::AdHoc;
 use rocket::http::{Accept, Method, Status};
 use rocket::outcome::Outcome;
 use rocket::request::{self, FromRequest, Request};
+use rocket::response::content::RawHtml;
 use rocket::response::{self, Responder};
 use rocket::serde::json::Json;
 use rocket::{Either, get};
 use rocket_dyn_templates::Template;
 use serde::{Serialize, Serializer};
 
-use super::frame::Frame;
+use super::frame::{Frame, Link};
+use super::instance::Instance;
 use super::moment::Moment;
 use super::page::Page;
+use super::stencil::{Slot, Stencils, Values};
 use crate::session::{self, Error, Key, Session, Snapshot};
 
 /// The instances that have answered the session, in the order of their first answer.
@@ -46,7 +49,7 @@ pub(super) async fn view(
 }
 
 /// A page with its counts, as HTML or JSON.
-type Viewed = Either<Template, Json<Counts>>;
+type Viewed = Either<Drawing, Json<Counts>>;
 
 async fn respond(
     page: &'static Page,
@@ -56,7 +59,7 @@ async fn respond(
     accept: Option<&Accept>,
 ) -> Result<Viewed, Failure> {
     let is_returning = session.info().is_some();
-    let instance = &frame.instance().id;
+    let instance = &frame.instance.id;
     let snapshot = match intent {
         Intent::View => count(page, session, instance).await?,
         Intent::Look => session.snapshot().await?,
@@ -67,24 +70,25 @@ async fn respond(
     }
     let now = SystemTime::now();
     let info = session.info();
-    let clock = |time: Option<SystemTime>| Moment::seen_from(now, time.unwrap_or(now));
-    let context = Context {
-        page: Current {
-            path: page.path,
-            title: page.title,
-            views: counts.current(),
-            times: times(counts.current()),
-        },
-        pages: counts.bars(),
-        total: counts.total(),
-        instances: answered(&snapshot, instance),
-        store: session.store(),
-        began: clock(info.map(|it| it.handle.birth())),
-        lapses: clock(info.map(|it| it.idle_deadline.min(it.absolute_deadline))),
-        cookie_seen: is_returning,
-        frame,
+    let mut values = Values::default();
+    let mut moment = |time: Option<SystemTime>| {
+        let Moment { text, exact } = Moment::seen_from(now, time.unwrap_or(now));
+        Marked { text: values.put(text), exact: values.put(exact) }
     };
-    Ok(Either::Left(Template::render(page.template, context)))
+    let began = moment(info.map(|it| it.handle.birth()));
+    let lapses = moment(info.map(|it| it.idle_deadline.min(it.absolute_deadline)));
+    let sketch = Sketch {
+        page: Current::of(&counts, &mut values),
+        pages: counts.bars(&mut values),
+        total: values.put(counts.total()),
+        instances: answered(&snapshot, instance, &mut values),
+        store: session.store(),
+        began,
+        lapses,
+        cookie_seen: is_returning,
+        nav: frame.nav,
+    };
+    Ok(Either::Left(Drawing { sketch, values }))
 }
 
 /// Counts one view, and remembers the instance where it is new to the session.
@@ -120,20 +124,13 @@ fn views(snapshot: &Snapshot, page: &Page) -> u64 {
     views.try_into().unwrap_or_default()
 }
 
-/// "3 times".
-fn times(views: u64) -> String {
-    match views {
-        1 => "1 time".to_owned(),
-        views => format!("{views} times"),
-    }
-}
-
-fn answered(snapshot: &Snapshot, current: &str) -> Vec<Answered> {
+/// The instances that have answered, and whether each is this one.
+fn answered(snapshot: &Snapshot, current: &str, values: &mut Values) -> Vec<Answered> {
     let mut ids = snapshot.get(INSTANCES).ok().flatten().unwrap_or_default();
     if !ids.iter().any(|id| id == current) {
         ids.push(current.to_owned());
     }
-    ids.into_iter().map(|id| Answered { current: id == current, id }).collect()
+    ids.iter().map(|id| Answered { current: id == current, id: values.put(id) }).collect()
 }
 
 /// The counts of all pages, seen from one of them.
@@ -156,14 +153,14 @@ impl Counts {
         self.views.iter().fold(0, |sum, views| sum.saturating_add(*views))
     }
 
-    fn bars(&self) -> Vec<Bar> {
+    fn bars(&self, values: &mut Values) -> Vec<Bar> {
         let most = self.views.iter().copied().max().unwrap_or_default().max(1);
         self.iter()
             .map(|(page, views)| Bar {
                 path: page.path,
                 title: page.title,
-                views,
-                percent: u128::from(views) * 100 / u128::from(most),
+                views: values.put(views),
+                percent: values.put(u128::from(views) * 100 / u128::from(most)),
                 current: page.path == self.page.path,
             })
             .collect()
@@ -187,41 +184,129 @@ impl Serialize for Counts {
     }
 }
 
+/// What has been drawn, for all views to come.
+pub(super) type Pages = Stencils<Sketch>;
+
+/// A page of HTML: its sketch, and what this view fills in.
+pub(super) struct Drawing {
+    sketch: Sketch,
+    values: Values,
+}
+
+impl<'r> Responder<'r, 'static> for Drawing {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
+        let Self { sketch, values } = self;
+        let rocket = request.rocket();
+        let draw = || {
+            let context = Context { sketch: &sketch, instance: rocket.state()? };
+            Template::show(rocket, sketch.page.template, context)
+        };
+        let page = rocket.state::<Pages>().and_then(|pages| pages.fill(&sketch, &values, draw));
+        RawHtml(page.ok_or(Status::InternalServerError)?).respond_to(request)
+    }
+}
+
+/// What a page's template is given.
 #[derive(Debug, Serialize)]
-struct Context<'r> {
+struct Context<'a> {
     #[serde(flatten)]
-    frame: Frame<'r>,
+    sketch: &'a Sketch,
+    instance: &'a Instance,
+}
+
+/// What views of a page can have in common: everything but the values.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub(super) struct Sketch {
+    nav: Vec<Link>,
     page: Current,
     pages: Vec<Bar>,
-    total: u64,
+    total: Slot,
     instances: Vec<Answered>,
     store: &'static str,
-    began: Moment,
-    lapses: Moment,
+    began: Marked,
+    lapses: Marked,
     cookie_seen: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 struct Current {
     path: &'static str,
     title: &'static str,
-    views: u64,
-    times: String,
+    #[serde(skip)]
+    template: &'static str,
+    views: Slot,
+    is_once: bool,
+    /// Whether the count has more than three digits.
+    is_long: bool,
+    tally: Option<Tally>,
 }
 
-#[derive(Debug, Serialize)]
+impl Current {
+    fn of(counts: &Counts, values: &mut Values) -> Self {
+        let Page { path, title, template } = *counts.page;
+        let count = counts.current();
+        Self {
+            path,
+            title,
+            template,
+            views: values.put(count),
+            is_once: count == 1,
+            is_long: count > 999,
+            tally: Tally::of(count, values),
+        }
+    }
+}
+
+/// One stroke for each view, every fifth across the four before it: lengths in the drawing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+struct Tally {
+    width: Slot,
+    /// The length of the upright strokes, without the last view's.
+    strokes: Slot,
+    /// The length of the strokes across, without the last view's.
+    fifths: Slot,
+    /// Where the last view's stroke is.
+    last: Slot,
+    is_fifth: bool,
+}
+
+impl Tally {
+    /// More views than these are a number only.
+    const MAX: u64 = 150;
+
+    fn of(views: u64, values: &mut Values) -> Option<Self> {
+        let before = views.checked_sub(1)?;
+        let is_fifth = views.is_multiple_of(5);
+        (views <= Self::MAX).then(|| Self {
+            width: values.put(views * 10 + 2),
+            strokes: values.put(before * 10),
+            fifths: values.put((before - before % 5) * 10),
+            last: values.put(views * 10 - if is_fifth { 48 } else { 5 }),
+            is_fifth,
+        })
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 struct Bar {
     path: &'static str,
     title: &'static str,
-    views: u64,
-    percent: u128,
+    views: Slot,
+    percent: Slot,
     current: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 struct Answered {
-    id: String,
+    id: Slot,
     current: bool,
+}
+
+/// A moment's two texts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+struct Marked {
+    text: Slot,
+    exact: Slot,
 }
 
 /// Whether somebody views the page, or a program only looks whether it is there.

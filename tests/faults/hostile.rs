@@ -129,7 +129,8 @@ fn planted_second_cookie_opens_no_session_and_a_twin_does_not_hurt() {
     }
     // Names that only decoding or trimming makes ours.
     let value = mine.split_once('=').unwrap().1;
-    for name in ["%5F%5FHost-session", "__HOST-session", "\u{a0}__Host-session", "__Host-session "] {
+    for name in ["%5F%5FHost-session", "__HOST-session", "\u{a0}__Host-session", "__Host-session "]
+    {
         let head = format!("Cookie: {name}={value}");
         assert_eq!(site.views_with(&head), 1, "{name:?}");
     }
@@ -199,15 +200,35 @@ fn paths_and_methods_that_make_no_sense_are_refused_and_touch_no_session() {
     let cookie = site.visitor.cookie.clone().unwrap();
     let long = format!("/{}", "a".repeat(60 << 10));
     for path in [
-        "//", "//foo", "/foo/", "/./foo", "/../foo", "/..%2ffoo", "/%2e%2e/foo", "/foo%00", "/foo;a=b",
-        "/static/../Cargo.toml", "/static/..%2fCargo.toml", "/static/%2e%2e/Cargo.toml",
-        "/static//etc/passwd", "/static/.", "*", "/%", "/%zz", "/\u{ff}", "http://evil.example/x", &long,
+        "//",
+        "//foo",
+        "/foo/",
+        "/./foo",
+        "/../foo",
+        "/..%2ffoo",
+        "/%2e%2e/foo",
+        "/foo%00",
+        "/foo;a=b",
+        "/static/../Cargo.toml",
+        "/static/..%2fCargo.toml",
+        "/static/%2e%2e/Cargo.toml",
+        "/static//etc/passwd",
+        "/static/.",
+        "*",
+        "/%",
+        "/%zz",
+        "/\u{ff}",
+        "http://evil.example/x",
+        &long,
     ] {
-        let request = format!("HEAD {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("HEAD {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         let status = site.status(request.as_bytes());
         // Rocket ignores empty segments; a HEAD counts nothing in any case.
         assert!([200, 303, 308, 400, 404, 414, 431, 0].contains(&status), "{path}: {status}");
-        let request = request.replacen("HEAD", "GET", 1).replace("Connection", "Purpose: prefetch\r\nConnection");
+        let request = request
+            .replacen("HEAD", "GET", 1)
+            .replace("Connection", "Purpose: prefetch\r\nConnection");
         let status = site.status(request.as_bytes());
         assert!([200, 303, 308, 400, 404, 414, 431, 0].contains(&status), "{path}: {status}");
     }

@@ -38,7 +38,10 @@ fn begin(redis: &RedisServer, proxy: &mut Proxy) -> &'static str {
             return "connections closed";
         }
         3 => {
-            redis::cmd("CONFIG").arg(&["SET", "maxmemory", "1"]).exec(&mut redis.connect()).unwrap();
+            redis::cmd("CONFIG")
+                .arg(&["SET", "maxmemory", "1"])
+                .exec(&mut redis.connect())
+                .unwrap();
             return "out of memory";
         }
         4 => ("late by 100 ms", proxy::late(Duration::from_millis(100))),
@@ -59,7 +62,10 @@ fn end(name: &str, redis: &RedisServer, proxy: &mut Proxy) {
         "port closed" => proxy.open(),
         "connections closed" => {}
         "out of memory" => {
-            redis::cmd("CONFIG").arg(&["SET", "maxmemory", "0"]).exec(&mut redis.connect()).unwrap();
+            redis::cmd("CONFIG")
+                .arg(&["SET", "maxmemory", "0"])
+                .exec(&mut redis.connect())
+                .unwrap();
         }
         _ => proxy.set(proxy::faultless()),
     }

@@ -82,11 +82,7 @@ struct TlsRedis {
 fn app(scheme: &str, port: u16, ca_file: Option<&str>) -> App {
     let url = format!("{scheme}://default:hunter2@127.0.0.1:{port}");
     let session = ca_file.map_or("{}".to_owned(), |file| format!("{{ca_file={file:?}}}"));
-    App::start(&[
-        ("REDIS_URL", &url),
-        ("ROCKET_SECRET_KEY", KEY),
-        ("ROCKET_SESSION", &session),
-    ])
+    App::start(&[("REDIS_URL", &url), ("ROCKET_SECRET_KEY", KEY), ("ROCKET_SESSION", &session)])
 }
 
 /// Nobody is served, the log says once why and what to do, and nothing arrives at the server.

@@ -250,8 +250,7 @@ impl Trial {
         let all = self.app.log();
         let (_, log) = all.split_once("launched").expect("the application says that it is there");
         let times = |text: &str| log.matches(text).count();
-        let (downs, ups) =
-            (times("ERROR Redis is unavailable"), times("WARN Redis answers again"));
+        let (downs, ups) = (times("ERROR Redis is unavailable"), times("WARN Redis answers again"));
         assert!(outages.contains(&downs) && downs == ups, "{downs} down, {ups} up:\n{log}");
         assert!(log.lines().count() < 20 + 2 * downs, "no line for each request:\n{log}");
         assert!(!log.contains("panicked"), "{log}");

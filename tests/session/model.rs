@@ -16,7 +16,11 @@ use crate::world::{NAME, REDIS, World};
 #[derive(Clone, Debug)]
 enum Step {
     /// A request by a visitor, with the cookie that they got so many cookies ago.
-    Visit { visitor: usize, age: usize, what: What },
+    Visit {
+        visitor: usize,
+        age: usize,
+        what: What,
+    },
     Advance(u64),
     Flush,
 }

@@ -74,7 +74,9 @@ async fn anonymous_visitors_read_nothing_write_nothing_and_keep_their_cookies(wo
             assert_eq!((page.status, page.body.as_str()), (Status::Ok, nothing), "{path}");
             assert!(page.set_cookies.is_empty() && page.retry_after.is_none(), "{path}");
         }
-        for path in ["/count/a", "/view/a", "/set/a/x", "/take/a", "/remove/a", "/regenerate", "/end"] {
+        for path in
+            ["/count/a", "/view/a", "/set/a/x", "/take/a", "/remove/a", "/regenerate", "/end"]
+        {
             let page = visitor.get(path).await;
             assert_eq!(page.status, Status::ServiceUnavailable, "{path}");
             assert!(page.set_cookies.is_empty(), "{path}");

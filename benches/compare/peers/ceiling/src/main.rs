@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use cloud_run_sessions::session::Sessions;
 use cloud_run_sessions::session::store::{
-    Answer, Fault, Fields, Live, Op, Outcome, RecordId, Request, Rotation, Store, Trace,
+    Answer, Entry, Fault, Fields, Handle, Live, Op, Outcome, RecordId, Request, Rotation, Standing,
+    Store, Trace,
 };
 use cloud_run_sessions::{config, site};
 
@@ -52,6 +53,22 @@ impl Store for Constant {
 
     async fn discard(&self, _: RecordId) -> Result<(), Fault> {
         Ok(())
+    }
+
+    async fn enlist(&self, _: &str, _: Entry, _: Duration) -> Result<Vec<Entry>, Fault> {
+        Ok(Vec::new())
+    }
+
+    async fn list(&self, _: &str) -> Result<Vec<Entry>, Fault> {
+        Ok(Vec::new())
+    }
+
+    async fn strike(&self, _: &str, _: &[Handle]) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    async fn inspect(&self, _: &[RecordId]) -> Result<Vec<Standing>, Fault> {
+        Ok(Vec::new())
     }
 }
 

@@ -1,12 +1,12 @@
 //! What the peers in Rust have in common: the project's own templates, drawn by the same engine
 //! from the same counts. So the peers differ by their framework and their sessions alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::process;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use tera::{Context, Tera};
+use tera::{Context, Tera, Value};
 
 /// How long a session lasts that is not used.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
@@ -62,6 +62,7 @@ impl Site {
     pub fn load() -> Self {
         let mut tera = Tera::default();
         tera.autoescape_on(vec![".html.tera"]);
+        tera.register_function("asset", asset);
         let files = std::fs::read_dir("templates").expect("the templates are read");
         let named = files.map(|file| {
             let path = file.expect("a template is found").path();
@@ -102,7 +103,9 @@ impl Site {
                 path,
                 title,
                 views,
-                times: if views == 1 { "1 time".to_owned() } else { format!("{views} times") },
+                is_once: views == 1,
+                is_long: views > 999,
+                tally: Tally::of(views),
             },
             pages: PAGES
                 .iter()
@@ -147,6 +150,14 @@ impl Site {
 #[must_use]
 pub fn wants_json(accept: Option<&str>) -> bool {
     accept.is_some_and(|accept| accept.starts_with("application/json"))
+}
+
+/// Where a file of the folder `static` is found: an address of the same length as ours.
+#[expect(clippy::unnecessary_wraps, reason = "Tera wants a result")]
+fn asset(arguments: &HashMap<String, Value>) -> tera::Result<Value> {
+    let name = arguments.get("name").and_then(Value::as_str).unwrap_or_default();
+    let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
+    Ok(format!("/static/{stem}.0123456789ab.{extension}").into())
 }
 
 fn index(path: &str) -> usize {
@@ -216,7 +227,32 @@ struct Current {
     path: &'static str,
     title: &'static str,
     views: u64,
-    times: String,
+    is_once: bool,
+    is_long: bool,
+    tally: Option<Tally>,
+}
+
+#[derive(Serialize)]
+struct Tally {
+    width: u64,
+    strokes: u64,
+    fifths: u64,
+    last: u64,
+    is_fifth: bool,
+}
+
+impl Tally {
+    fn of(views: u64) -> Option<Self> {
+        let before = views.checked_sub(1)?;
+        let is_fifth = views.is_multiple_of(5);
+        (views <= 150).then(|| Self {
+            width: views * 10 + 2,
+            strokes: before * 10,
+            fifths: (before - before % 5) * 10,
+            last: views * 10 - if is_fifth { 48 } else { 5 },
+            is_fifth,
+        })
+    }
 }
 
 #[derive(Serialize)]

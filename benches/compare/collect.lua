@@ -1,0 +1,37 @@
+-- For wrk: begins sessions and writes their cookies to a file, until there are as many as asked
+-- for; or, where a file of cookies is named too, sends each of those once and writes what comes
+-- back.
+
+local out, wanted, got, sent = nil, 0, 0, 0
+local requests = {}
+
+local function view(cookie)
+   return wrk.format("GET", "/foo", { ["Host"] = "127.0.0.1", ["Cookie"] = cookie })
+end
+
+function init(arguments)
+   out = io.open(arguments[1], "w")
+   if arguments[3] then
+      for line in io.lines(arguments[3]) do requests[#requests + 1] = view(line) end
+   else
+      requests[1] = view(nil)
+   end
+   wanted = tonumber(arguments[2])
+end
+
+function request()
+   sent = sent % #requests + 1
+   return requests[sent]
+end
+
+function response(_, headers)
+   local cookie = headers["set-cookie"] or headers["Set-Cookie"]
+   if cookie and got < wanted then
+      got = got + 1
+      out:write(cookie:match("^[^;]*"), "\n")
+      if got == wanted then
+         out:close()
+         wrk.thread:stop()
+      end
+   end
+end

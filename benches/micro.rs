@@ -1,0 +1,175 @@
+//! What the parts of a view cost: `cargo bench`. Needs redis-server.
+//!
+//! Requests go through Rocket's local client, whose own cost is that of `bare`; what the others
+//! take beyond it is theirs. `benches/compare/run` measures the whole, over sockets.
+
+use std::time::Duration;
+
+use cloud_run_sessions::session::store::{
+    Answer, Fields, Fingerprint, Handle, Memory, Op, Read, RecordId, Redis, Request, Settings,
+    Store,
+};
+use cloud_run_sessions::session::{self, Config, Key, Session, Sessions};
+use cloud_run_sessions::{config, site};
+use divan::Bencher;
+use figment::Figment;
+use rocket::http::{Header, Status};
+use rocket::local::blocking::Client;
+use rocket::tokio::runtime::Builder;
+use rocket::{get, routes};
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+fn main() {
+    divan::main();
+}
+
+/// What a visitor sends who has a session.
+struct Visitor {
+    client: Client,
+    cookie: String,
+}
+
+impl Visitor {
+    /// A visitor of an application, whose session begins at `path`.
+    fn of(rocket: rocket::Rocket<rocket::Build>, path: &'static str) -> Self {
+        let client = Client::untracked(rocket).expect("it ignites");
+        let mut visitor = Self { client, cookie: String::new() };
+        // Twice, because a cookie is renewed when it comes back for the first time.
+        for _ in 0..2 {
+            let cookie = visitor.get(path, "text/html");
+            visitor.cookie = cookie.expect("a cookie is set");
+        }
+        visitor
+    }
+
+    /// Asks for a page, and gives the cookie that it sets, if any.
+    fn get(&self, path: &'static str, accept: &'static str) -> Option<String> {
+        let mut request = self.client.get(path).header(Header::new("Accept", accept));
+        if !self.cookie.is_empty() {
+            request = request.header(Header::new("Cookie", self.cookie.clone()));
+        }
+        let response = request.dispatch();
+        let set = response.headers().get_one("Set-Cookie");
+        let cookie = set.and_then(|it| it.split(';').next()).map(str::to_owned);
+        assert_eq!(response.status(), Status::Ok);
+        response.into_bytes();
+        cookie
+    }
+}
+
+const COUNT: Key<i64> = Key::new("count");
+
+#[get("/bare")]
+fn bare() -> &'static str {
+    "seen"
+}
+
+#[get("/opened")]
+fn opened(session: Session<'_>) -> &'static str {
+    if session.info().is_some() { "known" } else { "unknown" }
+}
+
+#[get("/begun")]
+async fn begun(session: Session<'_>) -> session::Result<&'static str> {
+    session.increment(COUNT, 1).await?;
+    Ok("begun")
+}
+
+/// Routes of few words, on sessions in memory.
+fn small() -> rocket::Rocket<rocket::Build> {
+    rocket::custom(quiet()).attach(Sessions::fairing()).mount("/", routes![bare, opened, begun])
+}
+
+/// The application itself, on sessions in `store`.
+fn whole(store: impl Store) -> Visitor {
+    let rocket = rocket::custom(quiet());
+    Visitor::of(rocket.attach(Sessions::with_store(store)).attach(site::stage()), "/foo")
+}
+
+fn quiet() -> Figment {
+    config::figment().merge(("log_level", "off")).merge(("session.memory_capacity", 1000))
+}
+
+fn redis(server: &support::RedisServer) -> Redis {
+    let config = Config::default();
+    let url = server.url().as_str().into();
+    Redis::open(&Settings::from_config(&config, &url)).expect("it opens")
+}
+
+/// A request that touches no session.
+#[divan::bench]
+fn request_bare(bencher: Bencher<'_, '_>) {
+    let visitor = Visitor::of(small(), "/begun");
+    bencher.bench_local(|| visitor.get("/bare", "text/html"));
+}
+
+/// The same, and its cookie is opened.
+#[divan::bench]
+fn request_with_cookie_opened(bencher: Bencher<'_, '_>) {
+    let visitor = Visitor::of(small(), "/begun");
+    bencher.bench_local(|| visitor.get("/opened", "text/html"));
+}
+
+/// A request that begins a session in memory: its cookie is sealed.
+#[divan::bench]
+fn request_with_cookie_sealed(bencher: Bencher<'_, '_>) {
+    let client = Client::untracked(small()).expect("it ignites");
+    let visitor = Visitor { client, cookie: String::new() };
+    bencher.bench_local(|| visitor.get("/begun", "text/html"));
+}
+
+/// A view's one call of a store.
+fn counted(bencher: Bencher<'_, '_>, store: &impl Store) {
+    let handle = "01a20ae1-f18c-7d29-891b-262bdedc1ea2";
+    let record = RecordId {
+        handle: Handle::parse(handle).expect("a handle"),
+        fingerprint: Fingerprint::parse("AAAAAAAAAAAAAAAAAAAAAA").expect("a fingerprint"),
+    };
+    let fields: Fields =
+        ["views:/", "views:/foo", "views:/bar"].map(|it| (it.to_owned(), "1".to_owned())).into();
+    let op = Op::Increment("views:/foo".to_owned(), 1);
+    let request = Request { ops: vec![op], read: Read::Everything, ttl: None };
+    let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let create = store.create(record, fields, Duration::from_secs(600));
+    runtime.block_on(create).expect("it is made");
+    bencher.bench_local(|| {
+        let answer = runtime.block_on(store.apply(record, &request));
+        assert!(matches!(answer, Ok(Answer::Live(_))));
+    });
+}
+
+#[divan::bench]
+fn store_memory(bencher: Bencher<'_, '_>) {
+    counted(bencher, &Memory::new(1000));
+}
+
+/// One at a time, so most of it is waiting.
+#[divan::bench]
+fn store_redis(bencher: Bencher<'_, '_>) {
+    let server = support::RedisServer::start();
+    counted(bencher, &redis(&server));
+}
+
+/// A whole view in memory, as JSON: no template.
+#[divan::bench]
+fn view_in_memory_as_json(bencher: Bencher<'_, '_>) {
+    let visitor = whole(Memory::new(1000));
+    bencher.bench_local(|| visitor.get("/foo", "application/json"));
+}
+
+/// A whole view in memory, as HTML: what it takes beyond JSON is the drawing.
+#[divan::bench]
+fn view_in_memory_as_html(bencher: Bencher<'_, '_>) {
+    let visitor = whole(Memory::new(1000));
+    bencher.bench_local(|| visitor.get("/foo", "text/html"));
+}
+
+/// A whole view in Redis: one at a time, so most of it is waiting.
+#[divan::bench]
+fn view_in_redis_as_html(bencher: Bencher<'_, '_>) {
+    let server = support::RedisServer::start();
+    let visitor = whole(redis(&server));
+    bencher.bench_local(|| visitor.get("/foo", "text/html"));
+}
