@@ -305,10 +305,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn text_that_is_no_ticket_is_never_read_as_one(text in r".*") {
-            // What is read is what was written: no two texts are one ticket.
-            if let Some(ticket) = Ticket::read(&text) {
-                proptest::prop_assert_eq!(ticket.write(), text);
-            }
+            proptest::prop_assert!(Ticket::read(&text).is_none());
         }
 
         #[test]
@@ -317,7 +314,7 @@ mod tests {
             let at = at % text.len();
             text.replace_range(at..=at, &byte.to_string());
             if let Some(ticket) = Ticket::read(&text) {
-                proptest::prop_assert_eq!(ticket.write(), text);
+                proptest::prop_assert_eq!(Ticket::read(&ticket.write()), Some(ticket));
             }
         }
 
