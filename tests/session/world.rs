@@ -201,6 +201,7 @@ async fn log_out_everywhere(user: &str, users: Users<'_>) -> session::Result<Str
 pub fn routes() -> Vec<rocket::Route> {
     routes![
         shown_once,
+        look_and_count,
         bind,
         user,
         logins,
