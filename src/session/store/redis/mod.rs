@@ -92,7 +92,9 @@ impl Redis {
             let Pipeline { packed, replies } = stubs::expire(&keys);
             let asked = workers.ask(packed, replies).await;
             if asked.is_err_and(|fault| fault.kind == FaultKind::Unanswered) {
-                keys.iter().for_each(|key| stubs.suspect(key));
+                for key in &keys {
+                    stubs.suspect(key);
+                }
             }
         });
     }
