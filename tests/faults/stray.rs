@@ -10,7 +10,7 @@ use cloud_run_sessions::session::store::{
 use rocket::tokio;
 
 use crate::proxy::{self, Proxy};
-use crate::support::RedisServer;
+use crate::support::{RedisServer, wait_for};
 
 /// Two sessions that share one connection, whose counts can never be mistaken.
 struct Pair {
@@ -111,4 +111,28 @@ async fn a10_late_reply_is_never_the_next_visitors() {
 #[ignore = "ten thousand rounds take minutes"]
 async fn a10_ten_thousand_late_replies_are_never_the_next_visitors() {
     many_late_replies(10_000).await;
+}
+
+#[rocket::async_test]
+async fn stub_that_nobody_heard_of_gets_a_time_to_live() {
+    let redis = RedisServer::start();
+    let pair = Pair::new(&redis, 0).await;
+    let ttls = || -> Vec<i64> {
+        let ttl = |key| redis::cmd("TTL").arg(key).query(&mut redis.connect()).unwrap();
+        redis.keys("pair0:").iter().map(ttl).collect()
+    };
+    let lost = format!("pair0:{{{}}}:{}", pair.records[0].handle, "A".repeat(22));
+    redis::cmd("DEL").arg(&lost).exec(&mut redis.connect()).unwrap();
+    pair.proxy.set(proxy::swallowing());
+    assert_eq!(pair.view(0).await, Err(FaultKind::Unanswered));
+    wait_for("the view to arrive", || ttls().contains(&-1));
+    pair.proxy.set(proxy::faultless());
+    let start = std::time::Instant::now();
+    while ttls().contains(&-1) {
+        assert!(start.elapsed() < Duration::from_secs(10), "the stub stays for ever");
+        let _ = pair.view(1).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let ttls = ttls();
+    assert!(ttls.len() == 2 && ttls.iter().any(|ttl| (1..=60).contains(ttl)), "{ttls:?}");
 }

@@ -91,21 +91,18 @@ impl Shared {
             let name = name(&command);
             self.seen.lock().unwrap().push(name.clone());
             let script = self.script.lock().unwrap().clone();
-            let reply = match script(&name) {
-                Some(reply) => {
-                    is_transaction_broken = !["EXEC", "PING"].contains(&&*name);
-                    reply
+            let reply = if let Some(reply) = script(&name) {
+                is_transaction_broken = !["EXEC", "PING"].contains(&&*name);
+                reply
+            } else {
+                server.write_all(&command).ok()?;
+                let mut reply = Vec::new();
+                read_frame(&mut replies, &mut reply)?;
+                if name == "EXEC" && std::mem::take(&mut is_transaction_broken) {
+                    // What the real server has been told of the transaction was harmless.
+                    reply = b"-EXECABORT Transaction discarded.\r\n".to_vec();
                 }
-                None => {
-                    server.write_all(&command).ok()?;
-                    let mut reply = Vec::new();
-                    read_frame(&mut replies, &mut reply)?;
-                    if name == "EXEC" && std::mem::take(&mut is_transaction_broken) {
-                        // What the real server has been told of the transaction was harmless.
-                        reply = b"-EXECABORT Transaction discarded.\r\n".to_vec();
-                    }
-                    reply
-                }
+                reply
             };
             answer.write_all(&reply).ok()?;
         }

@@ -116,9 +116,10 @@ enum Cookie {
 
 impl Model {
     fn is_expired(&self, ticket: &Ticket, now: SystemTime) -> bool {
-        let timeout = match ticket.is_returning {
-            true => self.config.idle_timeout,
-            false => self.config.first_idle_timeout,
+        let timeout = if ticket.is_returning {
+            self.config.idle_timeout
+        } else {
+            self.config.first_idle_timeout
         };
         now >= ticket.touched + timeout
     }

@@ -202,6 +202,7 @@ pub fn routes() -> Vec<rocket::Route> {
     routes![
         look_and_count,
         shown_once,
+        look_and_count,
         bind,
         user,
         logins,

@@ -1,8 +1,10 @@
 //! Sessions in Redis: one hash for each, reached through an r2d2 pool by a few threads.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::Value;
+use rocket::tokio;
 
 mod address;
 mod breaker;
@@ -11,16 +13,19 @@ mod fault;
 mod frame;
 mod index;
 mod protocol;
+mod stubs;
 mod worker;
 
 pub use address::{OpenError, Settings};
 
 use address::Address;
 use protocol::Pipeline;
+use stubs::Stubs;
 use worker::Workers;
 
 use super::{
-    Answer, Entry, Fault, Fields, Handle, Read, RecordId, Request, Rotation, Standing, Store, Trace,
+    Answer, Entry, Fault, FaultKind, Fields, Handle, Op, Outcome, Read, RecordId, Request,
+    Rotation, Standing, Store, Trace,
 };
 
 /// Keeps sessions in Redis, or whatever speaks its protocol: Upstash, Valkey, Dragonfly.
@@ -28,7 +33,8 @@ use super::{
 /// Each request is one pipeline on one connection, and so one round trip. Commands of many
 /// requests share a write. While Redis does not answer, requests are refused at once.
 pub struct Redis {
-    workers: Workers,
+    workers: Arc<Workers>,
+    stubs: Arc<Stubs>,
     prefix: String,
 }
 
@@ -43,7 +49,8 @@ impl Redis {
         let address = Address::parse(settings)?;
         let workers =
             Workers::start(address, settings).map_err(|error| OpenError::threads(&error))?;
-        Ok(Self { workers, prefix: settings.prefix.clone() })
+        let (workers, stubs) = (Arc::new(workers), Arc::default());
+        Ok(Self { workers, stubs, prefix: settings.prefix.clone() })
     }
 
     async fn ask(&self, pipeline: Pipeline) -> Result<Vec<Value>, Fault> {
@@ -55,12 +62,67 @@ impl Redis {
         record: RecordId,
         request: &Request,
     ) -> Result<Option<Answer>, Fault> {
-        let replies = self.ask(protocol::apply(&self.key(record), request)).await?;
-        protocol::read_apply(record.handle, request, replies)
+        let key = self.key(record);
+        let pipeline = protocol::apply(&key, request);
+        if !may_leave_stub(request) {
+            return protocol::read_apply(record.handle, request, self.ask(pipeline).await?);
+        }
+        // Noted before: whoever asks may stop waiting at any time.
+        self.stubs.suspect(&key);
+        let result = self.ask(pipeline).await;
+        if result.as_ref().is_err_and(|fault| fault.kind == FaultKind::Refused) {
+            self.stubs.clear(&key);
+        }
+        let answer = protocol::read_apply(record.handle, request, result?);
+        if is_settled(request, &answer) {
+            self.stubs.clear(&key);
+        }
+        self.expire_stubs();
+        answer
+    }
+
+    /// Sees to it that nothing stays for ever; nobody waits for that.
+    fn expire_stubs(&self) {
+        let keys = self.stubs.take_old();
+        if keys.is_empty() {
+            return;
+        }
+        let (workers, stubs) = (self.workers.clone(), self.stubs.clone());
+        tokio::spawn(async move {
+            let Pipeline { packed, replies } = stubs::expire(&keys);
+            let asked = workers.ask(packed, replies).await;
+            if asked.is_err_and(|fault| fault.kind == FaultKind::Unanswered) {
+                for key in &keys {
+                    stubs.suspect(key);
+                }
+            }
+        });
     }
 
     fn key(&self, record: RecordId) -> String {
         protocol::key(&self.prefix, record)
+    }
+}
+
+/// Whether a request makes a key without a time to live where there was none.
+fn may_leave_stub(request: &Request) -> bool {
+    let makes = |op: &Op| matches!(op, Op::Insert(..) | Op::Increment(..));
+    request.ttl.is_none() && request.ops.iter().any(makes)
+}
+
+/// Whether an answer tells that no stub was left.
+fn is_settled(request: &Request, answer: &Result<Option<Answer>, Fault>) -> bool {
+    let Ok(Some(answer)) = answer else { return false };
+    match answer {
+        Answer::Tombstone => true,
+        Answer::Gone => false,
+        Answer::Live(live) => {
+            let has_found = |pair: (&Op, &Outcome)| match pair {
+                (Op::Increment(_, by), Outcome::Count(sum)) => by != sum,
+                _ => false,
+            };
+            request.read != Read::Nothing || request.ops.iter().zip(&live.outcomes).any(has_found)
+        }
     }
 }
 
@@ -105,7 +167,9 @@ impl Store for Redis {
     }
 
     async fn discard(&self, record: RecordId) -> Result<(), Fault> {
-        self.ask(protocol::discard(&self.key(record))).await?;
+        let key = self.key(record);
+        self.ask(protocol::discard(&key)).await?;
+        self.stubs.clear(&key);
         Ok(())
     }
 

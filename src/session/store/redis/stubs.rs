@@ -1,0 +1,62 @@
+//! Keys that a write may have made by accident, where a record had vanished: none stays for ever.
+//!
+//! A write says nothing of the time to live unless a touch is due. Where its record had vanished,
+//! it makes a key without one: a stub. Usually the answer shows that, and the stub is unlinked. If
+//! the answer is lost, or nobody waits for it any more, the key is remembered here, and gets a time
+//! to live later.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::protocol::Pipeline;
+
+/// More would be an outage of its own; what is forgotten is the oldest.
+const MAX_KEYS: usize = 1024;
+
+/// How many are dealt with at a time.
+const MAX_BATCH: usize = 64;
+
+/// By then whoever has written is answered, and has unlinked what was to be unlinked.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a stub lives once it was found.
+const TTL_SECONDS: u64 = 60;
+
+/// The keys in doubt, the oldest first.
+#[derive(Default)]
+pub(super) struct Stubs {
+    keys: Mutex<VecDeque<(Instant, String)>>,
+}
+
+impl Stubs {
+    pub(super) fn suspect(&self, key: &str) {
+        let mut keys = self.keys.lock();
+        if keys.len() == MAX_KEYS {
+            keys.pop_front();
+        }
+        keys.push_back((Instant::now(), key.to_owned()));
+    }
+
+    /// The key is known to be a record's, a tombstone's or nobody's.
+    pub(super) fn clear(&self, key: &str) {
+        self.keys.lock().retain(|(_, suspect)| suspect != key);
+    }
+
+    /// Those that have been in doubt for long.
+    pub(super) fn take_old(&self) -> Vec<String> {
+        let mut keys = self.keys.lock();
+        let old = keys.iter().take_while(|(since, _)| since.elapsed() > PATIENCE).count();
+        keys.drain(..old.min(MAX_BATCH)).map(|(_, key)| key).collect()
+    }
+}
+
+/// Gives keys a time to live, but for those that have one, as every record and tombstone does.
+pub(super) fn expire(keys: &[String]) -> Pipeline {
+    let mut pipeline = Pipeline::default();
+    for key in keys {
+        pipeline.command("EXPIRE", key, (TTL_SECONDS, "NX"));
+    }
+    pipeline
+}
