@@ -200,7 +200,6 @@ async fn log_out_everywhere(user: &str, users: Users<'_>) -> session::Result<Str
 
 pub fn routes() -> Vec<rocket::Route> {
     routes![
-        look_and_count,
         shown_once,
         look_and_count,
         bind,

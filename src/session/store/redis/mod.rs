@@ -65,19 +65,21 @@ impl Redis {
         let key = self.key(record);
         let pipeline = protocol::apply(&key, request);
         if !may_leave_stub(request) {
-            return protocol::read_apply(record.handle, request, self.ask(pipeline).await?);
-        }
-        // Noted before: whoever asks may stop waiting at any time.
-        self.stubs.suspect(&key);
-        let result = self.ask(pipeline).await;
-        if result.as_ref().is_err_and(|fault| fault.kind == FaultKind::Refused) {
-            self.stubs.clear(&key);
-        }
-        let answer = protocol::read_apply(record.handle, request, result?);
-        if is_settled(request, &answer) {
-            self.stubs.clear(&key);
+            let answer = protocol::read_apply(record.handle, request, self.ask(pipeline).await?)?;
+            if matches!(answer, Some(Answer::Live(_))) {
+                self.stubs.clear(&key);
+            }
+            return Ok(answer);
         }
         self.expire_stubs();
+        let doubt = self.stubs.doubt(key);
+        let answer = match self.ask(pipeline).await {
+            Ok(replies) => protocol::read_apply(record.handle, request, replies),
+            Err(fault) => Err(fault),
+        };
+        if is_settled(request, &answer) {
+            doubt.settle();
+        }
         answer
     }
 
@@ -92,7 +94,7 @@ impl Redis {
             let Pipeline { packed, replies } = stubs::expire(&keys);
             let asked = workers.ask(packed, replies).await;
             if asked.is_err_and(|fault| fault.kind == FaultKind::Unanswered) {
-                for key in &keys {
+                for key in keys {
                     stubs.suspect(key);
                 }
             }
@@ -112,11 +114,11 @@ fn may_leave_stub(request: &Request) -> bool {
 
 /// Whether an answer tells that no stub was left.
 fn is_settled(request: &Request, answer: &Result<Option<Answer>, Fault>) -> bool {
-    let Ok(Some(answer)) = answer else { return false };
     match answer {
-        Answer::Tombstone => true,
-        Answer::Gone => false,
-        Answer::Live(live) => {
+        Err(fault) => fault.kind == FaultKind::Refused,
+        Ok(None | Some(Answer::Gone)) => false,
+        Ok(Some(Answer::Tombstone)) => true,
+        Ok(Some(Answer::Live(live))) => {
             let has_found = |pair: (&Op, &Outcome)| match pair {
                 (Op::Increment(_, by), Outcome::Count(sum)) => by != sum,
                 _ => false,

@@ -30,16 +30,42 @@ pub(super) struct Stubs {
     keys: Mutex<VecDeque<(Instant, String)>>,
 }
 
+/// A write whose answer has not told yet whether it has made a stub. Unless it is settled, its key
+/// is remembered, also where nobody waits for the answer any more.
+pub(super) struct Doubt<'s> {
+    stubs: &'s Stubs,
+    key: Option<String>,
+}
+
+impl Doubt<'_> {
+    /// The answer tells that no stub was made.
+    pub(super) fn settle(mut self) {
+        self.key = None;
+    }
+}
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            self.stubs.suspect(key);
+        }
+    }
+}
+
 impl Stubs {
-    pub(super) fn suspect(&self, key: &str) {
+    pub(super) fn doubt(&self, key: String) -> Doubt<'_> {
+        Doubt { stubs: self, key: Some(key) }
+    }
+
+    pub(super) fn suspect(&self, key: String) {
         let mut keys = self.keys.lock();
         if keys.len() == MAX_KEYS {
             keys.pop_front();
         }
-        keys.push_back((Instant::now(), key.to_owned()));
+        keys.push_back((Instant::now(), key));
     }
 
-    /// The key is known to be a record's, a tombstone's or nobody's.
+    /// What stands there is a record, or was unlinked.
     pub(super) fn clear(&self, key: &str) {
         self.keys.lock().retain(|(_, suspect)| suspect != key);
     }
