@@ -61,7 +61,7 @@ impl<'r> Batch<'r> {
     /// # Errors
     ///
     /// [`Error::Unavailable`] and [`Error::Unanswered`] of the store; [`Error::TooLarge`], and
-    /// then what was inserted and counted is taken back; [`Error::NotACounter`], and the other
+    /// then what was inserted and counted is taken back in a second round trip; [`Error::NotACounter`], and the other
     /// changes stand; [`Error::Encode`] before anything is sent.
     pub async fn commit(self) -> Result<Snapshot> {
         if let Some(error) = self.fault {

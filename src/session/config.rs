@@ -164,7 +164,7 @@ impl Config {
             // An empty variable is how a deployment says "none".
             Ok(config) => Self { url: config.url.filter(|url| !url.0.is_empty()), ..config },
             Err(error) if error.missing() => Self::default(),
-            Err(error) => return Err(error.into_iter().collect()),
+            Err(error) => return Err(error.into_iter().map(redacted).collect()),
         };
         let wrong: Vec<_> = config
             .wrong()
@@ -270,6 +270,17 @@ impl Config {
         let rest = self.absolute_deadline(handle).duration_since(now).unwrap_or_default();
         rest + Self::TTL_MARGIN
     }
+}
+
+/// An error without the text that was set: it may be a password or a key.
+pub(super) fn redacted(mut error: figment::Error) -> figment::Error {
+    use figment::error::{Actual, Kind};
+    if let Kind::InvalidType(actual @ Actual::Str(_), _)
+    | Kind::InvalidValue(actual @ Actual::Str(_), _) = &mut error.kind
+    {
+        *actual = Actual::Other("a text".to_owned());
+    }
+    error
 }
 
 /// An error about the key at `path` that says where it was set.

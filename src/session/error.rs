@@ -38,11 +38,16 @@ pub enum Error {
     },
 
     /// A field holds something other than its key says.
-    #[error("the session field `{field}` does not hold what its key says: {source}")]
+    // The decoder's own words may repeat the value, which is nobody's business who reads the log.
+    #[error(
+        "the session field `{field}` does not hold what its key says: {:?} error in its JSON at \
+         line {}, column {}",
+        source.classify(), source.line(), source.column()
+    )]
     Type {
         /// The field.
         field: String,
-        /// What the decoder said.
+        /// What the decoder said; it may repeat the value.
         source: serde_json::Error,
     },
 

@@ -110,7 +110,8 @@ impl Fairing for Sessions {
         let Some(visit) = request.local_cache(|| None::<Visit>) else { return };
         if let Some(cookie) = visit.set_cookie(layer) {
             response.adjoin_header(Header::new("Set-Cookie", cookie));
-            if !response.headers().contains("Cache-Control") {
+            let is_unshared = |value: &str| value.contains("no-store") || value.contains("private");
+            if !response.headers().get("Cache-Control").any(is_unshared) {
                 // RFC 9111, section 7.3: a stored response would give one visitor's cookie to others.
                 response.set_raw_header("Cache-Control", "no-store");
             }

@@ -9,15 +9,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::batch::{Batch, encode};
-use super::cookie::{Owner, Persistence};
+use super::cookie::Persistence;
 use super::error::{Error, Result};
 use super::id::{Fingerprint, Handle};
 use super::key::Field;
 use super::layer::Layer;
 use super::lifecycle::Lifecycle;
 use super::snapshot::{Snapshot, decode};
-use super::store::{Op, Outcome, Read, USER};
-use super::visit::{Holding, Visit};
+use super::store::{Op, Outcome, Read};
+use super::visit::Visit;
 
 /// The visitor's session, as a request guard.
 ///
@@ -107,8 +107,8 @@ impl<'r> Session<'r> {
     /// Adds `by` to `field` and gives the sum; a missing field counts as 0. However many do so at
     /// the same time, none is lost and each gets another sum.
     ///
-    /// One round trip, one command. The first increment of a field asks once more whether the
-    /// record is there at all.
+    /// One round trip, two commands. The size of the whole session is not looked at: where the
+    /// field's name comes from a visitor, count in a [`batch`](Self::batch), which does.
     ///
     /// # Errors
     ///
@@ -117,25 +117,25 @@ impl<'r> Session<'r> {
     pub async fn increment(&self, field: impl Into<Field<i64>>, by: i64) -> Result<i64> {
         let field = field.into().into_name();
         let op = Op::Increment(field.clone(), by);
-        match self.lifecycle.run(vec![op], Read::Nothing).await?.outcomes.first() {
+        match self.lifecycle.run(vec![op], Read::Some(vec![])).await?.outcomes.first() {
             Some(Outcome::Count(count)) => Ok(*count),
             _ => Err(Error::NotACounter { field }),
         }
     }
 
-    /// Deletes `field`. One round trip, one command.
+    /// Deletes `field`. One round trip, two commands.
     ///
     /// # Errors
     ///
     /// The store's faults.
     pub async fn remove<T>(&self, field: impl Into<Field<T>>) -> Result<()> {
         let op = Op::Remove(field.into().into_name());
-        self.lifecycle.run(vec![op], Read::Nothing).await?;
+        self.lifecycle.run(vec![op], Read::Some(vec![])).await?;
         Ok(())
     }
 
     /// Reads `field` and deletes it in one step: of two requests that take it, one gets it. Made
-    /// for a message that is shown once. One round trip, four commands (`MULTI` and `EXEC` among
+    /// for a message that is shown once. One round trip, five commands (`MULTI` and `EXEC` among
     /// them).
     ///
     /// # Errors
@@ -145,7 +145,7 @@ impl<'r> Session<'r> {
     pub async fn take<T: DeserializeOwned>(&self, field: impl Into<Field<T>>) -> Result<Option<T>> {
         let field = field.into();
         let op = Op::Take(field.name().to_owned());
-        match self.lifecycle.run(vec![op], Read::Nothing).await?.outcomes.into_iter().next() {
+        match self.lifecycle.run(vec![op], Read::Some(vec![])).await?.outcomes.into_iter().next() {
             Some(Outcome::Taken(Some(text))) => decode(field.name(), &text).map(Some),
             _ => Ok(None),
         }
@@ -157,52 +157,49 @@ impl<'r> Session<'r> {
     }
 
     /// Gives the session a new secret, and the browser a new cookie; everything in the session
-    /// stays, and so do its handle, birth and deadlines. To be called when somebody signs in or
-    /// gains rights (OWASP ASVS 5.0, 7.2.4), so that a cookie from before is worth nothing.
+    /// stays, and so do its handle, birth and deadlines. To be called when somebody gains rights,
+    /// so that a cookie from before is worth nothing; [`bind`](Self::bind), for signing in, does it.
     ///
     /// Requests that are on their way with the old cookie are let through for
     /// [`regenerate_overlap`](super::Config::regenerate_overlap); after that it is dead. Where two
     /// requests rotate one session, one wins, and the other goes on in the winner's session
     /// without giving a cookie. Without a session, nothing happens.
     ///
-    /// One round trip, five commands.
+    /// One round trip, five commands; one more with three where somebody is signed in.
     ///
     /// # Errors
     ///
-    /// The store's faults; the cookie is as it was then.
+    /// The store's faults. After [`Error::Unanswered`] the secret may be a new one that nobody has
+    /// heard of: the session then ends with the overlap.
     pub async fn regenerate(&self) -> Result<()> {
         self.lifecycle.within(self.lifecycle.rotate()).await
     }
 
-    /// Which user the session is tied to, as [`bind`](Self::bind) was told. One round trip, one
-    /// command; none where nobody has signed in.
+    /// Which user is signed in, as [`bind`](Self::bind) was told. One round trip, one command; none
+    /// where nobody has signed in.
     ///
     /// # Errors
     ///
     /// The store's faults.
     pub async fn user(&self) -> Result<Option<String>> {
-        let is_visitor = |it: Holding| it.ticket.owner == Owner::Visitor;
-        if self.lifecycle.visit.holding().is_none_or(is_visitor) {
-            return Ok(None);
-        }
-        let live = self.lifecycle.run(vec![], Read::Some(vec![USER.to_owned()])).await?;
-        Ok(Snapshot::new(live.fields).user())
+        self.lifecycle.within(self.lifecycle.signed_in()).await
     }
 
     /// Ties the session to a user of the application, to be called when somebody has signed in:
-    /// the session gets a new secret as by [`regenerate`](Self::regenerate), and stands in the
-    /// user's list, where [`Users`](super::Users) finds it. `label` tells it from the user's other
-    /// sessions, for people: a browser, a device. It is cut after 120 characters.
+    /// the session gets a new secret as by [`regenerate`](Self::regenerate) (OWASP ASVS 5.0, 7.2.4),
+    /// and stands in the user's list, where [`Users`](super::Users) finds it. `label` tells it from
+    /// the user's other sessions, for people: a browser, a device. It is cut after 120 characters.
     ///
-    /// Without a session, one begins. Where the user has more than
+    /// Without a session, one begins. A session that is another user's is ended, and a new one
+    /// begins. Where the user has more than
     /// [`max_user_sessions`](super::Config::max_user_sessions), the oldest sign-ins end.
     ///
     /// A cookie from before still leads to the session for the overlap, and shows no user; where
     /// another request has rotated the session just now, this one goes on in a copy of it.
     ///
     /// Three round trips: five or four commands for the new secret, three for the list, four for
-    /// the record. One more where the session was another user's; where the list is full, one for
-    /// a look at all of them, with two commands for each, and one for each that ends.
+    /// the record. Two more where somebody was signed in already; where the list is full, one for
+    /// a look at all of them, with two commands for each, and two for each that ends.
     ///
     /// # Errors
     ///
@@ -214,7 +211,7 @@ impl<'r> Session<'r> {
     /// Ends the session: what it held is deleted, the browser drops its cookie, and no request
     /// that is still on its way brings it back. Without a session, nothing happens.
     ///
-    /// One round trip, four commands. Two more, with a command each, where somebody has signed in.
+    /// Two round trips, five commands. One more with one where somebody is signed in.
     ///
     /// # Errors
     ///

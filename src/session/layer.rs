@@ -6,7 +6,7 @@ use figment::Figment;
 use figment::value::{Num, Value};
 
 use super::clock::Clock;
-use super::config::{Config, SealingKey, located};
+use super::config::{Config, SealingKey, located, redacted};
 use super::cookie::KeyRing;
 use super::event::Event;
 use super::store::{Memory, Store};
@@ -111,7 +111,7 @@ fn secret_key(figment: &Figment) -> Result<Option<SealingKey>, Vec<figment::Erro
     }
     let is_development = figment.profile() == rocket::Config::DEBUG_PROFILE;
     let is_published = value.as_str().is_some_and(|it| PUBLISHED_KEYS.contains(&it));
-    let key: SealingKey = figment.extract_inner(KEY).map_err(|error| vec![error])?;
+    let key: SealingKey = figment.extract_inner(KEY).map_err(|error| vec![redacted(error)])?;
     if is_published && !is_development {
         let message = "is a key that anybody can know; make one with `openssl rand -base64 32`";
         return Err(vec![located(figment, KEY, message)]);

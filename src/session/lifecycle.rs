@@ -12,10 +12,10 @@ use super::error::{Error, Result};
 use super::event::{Event, Rejection};
 use super::id::{Handle, Secret};
 use super::layer::Layer;
-use super::snapshot::decode;
+use super::sign_in::SignIn;
 use super::store::{
-    Answer, Fault, Fields, Live, Op, Outcome, Read, RecordId, Request, Rotation, Successor, Trace,
-    USER,
+    Answer, Entry, Fault, Fields, Live, Op, Outcome, Read, RecordId, Request, Rotation, Successor,
+    Trace, USER,
 };
 use super::visit::{Holding, Role, Visit};
 
@@ -52,16 +52,14 @@ impl Lifecycle<'_> {
     }
 
     pub(super) async fn carry_out(&self, ops: Vec<Op>, read: Read) -> Result<Live> {
-        let mut request = Request { ops, read, ttl: None };
+        let mut task = Task::new(ops, read);
         for _ in 0..MAX_STEPS {
-            let Some(holding) = self.visit.holding() else {
-                if let Some(live) = self.begin(&request).await? {
-                    return Ok(live);
-                }
-                continue;
+            let live = match self.visit.holding() {
+                None => self.begin(&task.request).await?,
+                Some(holding) => self.apply(&holding, &mut task).await?,
             };
-            if let Some(live) = self.apply(&holding, &mut request).await? {
-                return Ok(live);
+            if let Some(live) = live {
+                return Ok(task.finish(live));
             }
         }
         Err(endless())
@@ -90,16 +88,25 @@ impl Lifecycle<'_> {
                 ttl: holding.is_touch_due.then(|| config.ttl()),
             };
             match self.layer.store.rotate(rotation).await? {
-                Answer::Live(_) => {
+                Answer::Live(live) => {
                     if rotation.ttl.is_some() {
                         (ticket.touched, ticket.stage) = (now, Stage::Returning);
                     }
                     self.layer.tell(Event::Regenerated(ticket.handle));
+                    let record = ticket.record();
                     self.visit.issue(ticket);
+                    if let Some(sign_in) = SignIn::of(&live.fields) {
+                        self.enlist(&sign_in.user, record).await?;
+                    }
                     return Ok(());
                 }
-                Answer::Gone => self.lose(holding.record).await?,
-                Answer::Tombstone => self.follow(holding.record).await?,
+                Answer::Gone => {
+                    // What was no record has moved all the same.
+                    let fingerprint = to.fingerprint;
+                    self.layer.store.discard(RecordId { fingerprint, ..holding.record }).await?;
+                    self.lose(holding.record).await?;
+                }
+                Answer::Tombstone(_) => self.follow(holding.record).await?,
             }
         }
         Err(endless())
@@ -109,8 +116,7 @@ impl Lifecycle<'_> {
     pub(super) async fn end(&self) -> Result<()> {
         let _turn = self.visit.turnstile.lock().await;
         let Some(holding) = self.visit.holding() else { return Ok(()) };
-        let user = self.user(&holding).await?;
-        self.end_record(holding.record).await?;
+        let user = self.end_record(holding.record).await?;
         self.visit.ended();
         if let Some(user) = user {
             // The session has ended already; an entry that stays is passed over and lapses.
@@ -119,19 +125,37 @@ impl Lifecycle<'_> {
         Ok(())
     }
 
-    async fn user(&self, holding: &Holding) -> Result<Option<String>> {
-        if holding.ticket.owner == Owner::Visitor {
-            return Ok(None);
+    /// Ends a record and every successor that rotations have made of it, and says whose it was.
+    ///
+    /// The last comes first: where this is interrupted, the tombstones before it still lead there.
+    pub(super) async fn end_record(&self, record: RecordId) -> Result<Option<String>> {
+        let store = &self.layer.store;
+        let look = Request { ops: vec![], read: Read::Some(vec![USER.to_owned()]), ttl: None };
+        let (mut last, mut before, mut user) = (record, Vec::new(), None);
+        loop {
+            match store.apply(last, &look).await? {
+                Answer::Live(live) => user = SignIn::of(&live.fields).map(|it| it.user),
+                Answer::Gone => {}
+                Answer::Tombstone(_) => {
+                    if let Trace::Rotated(Successor { fingerprint, .. }) = store.trace(last).await?
+                    {
+                        before.push(last);
+                        last.fingerprint = fingerprint;
+                        continue;
+                    }
+                }
+            }
+            break;
         }
-        let request = Request { ops: vec![], read: Read::Some(vec![USER.to_owned()]), ttl: None };
-        Ok(match self.layer.store.apply(holding.record, &request).await? {
-            Answer::Live(live) => live.fields.get(USER).and_then(|it| decode(USER, it).ok()),
-            Answer::Gone | Answer::Tombstone => None,
-        })
+        self.entomb(last).await?;
+        for record in before.into_iter().rev() {
+            self.entomb(record).await?;
+        }
+        Ok(user)
     }
 
-    /// Ends a record, and every successor that rotations have made of it.
-    pub(super) async fn end_record(&self, mut record: RecordId) -> Result<()> {
+    /// Puts a tombstone where a record is, and where a rotation beside this call has moved it.
+    async fn entomb(&self, mut record: RecordId) -> Result<()> {
         let ttl = self.layer.config.tombstone_ttl(record.handle, self.now());
         loop {
             // Every turn leaves a tombstone without a successor, so the chain only gets shorter.
@@ -146,54 +170,44 @@ impl Lifecycle<'_> {
         }
     }
 
+    /// Writes on a user's list where a record is now, and gives the list.
+    pub(super) async fn enlist(&self, user: &str, record: RecordId) -> Result<Vec<Entry>> {
+        let entry = Entry { record, written: self.now() };
+        Ok(self.layer.store.enlist(user, entry, self.layer.config.list_ttl()).await?)
+    }
+
     /// Asks the record. `None`: the visit has another identity now, so ask again.
-    pub(super) async fn apply(
-        &self,
-        holding: &Holding,
-        request: &mut Request,
-    ) -> Result<Option<Live>> {
+    pub(super) async fn apply(&self, holding: &Holding, task: &mut Task) -> Result<Option<Live>> {
         let Layer { store, config, .. } = self.layer;
         let record = holding.record;
-        request.ttl = holding.is_touch_due.then(|| config.ttl());
-        let mut answer = store.apply(record, request).await?;
-        if is_doubtful(request, &answer) {
-            let marker = Request { ops: vec![], read: Read::Some(vec![]), ttl: None };
-            match store.apply(record, &marker).await? {
-                Answer::Live(_) => {}
-                dead => answer = dead,
-            }
-        }
-        match answer {
-            Answer::Live(live) => {
-                if request.ttl.is_some() {
+        task.request.ttl = holding.is_touch_due.then(|| config.ttl());
+        match store.apply(record, &task.request).await? {
+            Answer::Live(mut live) => {
+                if task.request.ttl.is_some() {
                     self.visit.touched(record, self.now());
                     self.layer.tell(Event::Touched(record.handle));
                 }
-                let mut live = self.settle(record, request, live).await?;
+                if let Some(error) = self.too_large(&task.request.ops, &live) {
+                    let ops = undone(&task.request.ops, &live.outcomes);
+                    let undo = Request { ops, read: Read::Some(vec![]), ttl: None };
+                    store.apply(record, &undo).await?;
+                    return Err(error);
+                }
                 if holding.ticket.owner == Owner::Visitor {
                     // A cookie from before the sign-in may still lead here, and must not sign in.
                     live.fields.remove(USER);
                 }
-                Ok(Some(live))
+                return Ok(Some(live));
             }
             // A replica that lags has no record yet either; only a write is sure of it.
-            Answer::Gone if request.ops.is_empty() => Ok(Some(Live::default())),
-            Answer::Gone => self.lose(record).await.map(|()| None),
-            Answer::Tombstone => self.follow(record).await.map(|()| None),
+            Answer::Gone if task.is_look() => return Ok(Some(Live::default())),
+            Answer::Gone => self.lose(record).await?,
+            Answer::Tombstone(outcomes) => {
+                task.advance(outcomes);
+                self.follow(record).await?;
+            }
         }
-    }
-
-    /// Shows a live record as these changes have left it, whatever others did meanwhile, and takes
-    /// back what has made it too large.
-    async fn settle(&self, record: RecordId, request: &Request, live: Live) -> Result<Live> {
-        let after = changed(live.fields, &request.ops, &live.outcomes);
-        if let Some(error) = self.too_large(&request.ops, &after) {
-            let ops = undone(&request.ops, &live.outcomes);
-            let undo = Request { ops, read: Read::Nothing, ttl: None };
-            self.layer.store.apply(record, &undo).await?;
-            return Err(error);
-        }
-        Ok(Live { outcomes: live.outcomes, fields: after })
+        Ok(None)
     }
 
     /// Makes a new session, if the changes leave anything to keep. `None`: the visit has got an
@@ -203,11 +217,12 @@ impl Lifecycle<'_> {
         if fields.is_empty() {
             return Ok(Some(Live { outcomes, fields }));
         }
-        if let Some(error) = self.too_large(&request.ops, &fields) {
+        let live = Live { outcomes, fields };
+        if let Some(error) = self.too_large(&request.ops, &live) {
             return Err(error);
         }
-        let is_new = self.create(fields.clone()).await?;
-        Ok(is_new.then_some(Live { outcomes, fields }))
+        let is_new = self.create(live.fields.clone()).await?;
+        Ok(is_new.then_some(live))
     }
 
     /// Makes a new session of these fields. `false`: the visit has got an identity in the meantime.
@@ -215,6 +230,10 @@ impl Lifecycle<'_> {
         let _turn = self.visit.turnstile.lock().await;
         if self.visit.holding().is_some() {
             return Ok(false);
+        }
+        if self.visit.is_answered() {
+            let why = "the response is on its way already, and can give no cookie any more";
+            return Err(Fault::refused(why).into());
         }
         let now = self.now();
         let ticket = Ticket {
@@ -248,9 +267,9 @@ impl Lifecycle<'_> {
                 self.visit.follow(record, moved);
             }
             Trace::Live => {
-                // Neither a record nor a tombstone: nobody but us writes here, so it is damaged.
-                log::warn!("session {}: its record is damaged; a new one begins", record.handle);
-                self.lose(record).await?;
+                // Neither a record nor a tombstone, or a replica that still shows the record.
+                log::warn!("session {}: its record is no record; a new one begins", record.handle);
+                self.reject(record, Rejection::Lost(record.handle));
             }
             Trace::Rotated(_) => self.reject(record, Rejection::Superseded(record.handle)),
             Trace::Ended => self.reject(record, Rejection::Ended(record.handle)),
@@ -264,14 +283,16 @@ impl Lifecycle<'_> {
         self.visit.forget(record);
     }
 
-    /// Holds an operation to the deadline, and remembers an outage for the response. Once the
-    /// store has failed a request, that request does not wait for it again.
+    /// Holds a request's operations to the deadline, and remembers an outage for the response. Once
+    /// the store has failed a request, that request does not wait for it again.
     pub(super) async fn within<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         if let Some(retry_after) = self.visit.outage() {
             let fault = Fault::refused("it has failed earlier in this request");
             return Err(Fault { retry_after, ..fault }.into());
         }
-        let done = tokio::time::timeout(self.layer.config.deadline, work).await;
+        let wait = self.visit.wait();
+        let rest = self.layer.config.deadline.saturating_sub(wait.so_far());
+        let done = tokio::time::timeout(rest, work).await;
         let result = done.unwrap_or_else(|_| Err(Fault::unanswered("the deadline passed").into()));
         if let Some(retry_after) = result.as_ref().err().and_then(Error::retry_after) {
             self.visit.suffered(retry_after);
@@ -298,14 +319,16 @@ impl Lifecycle<'_> {
         Ok(())
     }
 
-    /// Whether an insertion leaves the record past its limit.
-    fn too_large(&self, ops: &[Op], fields: &Fields) -> Option<Error> {
-        let field = ops.iter().find_map(|op| match op {
-            Op::Insert(name, _) => Some(name.clone()),
+    /// Whether the changes have made the record larger, and past its limit.
+    fn too_large(&self, ops: &[Op], live: &Live) -> Option<Error> {
+        let has_grown = |pair: (&Op, &Outcome)| match pair {
+            (Op::Insert(name, _), _) => Some(name.clone()),
+            (Op::Increment(name, by), Outcome::Count(sum)) if by == sum => Some(name.clone()),
             _ => None,
-        })?;
+        };
+        let field = ops.iter().zip(&live.outcomes).find_map(has_grown)?;
         let limit = self.layer.config.max_record_size;
-        let size = fields.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let size = live.fields.iter().map(|(name, value)| name.len() + value.len()).sum();
         let what = "the session in bytes";
         (size > limit).then_some(Error::TooLarge { field, what, size, limit })
     }
@@ -315,14 +338,38 @@ impl Lifecycle<'_> {
     }
 }
 
-/// Whether the answer to a write fits a record that was not there as well as a live one: nothing
-/// was read, and an increment has found nothing.
-fn is_doubtful(request: &Request, answer: &Answer) -> bool {
-    let Answer::Live(live) = answer else { return false };
-    request.read == Read::Nothing
-        && request.ops.iter().zip(&live.outcomes).any(
-            |pair| matches!(pair, (Op::Increment(_, by), Outcome::Count(count)) if by == count),
-        )
+/// Changes on their way. A rotation in their midst parts them: the first were made in the record
+/// and have moved with it, the others are still to be made.
+pub(super) struct Task {
+    done: Vec<Op>,
+    outcomes: Vec<Outcome>,
+    request: Request,
+}
+
+impl Task {
+    pub(super) fn new(ops: Vec<Op>, read: Read) -> Self {
+        let request = Request { ops, read, ttl: None };
+        Self { done: Vec::new(), outcomes: Vec::new(), request }
+    }
+
+    fn is_look(&self) -> bool {
+        self.request.ops.is_empty()
+    }
+
+    /// So many of the changes were made.
+    fn advance(&mut self, outcomes: Vec<Outcome>) {
+        self.done.extend(self.request.ops.drain(..outcomes.len()));
+        self.outcomes.extend(outcomes);
+    }
+
+    /// The last of them were made: the fields as all of them have left them, whatever others did
+    /// meanwhile.
+    pub(super) fn finish(mut self, live: Live) -> Live {
+        self.done.append(&mut self.request.ops);
+        self.outcomes.extend(live.outcomes);
+        let fields = changed(live.fields, &self.done, &self.outcomes);
+        Live { outcomes: self.outcomes, fields }
+    }
 }
 
 /// The fields as the changes themselves leave them.
@@ -347,6 +394,9 @@ fn changed(mut fields: Fields, ops: &[Op], outcomes: &[Outcome]) -> Fields {
 /// The changes that lead back, but for what was removed on purpose.
 fn undone(ops: &[Op], outcomes: &[Outcome]) -> Vec<Op> {
     let undo = |(op, outcome): (&Op, &Outcome)| match (op, outcome) {
+        (Op::Increment(name, by), Outcome::Count(sum)) if by == sum => {
+            Some(Op::Remove(name.clone()))
+        }
         (Op::Increment(name, by), Outcome::Count(_)) => {
             Some(Op::Increment(name.clone(), by.checked_neg()?))
         }

@@ -45,6 +45,7 @@ mod id;
 mod key;
 mod layer;
 mod lifecycle;
+mod sign_in;
 mod snapshot;
 pub mod store;
 pub mod testing;

@@ -4,7 +4,8 @@ use serde::de::DeserializeOwned;
 
 use super::error::{Error, Result};
 use super::key::Field;
-use super::store::{Fields, USER};
+use super::sign_in::SignIn;
+use super::store::Fields;
 
 /// A session's fields as they were at one moment.
 #[derive(Clone, Debug, Default)]
@@ -27,12 +28,12 @@ impl Snapshot {
         self.fields.get(field.name()).map(|text| decode(field.name(), text)).transpose()
     }
 
-    /// Which user the session is tied to, as [`bind`] was told. No round trip.
+    /// Which user is signed in, as [`bind`] was told. No round trip.
     ///
     /// [`bind`]: super::Session::bind
     #[must_use]
     pub fn user(&self) -> Option<String> {
-        self.fields.get(USER).and_then(|text| decode(USER, text).ok())
+        SignIn::of(&self.fields).map(|it| it.user)
     }
 
     /// How many fields there are, without what the layer keeps for itself.

@@ -6,16 +6,15 @@ use rocket::futures::future::try_join_all;
 use rocket::request::{FromRequest, Outcome as Guarded};
 use rocket::{Ignite, Request, Rocket, Sentinel};
 
+use super::cookie::Owner;
 use super::error::{Error, Result};
 use super::event::Event;
 use super::guard::is_unattached;
 use super::id::Handle;
-use super::lifecycle::{Lifecycle, MAX_STEPS, endless};
-use super::snapshot::decode;
-use super::store::{
-    Entry, Fields, Op, Outcome, Read, RecordId, Request as Work, Standing, Trace, USER,
-};
-use super::visit::Role;
+use super::lifecycle::{Lifecycle, MAX_STEPS, Task, endless};
+use super::sign_in::SignIn;
+use super::store::{Entry, Fields, Op, Read, RecordId, Standing, Trace, USER};
+use super::visit::{Holding, Role};
 
 /// A user's name is an id of the application's; what is longer was not meant as one.
 const MAX_USER: usize = 256;
@@ -78,7 +77,7 @@ impl Users<'_> {
     /// The sessions in which `user` is signed in, the latest sign-in first.
     ///
     /// Two round trips: a command for the list, and two for each session on it. One more where a
-    /// session has ended meanwhile, and two for each time that one was regenerated.
+    /// session has ended and left its entry.
     ///
     /// # Errors
     ///
@@ -89,7 +88,7 @@ impl Users<'_> {
 
     /// Ends one session of `user`, wherever it is. `false`: it is none of theirs, or has ended.
     ///
-    /// As many round trips as [`logins`](Self::logins), and two more.
+    /// As many round trips as [`logins`](Self::logins), and three more.
     ///
     /// # Errors
     ///
@@ -101,7 +100,7 @@ impl Users<'_> {
 
     /// Ends all sessions of `user` but one, and says how many. For "log out everywhere else".
     ///
-    /// As many round trips as [`logins`](Self::logins), and two more; four commands for each
+    /// As many round trips as [`logins`](Self::logins), and three more; five commands for each
     /// session that ends.
     ///
     /// # Errors
@@ -140,10 +139,9 @@ impl Sentinel for Users<'_> {
 }
 
 /// What an entry of a user's list turns out to be.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Found {
     /// A session of theirs, whose record lives on for so long.
-    Theirs(Duration),
+    Theirs(SignIn, Duration),
     /// A session that is not theirs yet, or cannot be seen yet: a sign-in is on its way.
     Coming,
     /// Nothing that belongs on the list.
@@ -159,8 +157,14 @@ impl Lifecycle<'_> {
             let (what, size, limit) = ("the user's name in bytes", user.len(), MAX_USER);
             return Err(Error::TooLarge { field: USER.to_owned(), what, size, limit });
         }
-        let name = serde_json::Value::from(user).to_string();
         let label: String = label.chars().filter(|it| !it.is_control()).take(MAX_LABEL).collect();
+        let sign_in = SignIn::new(user, label, self.now());
+        let text = serde_json::to_string(&sign_in)
+            .map_err(|source| Error::Encode { field: USER.to_owned(), source })?;
+        if self.signed_in().await?.is_some_and(|before| before != user) {
+            // What is in the session, and every cookie that leads to it, is somebody else's.
+            self.end().await?;
+        }
         self.rotate().await?;
         for _ in 0..MAX_STEPS {
             self.visit.demand_touch();
@@ -174,22 +178,26 @@ impl Lifecycle<'_> {
                 continue;
             }
             let record = holding.record;
-            let entry = Entry { record, since: self.now(), label: label.clone() };
-            let ttl = self.layer.config.list_ttl();
-            let entries = self.layer.store.enlist(user, entry, ttl).await?;
-            let op = Op::Insert(USER.to_owned(), name.clone());
-            let mut work = Work { ops: vec![op], read: Read::Some(vec![]), ttl: None };
-            let Some(live) = self.apply(&holding, &mut work).await? else { continue };
-            self.visit.bound(record);
-            self.layer.tell(Event::Bound(record.handle));
-            if let Some(Outcome::Replaced(Some(before))) = live.outcomes.first()
-                && let Some(before) = decode::<String>(USER, before).ok().filter(|it| it != user)
-            {
-                self.layer.store.strike(&before, &[record.handle]).await?;
+            let entries = self.enlist(user, record).await?;
+            let op = Op::Insert(USER.to_owned(), text.clone());
+            let mut task = Task::new(vec![op], Read::Some(vec![]));
+            if self.apply(&holding, &mut task).await?.is_some() {
+                self.visit.bound(record);
+                self.layer.tell(Event::Bound(record.handle));
+                return self.cap(user, record.handle, entries).await;
             }
-            return self.cap(user, record.handle, entries).await;
         }
         Err(endless())
+    }
+
+    /// Which user is signed in. No round trip where the cookie says that nobody is.
+    pub(super) async fn signed_in(&self) -> Result<Option<String>> {
+        let is_visitor = |it: Holding| it.ticket.owner == Owner::Visitor;
+        if self.visit.holding().is_none_or(is_visitor) {
+            return Ok(None);
+        }
+        let live = self.carry_out(vec![], Read::Some(vec![USER.to_owned()])).await?;
+        Ok(SignIn::of(&live.fields).map(|it| it.user))
     }
 
     /// Leaves the session for a new one with the same fields.
@@ -206,12 +214,12 @@ impl Lifecycle<'_> {
         let now = self.now();
         let mut logins = Vec::with_capacity(entries.len());
         for (entry, found) in self.survey(user, entries).await? {
-            if let Found::Theirs(ttl) = found {
+            if let Found::Theirs(sign_in, ttl) = found {
+                let (handle, since) = (entry.record.handle, sign_in.since());
                 // The clocks were set when the time to live was whole.
                 let age = self.layer.config.ttl().saturating_sub(ttl);
-                let touched = (now - age).max(entry.since);
-                let (handle, label) = (entry.record.handle, entry.label);
-                logins.push(Login { handle, label, since: entry.since, touched });
+                let touched = (now - age).max(since);
+                logins.push(Login { handle, label: sign_in.label, since, touched });
             }
         }
         logins.sort_by_key(|it| std::cmp::Reverse((it.since, it.handle)));
@@ -247,10 +255,14 @@ impl Lifecycle<'_> {
             return Ok(());
         }
         let found = self.survey(user, entries).await?;
-        let mut live: Vec<_> = found.into_iter().map(|(entry, _)| entry).collect();
-        live.sort_by_key(|it| (it.record.handle == own, it.since, it.record.handle));
+        let when = |(entry, found): &(Entry, Found)| match found {
+            Found::Theirs(sign_in, _) => sign_in.since(),
+            Found::Coming | Found::Stale => entry.written,
+        };
+        let mut live: Vec<_> = found.iter().map(|it| (when(it), it.0.record)).collect();
+        live.sort_by_key(|(since, record)| (record.handle == own, *since, record.handle));
         live.truncate(live.len().saturating_sub(limit));
-        self.end_records(user, live.into_iter().map(|it| it.record).collect()).await?;
+        self.end_records(user, live.into_iter().map(|(_, record)| record).collect()).await?;
         Ok(())
     }
 
@@ -275,22 +287,22 @@ impl Lifecycle<'_> {
         Ok(found)
     }
 
-    /// Says what an entry leads to, following the rotations since the sign-in.
+    /// Says what an entry leads to. A rotation whose own entry was not written is followed.
     async fn identify(
         &self,
         user: &str,
         entry: &mut Entry,
         mut standing: Standing,
     ) -> Result<Found> {
-        loop {
+        for _ in 0..MAX_STEPS {
             match standing {
                 Standing::Live { user: None, .. } => return Ok(Found::Coming),
-                Standing::Live { user: Some(name), ttl } => {
-                    let is_theirs = decode::<String>(USER, &name).is_ok_and(|it| it == user);
-                    return Ok(if is_theirs { Found::Theirs(ttl) } else { Found::Stale });
+                Standing::Live { user: Some(text), ttl } => {
+                    let theirs = SignIn::read(&text).filter(|it| it.user == user);
+                    return Ok(theirs.map_or(Found::Stale, |it| Found::Theirs(it, ttl)));
                 }
                 Standing::Gone => {
-                    let is_young = self.now() < entry.since + REPLICA_LAG;
+                    let is_young = self.now() < entry.written + REPLICA_LAG;
                     return Ok(if is_young { Found::Coming } else { Found::Stale });
                 }
                 Standing::Tombstone => {}
@@ -302,5 +314,6 @@ impl Lifecycle<'_> {
             let mut found = self.layer.store.inspect(&[entry.record]).await?;
             standing = found.pop().unwrap_or(Standing::Gone);
         }
+        Ok(Found::Coming)
     }
 }

@@ -1,6 +1,6 @@
 //! One request's view of its session: which it is, and what becomes of the cookie.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 use rocket::Request;
@@ -23,6 +23,42 @@ struct State {
     cookie: CookieChange,
     persistence: Persistence,
     outage: Option<Duration>,
+    waiting: Waiting,
+    is_answered: bool,
+}
+
+/// How long a request has waited for the store, however many operations wait at a time.
+#[derive(Default)]
+struct Waiting {
+    operations: usize,
+    since: Option<Instant>,
+    before: Duration,
+}
+
+impl Waiting {
+    fn so_far(&self) -> Duration {
+        self.before + self.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+}
+
+/// An operation that waits. It ends with this value.
+pub(super) struct Wait<'v>(&'v Visit);
+
+impl Wait<'_> {
+    /// How long the request has waited in all.
+    pub(super) fn so_far(&self) -> Duration {
+        self.0.state.lock().waiting.so_far()
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        let waiting = &mut self.0.state.lock().waiting;
+        waiting.operations -= 1;
+        if waiting.operations == 0 {
+            (waiting.before, waiting.since) = (waiting.so_far(), None);
+        }
+    }
 }
 
 /// The session that a request belongs to.
@@ -84,6 +120,8 @@ impl Visit {
                 cookie: CookieChange::Keep,
                 persistence,
                 outage: None,
+                waiting: Waiting::default(),
+                is_answered: false,
             }),
             turnstile: tokio::sync::Mutex::default(),
         }
@@ -169,6 +207,19 @@ impl Visit {
         state.cookie = CookieChange::Clear;
     }
 
+    /// Another operation begins to wait for the store.
+    pub(super) fn wait(&self) -> Wait<'_> {
+        let waiting = &mut self.state.lock().waiting;
+        waiting.operations += 1;
+        waiting.since.get_or_insert_with(Instant::now);
+        Wait(self)
+    }
+
+    /// Whether the response has gone, and its headers with it.
+    pub(super) fn is_answered(&self) -> bool {
+        self.state.lock().is_answered
+    }
+
     pub(super) fn outage(&self) -> Option<Duration> {
         self.state.lock().outage
     }
@@ -177,9 +228,10 @@ impl Visit {
         self.state.lock().outage = Some(retry_after);
     }
 
-    /// The `Set-Cookie` value that the response carries, if any.
+    /// The `Set-Cookie` value that the response carries, if any. It is asked for once, at the end.
     pub(super) fn set_cookie(&self, layer: &Layer) -> Option<String> {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        state.is_answered = true;
         match (state.cookie, &state.holding) {
             (CookieChange::Clear, _) => Some(removal(&layer.config)),
             (CookieChange::Set, Some(Holding { ticket, role: Role::Holder, .. })) => {

@@ -48,7 +48,7 @@ impl Pair {
     /// Counts a view: the sum, or whether it may have been counted all the same.
     async fn view(&self, which: usize) -> Result<i64, FaultKind> {
         let ops = vec![Op::Increment("views".into(), 1)];
-        let request = Request { ops, read: Read::Nothing, ttl: None };
+        let request = Request { ops, read: Read::Some(vec![]), ttl: None };
         match self.store.apply(self.records[which], &request).await {
             Ok(Answer::Live(live)) => match live.outcomes[..] {
                 [Outcome::Count(sum)] => Ok(sum),

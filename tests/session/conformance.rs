@@ -121,7 +121,7 @@ async fn changes_are_carried_out_in_order(store: Arc<dyn Store>) {
         insert("d", "true"),
     ];
     let replaced = |before: Option<&str>| Outcome::Replaced(before.map(str::to_owned));
-    let outcomes = live(&*store, id, &ops, Read::Nothing).await.outcomes;
+    let outcomes = live(&*store, id, &ops, Read::Some(vec![])).await.outcomes;
     let expected =
         [replaced(None), Outcome::Count(7), Outcome::Count(-3), Outcome::Done, replaced(Some("1"))];
     assert_eq!(outcomes, expected);
@@ -158,7 +158,7 @@ async fn increment_of_text_or_past_64_bits_is_refused_and_changes_nothing(store:
     let made = fields(&[("text", "\"x\""), ("float", "1.5"), ("most", &max)]);
     store.create(id, made.clone(), HOUR).await.unwrap();
     let ops = [increment("text", 1), increment("float", 1), increment("most", 1)];
-    let outcomes = live(&*store, id, &ops, Read::Nothing).await.outcomes;
+    let outcomes = live(&*store, id, &ops, Read::Some(vec![])).await.outcomes;
     assert_eq!(outcomes, vec![Outcome::NotACounter; 3]);
     assert_eq!(all(&*store, id).await, made);
 }
@@ -167,7 +167,7 @@ async fn take_gives_a_field_once(store: Arc<dyn Store>) {
     let id = record(0);
     store.create(id, fields(&[("a", "1")]), HOUR).await.unwrap();
     let ops = [Op::Take("a".into())];
-    let answers = join_all((0..20).map(|_| live(&*store, id, &ops, Read::Nothing))).await;
+    let answers = join_all((0..20).map(|_| live(&*store, id, &ops, Read::Some(vec![])))).await;
     let taken = answers.iter().filter(|it| it.outcomes == [Outcome::Taken(Some("1".into()))]);
     assert_eq!(taken.count(), 1);
     let missed = answers.iter().filter(|it| it.outcomes == [Outcome::Taken(None)]);
@@ -188,13 +188,13 @@ async fn ended_record_is_a_tombstone_for_every_operation(store: Arc<dyn Store>) 
     store.create(id, fields(&[("a", "1")]), HOUR).await.unwrap();
     assert_eq!(store.end(id, HOUR).await.unwrap(), Trace::Live);
     for op in [increment("a", 1), insert("a", "2"), Op::Remove("a".into()), Op::Take("a".into())] {
-        for read in [Read::Nothing, Read::Everything, Read::Some(vec!["a".into()])] {
+        for read in [Read::Everything, Read::Some(vec!["a".into()])] {
             let answer = store.apply(id, &request(std::slice::from_ref(&op), read)).await.unwrap();
-            assert_eq!(answer, Answer::Tombstone, "{op:?}");
+            assert_eq!(answer, Answer::Tombstone(vec![]), "{op:?}");
         }
     }
     let read = request(&[], Read::Everything);
-    assert_eq!(store.apply(id, &read).await.unwrap(), Answer::Tombstone);
+    assert_eq!(store.apply(id, &read).await.unwrap(), Answer::Tombstone(vec![]));
     assert_eq!(store.trace(id).await.unwrap(), Trace::Ended);
 }
 
@@ -231,8 +231,8 @@ async fn rotation_moves_the_record_and_names_the_successor(store: Arc<dyn Store>
     let rotation = rotation(from, to);
     assert_eq!(store.rotate(rotation).await.unwrap(), Answer::Live(Live::default()));
     assert_eq!(all(&*store, to).await, fields(&[("a", "1")]));
-    let write = request(&[increment("a", 1)], Read::Nothing);
-    assert_eq!(store.apply(from, &write).await.unwrap(), Answer::Tombstone);
+    let write = request(&[increment("a", 1)], Read::Some(vec![]));
+    assert_eq!(store.apply(from, &write).await.unwrap(), Answer::Tombstone(vec![]));
     assert_eq!(store.trace(from).await.unwrap(), Trace::Rotated(rotation.to));
 }
 
@@ -245,7 +245,7 @@ async fn of_many_rotations_one_wins(store: Arc<dyn Store>) {
     });
     let answers = join_all(rotations).await.into_iter().map(Result::unwrap);
     let (won, lost): (Vec<_>, Vec<_>) = answers.partition(|it| matches!(it, Answer::Live(_)));
-    assert_eq!((won.len(), lost), (1, vec![Answer::Tombstone; 4]));
+    assert_eq!((won.len(), lost), (1, vec![Answer::Tombstone(vec![]); 4]));
 }
 
 async fn rotation_of_nothing_leaves_nothing(store: Arc<dyn Store>) {
@@ -264,9 +264,8 @@ async fn any_text_survives(store: Arc<dyn Store>) {
     assert_eq!(all(&*store, id).await, made);
 }
 
-fn entry(record: RecordId, seconds: u64, label: &str) -> Entry {
-    let since = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-    Entry { record, since, label: label.into() }
+fn entry(record: RecordId, seconds: u64) -> Entry {
+    Entry { record, written: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds) }
 }
 
 /// A session other than that of [`record`].
@@ -276,18 +275,18 @@ fn stranger() -> RecordId {
 
 async fn list_holds_each_session_once_with_its_latest_entry(store: Arc<dyn Store>) {
     assert_eq!(store.list("u").await.unwrap(), []);
-    let (first, second) = (entry(record(0), 1, ""), entry(record(1), 2, "a b  ✓"));
-    let other = entry(stranger(), 3, "x");
+    let (first, second) = (entry(record(0), 1), entry(record(1), 2));
+    let other = entry(stranger(), 3);
     assert_eq!(store.enlist("u", first.clone(), HOUR).await.unwrap(), [first]);
     assert_eq!(store.enlist("u", second.clone(), HOUR).await.unwrap().len(), 1);
     store.enlist("u", other.clone(), HOUR).await.unwrap();
     let mut list = store.list("u").await.unwrap();
-    list.sort_by_key(|it| it.since);
+    list.sort_by_key(|it| it.written);
     assert_eq!(list, [second, other]);
 }
 
 async fn struck_sessions_leave_the_list_and_the_others_stay(store: Arc<dyn Store>) {
-    let entries = [entry(record(0), 1, "a"), entry(stranger(), 2, "b"), entry(stranger(), 3, "c")];
+    let entries = [entry(record(0), 1), entry(stranger(), 2), entry(stranger(), 3)];
     for entry in &entries {
         store.enlist("u", entry.clone(), HOUR).await.unwrap();
     }
@@ -300,7 +299,7 @@ async fn struck_sessions_leave_the_list_and_the_others_stay(store: Arc<dyn Store
 }
 
 async fn lists_of_two_users_are_apart(store: Arc<dyn Store>) {
-    let (a, b) = (entry(record(0), 1, "a"), entry(stranger(), 2, "b"));
+    let (a, b) = (entry(record(0), 1), entry(stranger(), 2));
     store.enlist("alice", a.clone(), HOUR).await.unwrap();
     store.enlist("bob", b.clone(), HOUR).await.unwrap();
     store.strike("bob", &[a.record.handle]).await.unwrap();

@@ -13,6 +13,7 @@ mod cost;
 mod events;
 mod examples;
 mod fields;
+mod interleaving;
 mod launch;
 mod lifecycle;
 mod loss;

@@ -250,7 +250,8 @@ async fn anonymous_visitor_pays_nothing(world: World) {
     visitor.get("/count/a").await;
     world.store.take_calls();
     assert_eq!(visitor.body("/end").await, "ended");
-    assert_eq!(world.store.take_calls(), [Call::End]);
+    let asked = world.store.take_calls();
+    assert!(matches!(&asked[..], [Call::Apply(_), Call::End]), "{asked:?}");
     assert_eq!(world.get("/bind/alice/x", Some("__Host-session=")).await.status, Status::Ok);
     let asked = world.store.take_calls();
     assert!(matches!(&asked[..], [Call::Create(..), Call::Enlist, Call::Apply(_)]), "{asked:?}");
@@ -268,16 +269,20 @@ async fn costs_are_as_documented(world: World) {
     visitor.get("/logins/nobody").await;
     assert_eq!(world.store.take_calls(), [Call::List]);
     visitor.get("/regenerate").await;
-    world.store.take_calls();
+    assert_eq!(world.store.take_calls(), [Call::Rotate, Call::Enlist]);
     visitor.get("/logins/alice").await;
-    let asked = world.store.take_calls();
-    assert_eq!(asked, [Call::List, Call::Inspect(1), Call::Trace, Call::Inspect(1)]);
+    assert_eq!(world.store.take_calls(), [Call::List, Call::Inspect(1)]);
     let mut other = signed_in(&world, "alice", "y").await;
     world.store.take_calls();
     other.get("/log-out-others/alice").await;
     let asked = world.store.take_calls();
-    let expected = [Call::List, Call::Inspect(1), Call::Trace, Call::Inspect(1)];
-    assert_eq!(asked, [&expected[..], &[Call::End, Call::Strike(1)]].concat());
+    assert!(
+        matches!(
+            &asked[..],
+            [Call::List, Call::Inspect(1), Call::Apply(_), Call::End, Call::Strike(1)]
+        ),
+        "{asked:?}"
+    );
     other.get("/end").await;
     let asked = world.store.take_calls();
     assert!(matches!(&asked[..], [Call::Apply(_), Call::End, Call::Strike(1)]), "{asked:?}");

@@ -276,6 +276,23 @@ impl World {
         Self::new(store, ManualClock::now(), prefix, figment()).await
     }
 
+    /// On Redis as it is reached by another address.
+    pub async fn through(url: &str) -> Self {
+        let prefix = new_prefix();
+        let mut config = Config::default();
+        prefix.clone_into(&mut config.prefix);
+        let store = Redis::open(&Settings::from_config(&config, &url.into())).unwrap();
+        Self::new(Arc::new(store), ManualClock::now(), prefix, figment()).await
+    }
+
+    /// This world's keys of one type in Redis.
+    pub fn keys_of_type(&self, kind: &str) -> Vec<String> {
+        let is_it = |key: &String| {
+            redis::cmd("TYPE").arg(key).query::<String>(&mut REDIS.connect()).unwrap() == kind
+        };
+        REDIS.keys(&self.prefix).into_iter().filter(is_it).collect()
+    }
+
     async fn new(
         store: Arc<dyn Store>,
         clock: ManualClock,

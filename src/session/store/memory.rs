@@ -167,10 +167,9 @@ impl Store for Memory {
     async fn apply(&self, record: RecordId, request: &Request) -> Result<Answer, Fault> {
         Ok(self.with(|records, now| {
             let Some(state) = records.state(record) else { return Answer::Gone };
-            let State::Live(fields) = state else { return Answer::Tombstone };
+            let State::Live(fields) = state else { return Answer::Tombstone(Vec::new()) };
             let outcomes = request.ops.iter().map(|op| op.carry_out(fields)).collect();
             let seen = match &request.read {
-                Read::Nothing => Fields::new(),
                 Read::Some(names) => names
                     .iter()
                     .filter_map(|name| Some((name.clone(), fields.get(name)?.clone())))
@@ -191,18 +190,20 @@ impl Store for Memory {
     async fn rotate(&self, rotation: Rotation) -> Result<Answer, Fault> {
         let Rotation { from, to, tombstone_ttl, ttl } = rotation;
         Ok(self.with(|records, now| {
-            match records.state(from) {
+            let seen = match records.state(from) {
                 None => return Answer::Gone,
-                Some(State::Live(_)) => {}
-                Some(_) => return Answer::Tombstone,
-            }
+                Some(State::Live(fields)) => fields.get_key_value(USER),
+                Some(_) => return Answer::Tombstone(Vec::new()),
+            };
+            let fields =
+                seen.map(|(name, user)| (name.clone(), user.clone())).into_iter().collect();
             let moved = RecordId { fingerprint: to.fingerprint, ..from };
             if let Some(Held { state, expires }) = records.take(&Place::Record(from)) {
                 let expires = ttl.map_or(expires, |ttl| now + ttl);
                 records.put(Place::Record(moved), state, expires);
             }
             records.put(Place::Record(from), State::Rotated(to), now + tombstone_ttl);
-            Answer::Live(Live::default())
+            Answer::Live(Live { outcomes: Vec::new(), fields })
         }))
     }
 

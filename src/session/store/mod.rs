@@ -86,12 +86,11 @@ impl Op {
     }
 }
 
-/// What a [`Request`] wants to see, as it stands after the changes.
+/// What a [`Request`] wants to see, as it stands after the changes. Whether the record is live, it
+/// sees in any case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Read {
-    /// Nothing. The store then cannot tell a live record from one that is gone.
-    Nothing,
-    /// These fields, and whether the record is live.
+    /// These fields.
     Some(Vec<String>),
     /// Every field.
     Everything,
@@ -104,19 +103,17 @@ pub struct Request {
     pub ops: Vec<Op>,
     /// What to read after the changes.
     pub read: Read,
-    /// Where set, the record's time to live starts anew with this length.
+    /// Where set, a live record's time to live starts anew with this length.
     pub ttl: Option<Duration>,
 }
 
 /// A session in the list of its user's sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Where its record was when the user signed in; a rotation leads on from there.
+    /// Where its record was then; a rotation may lead on from there.
     pub record: RecordId,
-    /// When the user signed in, to the second.
-    pub since: SystemTime,
-    /// What the application calls it: a browser, a device.
-    pub label: String,
+    /// When the entry was written, to the second.
+    pub written: SystemTime,
 }
 
 /// How a record stands, seen from its user's list.
@@ -135,7 +132,7 @@ pub enum Standing {
     },
 }
 
-/// The field that says which user a session is tied to.
+/// The field that says which user is signed in.
 pub const USER: &str = "@user";
 
 /// What one [`Op`] came to.
@@ -169,8 +166,10 @@ pub enum Answer {
     Live(Live),
     /// There is no such record. Where the request wrote, it may have left a stub: [`Store::discard`] it.
     Gone,
-    /// The session was ended or its secret rotated, and nothing was changed; [`Store::trace`] says which.
-    Tombstone,
+    /// The session was ended or its secret rotated; [`Store::trace`] says which. It may have
+    /// happened in the midst of the request: these are the outcomes of the first changes, which
+    /// were made in the record before it moved. The others were not made.
+    Tombstone(Vec<Outcome>),
 }
 
 /// What stands in a record's place.
@@ -260,7 +259,8 @@ pub trait Store: Send + Sync + 'static {
     /// Says what stands in a record's place. Asked after [`Answer::Tombstone`].
     async fn trace(&self, record: RecordId) -> Result<Trace, Fault>;
 
-    /// Moves a record to a new fingerprint and leaves a tombstone, in one step.
+    /// Moves a record to a new fingerprint and leaves a tombstone, in one step. Of the moved record
+    /// it shows the field [`USER`].
     ///
     /// Of two rotations of one record, the second gets [`Answer::Tombstone`] and must follow.
     async fn rotate(&self, rotation: Rotation) -> Result<Answer, Fault>;

@@ -138,16 +138,28 @@ impl Outage {
     }
 }
 
-/// The last failure to connect, so that a request need not wait for a connection that will not
+/// The last failures of connections, so that a request need not wait for a connection that will not
 /// come: r2d2 itself tells only that time has run out.
 #[derive(Default)]
 pub(super) struct Failures {
     last: Mutex<Option<(Instant, String)>>,
+    /// When an idle connection was last found dead.
+    lost_touch: Mutex<Option<Instant>>,
 }
 
 impl Failures {
     pub(super) fn record(&self, why: String) {
         *self.last.lock() = Some((Instant::now(), why));
+    }
+
+    /// A connection that was idle for long did not answer.
+    pub(super) fn lose_touch(&self) {
+        *self.lost_touch.lock() = Some(Instant::now());
+    }
+
+    /// Whether one did not, not longer ago than this.
+    pub(super) fn has_lost_touch(&self, within: Duration) -> bool {
+        self.lost_touch.lock().is_some_and(|at| at.elapsed() < within)
     }
 
     pub(super) fn since(&self, start: Instant) -> Option<String> {

@@ -246,8 +246,11 @@ fn remaining(deadline: Instant) -> io::Result<Duration> {
 
 fn dial(address: &Address, deadline: Instant) -> io::Result<TcpStream> {
     let mut refused = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
-    for socket in (address.host.as_str(), address.port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&socket, remaining(deadline)?) {
+    let sockets: Vec<_> = (address.host.as_str(), address.port).to_socket_addrs()?.collect();
+    for (tried, socket) in sockets.iter().enumerate() {
+        // One address that swallows everything leaves time for the others.
+        let share = remaining(deadline)? / u32::try_from(sockets.len() - tried).unwrap_or(u32::MAX);
+        match TcpStream::connect_timeout(socket, share.max(Duration::from_millis(1))) {
             Ok(stream) => return Ok(stream),
             Err(error) => refused = error,
         }
@@ -268,10 +271,14 @@ impl r2d2::ManageConnection for Manager {
         if connection.is_disturbed() {
             return Err(io::Error::from(io::ErrorKind::ConnectionAborted).into());
         }
-        if connection.used.elapsed() > TRUST {
-            connection.ping(Instant::now() + PING_TIMEOUT)?;
+        if connection.used.elapsed() <= TRUST {
+            return Ok(());
         }
-        Ok(())
+        // One that is dead speaks for all of its age: to ask each would take too long.
+        if self.failures.has_lost_touch(PING_TIMEOUT * 4) {
+            return Err(io::Error::from(io::ErrorKind::ConnectionAborted).into());
+        }
+        connection.ping(Instant::now() + PING_TIMEOUT).inspect_err(|_| self.failures.lose_touch())
     }
 
     fn has_broken(&self, connection: &mut Connection) -> bool {

@@ -7,7 +7,7 @@
 //! | strike | `HDEL` | 1 |
 //! | inspect | `HMGET PTTL` for each record | 2 for each |
 //!
-//! The list is a hash: the session's handle, and what was known of it when its user signed in. It
+//! The list is a hash: the session's handle, and where its record was when that was written. It
 //! stands in a slot of its own, and nothing has to change in it and in a record at the same time:
 //! what it says of a session is asked of the record before it is believed.
 
@@ -92,17 +92,15 @@ fn read_standing(handle: Handle, fields: Value, ttl: &Value) -> Result<Standing,
     Ok(Standing::Live { user, ttl })
 }
 
-/// `<fingerprint> <seconds since the Unix epoch> <label>`
+/// `<fingerprint> <seconds since the Unix epoch>`
 fn write(entry: &Entry) -> String {
-    let since = unix(entry.since).as_secs();
-    format!("{} {since} {}", entry.record.fingerprint.encode(), entry.label)
+    format!("{} {}", entry.record.fingerprint.encode(), unix(entry.written).as_secs())
 }
 
 fn read(handle: &str, rest: &str) -> Option<Entry> {
-    let mut parts = rest.splitn(3, ' ');
-    let (fingerprint, since, label) = (parts.next()?, parts.next()?, parts.next()?);
+    let (fingerprint, written) = rest.split_once(' ')?;
     let record =
         RecordId { handle: Handle::parse(handle)?, fingerprint: Fingerprint::parse(fingerprint)? };
-    let since = SystemTime::UNIX_EPOCH + Duration::from_secs(since.parse::<u32>().ok()?.into());
-    Some(Entry { record, since, label: label.to_owned() })
+    let written = Duration::from_secs(written.parse::<u32>().ok()?.into());
+    Some(Entry { record, written: SystemTime::UNIX_EPOCH + written })
 }

@@ -24,8 +24,8 @@ use stubs::Stubs;
 use worker::Workers;
 
 use super::{
-    Answer, Entry, Fault, FaultKind, Fields, Handle, Op, Outcome, Read, RecordId, Request,
-    Rotation, Standing, Store, Trace,
+    Answer, Entry, Fault, FaultKind, Fields, Handle, Op, Read, RecordId, Request, Rotation,
+    Standing, Store, Trace,
 };
 
 /// Keeps sessions in Redis, or whatever speaks its protocol: Upstash, Valkey, Dragonfly.
@@ -65,11 +65,11 @@ impl Redis {
         let key = self.key(record);
         let pipeline = protocol::apply(&key, request);
         if !may_leave_stub(request) {
-            let answer = protocol::read_apply(record.handle, request, self.ask(pipeline).await?)?;
-            if matches!(answer, Some(Answer::Live(_))) {
-                self.stubs.clear(&key);
+            let replies = self.ask(pipeline).await?;
+            if let Some(ttl) = request.ttl.filter(|_| protocol::is_untouched(&replies)) {
+                self.ask(stubs::expire(&[key], ttl)).await?;
             }
-            return Ok(answer);
+            return protocol::read_apply(record.handle, request, replies);
         }
         self.expire_stubs();
         let doubt = self.stubs.doubt(key);
@@ -77,7 +77,7 @@ impl Redis {
             Ok(replies) => protocol::read_apply(record.handle, request, replies),
             Err(fault) => Err(fault),
         };
-        if is_settled(request, &answer) {
+        if is_settled(&answer) {
             doubt.settle();
         }
         answer
@@ -91,7 +91,7 @@ impl Redis {
         }
         let (workers, stubs) = (self.workers.clone(), self.stubs.clone());
         tokio::spawn(async move {
-            let Pipeline { packed, replies } = stubs::expire(&keys);
+            let Pipeline { packed, replies } = stubs::expire(&keys, stubs::TTL);
             let asked = workers.ask(packed, replies).await;
             if asked.is_err_and(|fault| fault.kind == FaultKind::Unanswered) {
                 for key in keys {
@@ -113,18 +113,11 @@ fn may_leave_stub(request: &Request) -> bool {
 }
 
 /// Whether an answer tells that no stub was left.
-fn is_settled(request: &Request, answer: &Result<Option<Answer>, Fault>) -> bool {
+fn is_settled(answer: &Result<Option<Answer>, Fault>) -> bool {
     match answer {
         Err(fault) => fault.kind == FaultKind::Refused,
         Ok(None | Some(Answer::Gone)) => false,
-        Ok(Some(Answer::Tombstone)) => true,
-        Ok(Some(Answer::Live(live))) => {
-            let has_found = |pair: (&Op, &Outcome)| match pair {
-                (Op::Increment(_, by), Outcome::Count(sum)) => by != sum,
-                _ => false,
-            };
-            request.read != Read::Nothing || request.ops.iter().zip(&live.outcomes).any(has_found)
-        }
+        Ok(Some(Answer::Live(_) | Answer::Tombstone(_))) => true,
     }
 }
 

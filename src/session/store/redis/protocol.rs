@@ -4,11 +4,11 @@
 //! |---|---|---|
 //! | create | `MULTI HSET EXPIRE EXEC` | 4 |
 //! | read | `HGETALL`, or `HMGET` of some fields | 1 |
-//! | changes | `HGET HSET`, `HINCRBY`, `HDEL` in turn | 2, 1, 1 |
-//! | take | `MULTI HMGET HDEL EXEC` | 4 |
-//! | a touch with any of these | `EXPIRE` | 1 |
+//! | changes, and a read after them | `HGET HSET`, `HINCRBY`, `HDEL` in turn | 2, 1, 1 |
+//! | take, and a read after it | `MULTI HGET HDEL EXEC` | 4 |
+//! | a touch with any of these | `EXPIRE … GT` | 1 |
 //! | trace | `GET` | 1 |
-//! | rotate | `MULTI RENAME SET HGET EXEC`, `EXPIRE` before `EXEC` when a touch is due | 5 or 6 |
+//! | rotate | `MULTI RENAME SET HMGET EXEC`, `EXPIRE` before `EXEC` when a touch is due | 5 or 6 |
 //! | end | `MULTI GET SET EXEC` | 4 |
 //! | discard | `UNLINK` | 1 |
 //!
@@ -24,6 +24,7 @@ use super::fault::complaint;
 use crate::session::id::{Fingerprint, Handle, unix};
 use crate::session::store::{
     Answer, Fault, Fields, Live, Op, Outcome, Read, RecordId, Request, Rotation, Successor, Trace,
+    USER,
 };
 
 /// The field that makes a hash a session's record: its value is the handle.
@@ -53,6 +54,12 @@ impl Pipeline {
         let mut command = cmd(name);
         command.arg(key).arg(args);
         self.add(&command);
+    }
+
+    /// Lengthens a time to live, and never shortens it: the key may hold a tombstone by now, which
+    /// has to last as long as any cookie of the session.
+    fn touch(&mut self, key: &str, ttl: Duration) {
+        self.command("EXPIRE", key, (seconds(ttl), "GT"));
     }
 
     fn transaction(&mut self, fill: impl FnOnce(&mut Self)) {
@@ -90,18 +97,17 @@ pub(super) fn apply(key: &str, request: &Request) -> Pipeline {
             Op::Increment(name, by) => pipeline.command("HINCRBY", key, (name, by)),
             Op::Remove(name) => pipeline.command("HDEL", key, name),
             Op::Take(name) => pipeline.transaction(|it| {
-                it.command("HMGET", key, (MARKER, name));
+                it.command("HGET", key, name);
                 it.command("HDEL", key, name);
             }),
         }
     }
     match &request.read {
-        Read::Nothing => {}
         Read::Some(names) => pipeline.command("HMGET", key, (MARKER, names)),
         Read::Everything => pipeline.command("HGETALL", key, NOTHING),
     }
     if let Some(ttl) = request.ttl {
-        pipeline.command("EXPIRE", key, seconds(ttl));
+        pipeline.touch(key, ttl);
     }
     pipeline
 }
@@ -120,9 +126,9 @@ pub(super) fn rotate(from: &str, to: &str, rotation: &Rotation) -> Pipeline {
     pipeline.transaction(|it| {
         it.command("RENAME", from, to);
         it.command("SET", from, (tombstone, "EX", seconds(rotation.tombstone_ttl)));
-        it.command("HGET", to, MARKER);
+        it.command("HMGET", to, (MARKER, USER));
         if let Some(ttl) = rotation.ttl {
-            it.command("EXPIRE", to, seconds(ttl));
+            it.touch(to, ttl);
         }
     });
     pipeline
@@ -151,70 +157,78 @@ pub(super) fn read_apply(
     request: &Request,
     replies: Vec<Value>,
 ) -> Result<Option<Answer>, Fault> {
-    if replies.iter().any(|reply| complains(reply, Complaint::WrongType)) {
-        return Ok(Some(Answer::Tombstone));
-    }
     let mut replies = replies.into_iter();
     let mut next = || replies.next().ok_or_else(|| nonsense("a reply is missing"));
     let mut outcomes = Vec::with_capacity(request.ops.len());
     for op in &request.ops {
-        outcomes.push(match op {
-            Op::Insert(..) => {
-                let before = next()?;
-                next()?;
-                Outcome::Replaced((before != Value::Nil).then(|| text(before)).transpose()?)
-            }
-            Op::Remove(_) => {
-                next()?;
-                Outcome::Done
-            }
-            Op::Increment(..) => match next()? {
-                Value::Int(count) => Outcome::Count(count),
-                reply if complains(&reply, Complaint::NotACounter) => Outcome::NotACounter,
-                _ => return Err(nonsense("an increment got no number")),
-            },
-            Op::Take(_) => {
-                // MULTI, HMGET and HDEL are acknowledged; EXEC brings what they came to.
-                for _ in 0..3 {
-                    next()?;
-                }
-                let results = array(next()?)?;
-                if results.iter().any(|reply| complains(reply, Complaint::WrongType)) {
-                    return Ok(Some(Answer::Tombstone));
-                }
-                let mut read = array(results.into_iter().next().unwrap_or(Value::Nil))?.into_iter();
-                match (read.next(), read.next()) {
-                    (Some(Value::Nil), _) => return Ok(Some(Answer::Gone)),
-                    (Some(marker), Some(value)) if is_marker(&text(marker.clone())?, handle) => {
-                        Outcome::Taken((value != Value::Nil).then(|| text(value)).transpose()?)
-                    }
-                    _ => return Ok(None),
-                }
-            }
-        });
+        // From here on, the record is a tombstone.
+        let Some(outcome) = read_outcome(op, &mut next)? else {
+            return Ok(Some(Answer::Tombstone(outcomes)));
+        };
+        outcomes.push(outcome);
+    }
+    let read = next()?;
+    if complains(&read, Complaint::WrongType) {
+        return Ok(Some(Answer::Tombstone(outcomes)));
     }
     let mut fields = match &request.read {
-        Read::Nothing => Fields::new(),
         Read::Some(names) => {
             let names = std::iter::once(MARKER).chain(names.iter().map(String::as_str));
-            let values = array(next()?)?;
-            let present = names.zip(values).filter(|(_, value)| *value != Value::Nil);
+            let present = names.zip(array(read)?).filter(|(_, value)| *value != Value::Nil);
             let pairs = present.map(|(name, value)| Ok((name.to_owned(), text(value)?)));
             pairs.collect::<Result<_, Fault>>()?
         }
-        Read::Everything => hash(next()?)?,
+        Read::Everything => hash(read)?,
     };
     match fields.remove(MARKER) {
-        _ if request.read == Read::Nothing => {}
-        None => return Ok(Some(Answer::Gone)),
-        Some(marker) if is_marker(&marker, handle) => {}
-        Some(_) => return Ok(None),
+        None => Ok(Some(Answer::Gone)),
+        Some(marker) if is_marker(&marker, handle) => {
+            Ok(Some(Answer::Live(Live { outcomes, fields })))
+        }
+        Some(_) => Ok(None),
     }
-    if request.ttl.is_some() && next()? == Value::Int(0) {
-        // EXPIRE has found no key.
-        return Ok(Some(Answer::Gone));
-    }
-    Ok(Some(Answer::Live(Live { outcomes, fields })))
+}
+
+/// What one change came to. `None`: it has met a tombstone, and was not made.
+fn read_outcome(
+    op: &Op,
+    mut next: impl FnMut() -> Result<Value, Fault>,
+) -> Result<Option<Outcome>, Fault> {
+    let is_refused = |reply: &Value| complains(reply, Complaint::WrongType);
+    let value = |reply: Value| (reply != Value::Nil).then(|| text(reply)).transpose();
+    Ok(match op {
+        Op::Insert(..) => {
+            let (before, done) = (next()?, next()?);
+            if is_refused(&done) { None } else { Some(Outcome::Replaced(value(before)?)) }
+        }
+        Op::Remove(_) => {
+            if is_refused(&next()?) {
+                None
+            } else {
+                Some(Outcome::Done)
+            }
+        }
+        Op::Increment(..) => match next()? {
+            Value::Int(count) => Some(Outcome::Count(count)),
+            reply if is_refused(&reply) => None,
+            reply if complains(&reply, Complaint::NotACounter) => Some(Outcome::NotACounter),
+            _ => return Err(nonsense("an increment got no number")),
+        },
+        Op::Take(_) => {
+            // MULTI, HGET and HDEL are acknowledged; EXEC brings what they came to.
+            for _ in 0..3 {
+                next()?;
+            }
+            let taken = array(next()?)?.into_iter().next().unwrap_or(Value::Nil);
+            if is_refused(&taken) { None } else { Some(Outcome::Taken(value(taken)?)) }
+        }
+    })
+}
+
+/// Whether the touch at the end changed nothing: the record has no time to live at all, or a longer
+/// one.
+pub(super) fn is_untouched(replies: &[Value]) -> bool {
+    replies.last() == Some(&Value::Int(0))
 }
 
 /// Reads the answer to [`trace`].
@@ -229,13 +243,16 @@ pub(super) fn read_rotate(handle: Handle, replies: Vec<Value>) -> Result<Answer,
     if results.first().is_some_and(|reply| complains(reply, Complaint::NoSuchKey)) {
         return Ok(Answer::Gone);
     }
-    let marker = results.into_iter().nth(2);
-    let marker = marker.ok_or_else(|| nonsense("a transaction came to too little"))?;
-    if complains(&marker, Complaint::WrongType) {
-        return Ok(Answer::Tombstone);
+    let moved = results.into_iter().nth(2);
+    let moved = moved.ok_or_else(|| nonsense("a transaction came to too little"))?;
+    if complains(&moved, Complaint::WrongType) {
+        return Ok(Answer::Tombstone(Vec::new()));
     }
-    let is_live = marker != Value::Nil && is_marker(&text(marker)?, handle);
-    Ok(if is_live { Answer::Live(Live::default()) } else { Answer::Gone })
+    let mut moved = array(moved)?.into_iter().map(|it| (it != Value::Nil).then(|| text(it)));
+    let mut next = || moved.next().flatten().transpose();
+    let is_live = next()?.is_some_and(|marker| is_marker(&marker, handle));
+    let fields = next()?.map(|user| (USER.to_owned(), user)).into_iter().collect();
+    Ok(if is_live { Answer::Live(Live { outcomes: Vec::new(), fields }) } else { Answer::Gone })
 }
 
 /// Reads the answer to [`end`].

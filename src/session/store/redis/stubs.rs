@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::protocol::Pipeline;
+use super::protocol::{Pipeline, seconds};
 
 /// More would be an outage of its own; what is forgotten is the oldest.
 const MAX_KEYS: usize = 1024;
@@ -21,8 +21,9 @@ const MAX_BATCH: usize = 64;
 /// By then whoever has written is answered, and has unlinked what was to be unlinked.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long a stub lives once it was found.
-const TTL_SECONDS: u64 = 60;
+/// How long a key lives that was found without a time to live. A record may be among them, if
+/// something else has taken its own away; its next touch goes on from there.
+pub(super) const TTL: Duration = Duration::from_secs(24 * 3600);
 
 /// The keys in doubt, the oldest first.
 #[derive(Default)]
@@ -79,10 +80,10 @@ impl Stubs {
 }
 
 /// Gives keys a time to live, but for those that have one, as every record and tombstone does.
-pub(super) fn expire(keys: &[String]) -> Pipeline {
+pub(super) fn expire(keys: &[String], ttl: Duration) -> Pipeline {
     let mut pipeline = Pipeline::default();
     for key in keys {
-        pipeline.command("EXPIRE", key, (TTL_SECONDS, "NX"));
+        pipeline.command("EXPIRE", key, (seconds(ttl), "NX"));
     }
     pipeline
 }
