@@ -4,12 +4,13 @@ use rocket::fairing::{Fairing, Info, Kind};
 use rocket::http::Header;
 use rocket::{Request, Response};
 
-/// What every response says, whatever it is. The page needs a stylesheet, images and its own forms.
+/// What every response says, whatever it is. A page needs a stylesheet, images and its own forms;
+/// connections are for tools that ask for `robots.txt` from within it.
 const ALWAYS: [(&str, &str); 9] = [
     (
         "Content-Security-Policy",
-        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
-         object-src 'none'; base-uri 'none'; frame-ancestors 'none'",
+        "default-src 'none'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+         form-action 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'",
     ),
     ("Strict-Transport-Security", "max-age=63072000; includeSubDomains"),
     ("X-Content-Type-Options", "nosniff"),

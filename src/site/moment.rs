@@ -13,6 +13,7 @@ pub(super) struct Moment {
 
 impl Moment {
     pub(super) fn seen_from(now: SystemTime, time: SystemTime) -> Self {
+        let time = whole_seconds(time);
         let text = match time.duration_since(now) {
             Ok(ahead) if ahead < Duration::from_secs(1) => "now".to_owned(),
             Ok(ahead) => format!("in {}", words(ahead)),
@@ -21,6 +22,12 @@ impl Moment {
         };
         Self { text, exact: humantime::format_rfc3339_seconds(time).to_string() }
     }
+}
+
+/// A session's times come with milliseconds and without; only so do they keep their order in words.
+fn whole_seconds(time: SystemTime) -> SystemTime {
+    let age = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    SystemTime::UNIX_EPOCH + Duration::from_secs(age.as_secs())
 }
 
 /// A length of time, rounded down to its largest unit.
@@ -54,5 +61,15 @@ mod tests {
         assert_eq!(says(-61), "1 minute ago");
         assert_eq!(says(-172_801), "2 days ago");
         assert_eq!(Moment::seen_from(now, now).exact, "2026-09-21T14:13:20Z");
+    }
+
+    #[test]
+    fn times_of_one_second_read_the_same() {
+        let second = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
+        let now = second + Duration::from_millis(5_500);
+        for milliseconds in [0, 499, 999] {
+            let time = second + Duration::from_millis(milliseconds);
+            assert_eq!(Moment::seen_from(now, time).text, "5 seconds ago", "{milliseconds}");
+        }
     }
 }
