@@ -18,6 +18,7 @@ use rocket::local::blocking::Client;
 use rocket::tokio::runtime::Builder;
 use rocket::{get, routes};
 
+#[allow(dead_code, clippy::unwrap_used, reason = "made for the suites, which need more of it")]
 #[path = "../tests/support/mod.rs"]
 mod support;
 

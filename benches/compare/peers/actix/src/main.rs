@@ -15,7 +15,7 @@ const RECORD: &str = "record";
 async fn view(request: HttpRequest, session: Session, site: Data<Site>) -> Result<HttpResponse> {
     let found: Option<Record> = session.get(RECORD)?;
     let cookie_seen = found.is_some();
-    let mut record = found.unwrap_or_else(Record::new);
+    let mut record = found.unwrap_or_else(Record::begin);
     record.count(request.path(), &site.instance);
     session.insert(RECORD, &record)?;
     let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok());

@@ -42,7 +42,7 @@ async fn view(
 ) -> Result<Response, Failure> {
     let found: Option<Record> = session.get(RECORD).await?;
     let cookie_seen = found.is_some();
-    let mut record = found.unwrap_or_else(Record::new);
+    let mut record = found.unwrap_or_else(Record::begin);
     record.count(uri.path(), &site.instance);
     session.insert(RECORD, &record).await?;
     if wants_json(headers.get(ACCEPT).and_then(|value| value.to_str().ok())) {

@@ -61,7 +61,7 @@ async fn view(
     let hash: BTreeMap<String, String> = with_redis(pool, move |connection| {
         let mut pipe = pipe();
         if !cookie_seen {
-            pipe.hset(&key, "began", Record::new().began).ignore();
+            pipe.hset(&key, "began", Record::begin().began).ignore();
             pipe.hset(&key, "instances", instance).ignore();
         }
         pipe.hincr(&key, path, 1).ignore();

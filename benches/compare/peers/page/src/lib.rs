@@ -26,8 +26,9 @@ pub struct Record {
 }
 
 impl Record {
+    /// What a session holds that begins now.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn begin() -> Self {
         let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         Self { began, ..Self::default() }
     }
