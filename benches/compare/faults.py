@@ -12,7 +12,6 @@ how long after the end of the fault everybody was served again. Prints a table i
 import collections
 import http.client
 import socket
-import struct
 import sys
 import threading
 import time
@@ -99,16 +98,20 @@ def late(client, chunk):
     client.sendall(chunk)
 
 
-def trickling(client, chunk):
-    for byte in chunk:
-        time.sleep(0.1)
-        client.sendall(bytes([byte]))
+def trickling(wire):
+    def fault(client, chunk):
+        while chunk and wire.fault is fault:
+            time.sleep(0.1)
+            client.sendall(chunk[:1])
+            chunk = chunk[1:]
+        client.sendall(chunk)
+
+    return fault
 
 
 def cut(client, chunk):
     client.sendall(chunk[: len(chunk) // 2])
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.close()
+    shut(client)
 
 
 def repeating(client, chunk):
@@ -123,10 +126,14 @@ def config(redis, name, value):
 FAULTS = {
     "Redis is stopped": (lambda r, w: r.signal(19), lambda r, w: r.signal(18)),
     "the port is closed": (lambda r, w: w.close(), lambda r, w: w.open()),
-    "replies are swallowed": (lambda r, w: setattr(w, "fault", swallowing), None),
+    # No network brings later bytes of a connection without the earlier ones.
+    "replies are swallowed": (
+        lambda r, w: setattr(w, "fault", swallowing),
+        lambda r, w: w.close_connections(),
+    ),
     "replies are 2 s late": (lambda r, w: setattr(w, "fault", late), None),
-    "one byte every 100 ms": (lambda r, w: setattr(w, "fault", trickling), None),
-    "reset amid a reply": (lambda r, w: setattr(w, "fault", cut), None),
+    "one byte every 100 ms": (lambda r, w: setattr(w, "fault", trickling(w)), None),
+    "cut amid a reply": (lambda r, w: setattr(w, "fault", cut), None),
     "replies to nothing": (lambda r, w: setattr(w, "fault", repeating), None),
     "all connections closed": (lambda r, w: w.close_connections(), None),
     "memory is used up": (
