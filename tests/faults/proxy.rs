@@ -21,6 +21,8 @@ pub type Fault = Arc<dyn Fn(&mut Wire, &[u8]) + Send + Sync>;
 pub struct Wire {
     client: TcpStream,
     server: TcpStream,
+    shared: Arc<Shared>,
+    is_reset: bool,
     /// How many bytes of replies this connection has passed on since the fault began.
     pub passed: usize,
 }
@@ -39,10 +41,14 @@ impl Wire {
         let _ = self.server.shutdown(Shutdown::Both);
     }
 
-    /// Ends the connection by a reset.
+    /// Ends the connection by a reset, which is sent once nobody holds the socket any more.
     pub fn reset(&mut self) {
         let _ = SockRef::from(&self.client).set_linger(Some(Duration::ZERO));
-        self.end();
+        let own = self.client.peer_addr().ok();
+        self.shared.open.lock().unwrap().retain(|it| it.peer_addr().ok() != own);
+        let _ = self.client.shutdown(Shutdown::Read);
+        let _ = self.server.shutdown(Shutdown::Both);
+        self.is_reset = true;
     }
 }
 
@@ -192,7 +198,7 @@ fn connect(shared: &Arc<Shared>, client: TcpStream, server: TcpStream) {
         let _ = onward.shutdown(Shutdown::Both);
     });
     let shared = shared.clone();
-    let mut wire = Wire { client, server, passed: 0 };
+    let mut wire = Wire { client, server, shared: shared.clone(), is_reset: false, passed: 0 };
     spawn(move || {
         let mut seen = shared.changes.load(Ordering::SeqCst);
         let mut chunk = vec![0; 64 << 10];
@@ -203,6 +209,9 @@ fn connect(shared: &Arc<Shared>, client: TcpStream, server: TcpStream) {
                 (seen, wire.passed) = (changes, 0);
             }
             fault(&mut wire, &chunk[..length]);
+            if wire.is_reset {
+                return;
+            }
         }
         let _ = wire.client.shutdown(Shutdown::Both);
     });

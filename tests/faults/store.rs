@@ -228,7 +228,7 @@ fn a15_crowds_on_a_stalled_redis_wait_once_and_are_served_again() {
         let mut visitor = app.visitor();
         visitor.get("/foo");
         visitor.get("/foo");
-        crowd(&visitor, number);
+        let (_, calm) = crowd(&visitor, number);
         let before = Usage::of(app.pid());
         redis.signal("STOP");
         let (statuses, first) = crowd(&visitor, number);
@@ -241,8 +241,9 @@ fn a15_crowds_on_a_stalled_redis_wait_once_and_are_served_again() {
              {before:?}, then {:?}",
             Usage::of(app.pid())
         );
-        // So many at once take a busy test machine its own time.
-        assert!(first < millis(2_000) && second < SECOND, "{first:?}, {second:?}");
+        // So many at once take a busy test machine its own time, without a fault too.
+        assert!(first < millis(1_250) + 2 * calm, "{first:?}, calm {calm:?}");
+        assert!(second < millis(250) + 2 * calm, "{second:?}, calm {calm:?}");
         redis.signal("CONT");
         let start = Instant::now();
         wait_for("Redis to be found again", || visitor.get("/foo").status == 200);
@@ -301,12 +302,12 @@ fn overload_leaves_the_goodput_and_refuses_the_rest_quickly() {
     visitor.get("/foo");
     visitor.get("/foo");
     proxy.set(proxy::late(millis(200)));
-    let (peak, refused, longest) = rush(&visitor, 64, 3 * SECOND);
-    println!("peak: {peak}/s served, {refused}/s refused, longest {longest:?}");
+    let (peak, refused, usual) = rush(&visitor, 64, 3 * SECOND);
+    println!("peak: {peak}/s served, {refused}/s refused, longest {usual:?}");
     let (goodput, refused, longest) = rush(&visitor, 320, 3 * SECOND);
     println!("overload: {goodput}/s served, {refused}/s refused, longest {longest:?}");
     assert!(goodput * 10 >= peak * 8, "{goodput} of {peak}");
-    assert!(refused > 0 && longest < millis(1_250), "{refused}, {longest:?}");
+    assert!(refused > 0 && longest < SECOND + usual, "{refused}, {longest:?}");
     let (after, refused, _) = rush(&visitor, 32, SECOND);
     assert!(after > 0 && refused == 0, "{after}, {refused}");
 }
@@ -534,7 +535,8 @@ fn b18_used_up_quota_is_a_503_and_is_not_asked_again_for_seconds() {
             assert!(wait >= 10, "{wait}");
             sleep(millis(10));
         }
-        assert_eq!(stub.take_seen(), Vec::<String>::new(), "each would be billed");
+        let billed: Vec<_> = stub.take_seen().into_iter().filter(|name| name != "PING").collect();
+        assert_eq!(billed, Vec::<String>::new());
         let log = app.log();
         assert!(log.contains("ERROR Redis is unavailable") && log.contains(error), "{log}");
         assert_eq!(log.matches("ERROR").count(), 1, "{log}");

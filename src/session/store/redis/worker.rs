@@ -230,11 +230,17 @@ impl Worker {
     /// breaker refuses what would be theirs.
     fn recover(&self, mut pause: Duration) {
         while !self.is_closing.load(Ordering::Relaxed) {
+            let start = Instant::now();
             thread::sleep(pause);
             let deadline = Instant::now() + PROBE_TIMEOUT;
             let has_answered = self
                 .check_out(deadline)
                 .is_ok_and(|mut connection| connection.ping(deadline).is_ok());
+            if !has_answered && start.elapsed() > pause + 2 * PROBE_TIMEOUT {
+                // The process was frozen amid the probe, which says nothing of the server now.
+                pause = Duration::ZERO;
+                continue;
+            }
             match self.breaker.probed(has_answered) {
                 Some(next) => pause = next,
                 None => return,
