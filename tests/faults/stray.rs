@@ -134,5 +134,5 @@ async fn stub_that_nobody_heard_of_gets_a_time_to_live() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let ttls = ttls();
-    assert!(ttls.len() == 2 && ttls.iter().any(|ttl| (1..=60).contains(ttl)), "{ttls:?}");
+    assert!(ttls.len() == 2 && ttls.iter().all(|ttl| *ttl > 0), "{ttls:?}");
 }
