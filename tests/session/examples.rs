@@ -62,9 +62,9 @@ struct Device<'c> {
 }
 
 impl<'c> Device<'c> {
-    fn sign_in(client: &'c Client) -> Self {
+    fn sign_in(client: &'c Client, browser: &'static str) -> Self {
         let request = client.post("/sign-in").header(ContentType::Form).body("name=alice+%3Cb%3E");
-        let request = request.header(Header::new("User-Agent", "Firefox <Linux>"));
+        let request = request.header(Header::new("User-Agent", browser));
         let response = request.header(Header::new("Cookie", "theme=dark")).dispatch();
         let cookie = response.headers().get_one("Set-Cookie").unwrap();
         Self { client, cookie: cookie.split(';').next().unwrap().to_owned() }
@@ -88,14 +88,16 @@ impl<'c> Device<'c> {
 fn login_lists_the_devices_and_logs_them_out() {
     let client = client(login::rocket());
     assert!(get(&client, "/").contains("Sign in"));
-    let phone = Device::sign_in(&client);
+    let phone = Device::sign_in(&client, "Phone <b>");
     assert!(phone.home().contains("Hello alice &lt;b&gt;"));
-    let (desktop, tablet) = (Device::sign_in(&client), Device::sign_in(&client));
+    let (desktop, tablet) =
+        (Device::sign_in(&client, "Desktop"), Device::sign_in(&client, "Tablet"));
     let page = phone.home();
-    assert_eq!(page.matches("Firefox &lt;Linux&gt;").count(), 3, "{page}");
+    assert_eq!(page.matches("<li>").count(), 3, "{page}");
+    assert!(page.contains("<li>Phone &lt;b&gt; (here)"), "{page}");
     assert_eq!(page.matches("(here)").count(), 1, "{page}");
 
-    let other = page.split("<li>").skip(1).find(|it| !it.contains("(here)")).unwrap();
+    let other = page.split("<li>").find(|it| it.starts_with("Tablet")).unwrap();
     let handle = other.split("/log-out/").nth(1).unwrap().split('>').next().unwrap();
     phone.post(&format!("/log-out/{handle}"));
     assert_eq!(phone.home().matches("<li>").count(), 2);
