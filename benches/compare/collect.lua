@@ -3,7 +3,7 @@
 -- back.
 
 local out, wanted, got, sent = nil, 0, 0, 0
-local requests = {}
+local requests, begins = {}, nil
 
 local function view(cookie)
    return wrk.format("GET", "/foo", { ["Host"] = "127.0.0.1", ["Cookie"] = cookie })
@@ -14,14 +14,20 @@ function init(arguments)
    if arguments[3] then
       for line in io.lines(arguments[3]) do requests[#requests + 1] = view(line) end
    else
-      requests[1] = view(nil)
+      begins = view(nil)
    end
    wanted = tonumber(arguments[2])
 end
 
 function request()
-   sent = sent % #requests + 1
-   return requests[sent]
+   sent = sent + 1
+   -- Once all are sent, whoever is still free asks for what begins and renews no session.
+   return begins or requests[sent] or wrk.format("GET", "/health/live")
+end
+
+local function finish()
+   out:close()
+   os.exit(0)
 end
 
 function response(_, headers)
@@ -29,9 +35,8 @@ function response(_, headers)
    if cookie and got < wanted then
       got = got + 1
       out:write(cookie:match("^[^;]*"), "\n")
-      if got == wanted then
-         out:close()
-         wrk.thread:stop()
-      end
    end
+   -- wrk takes the first request for a look, and not every answer need bring a cookie: so many
+   -- after the last one, nothing is on its way any more.
+   if got == wanted or (not begins and sent > #requests + 500) then finish() end
 end
