@@ -22,7 +22,8 @@ use super::visit::Visit;
 /// The visitor's session, as a request guard.
 ///
 /// The guard itself does no I/O: it reads and opens the cookie. Every `.await` on one of its
-/// methods is one round trip to the store, and nothing happens behind the handler's back. A
+/// methods is one round trip to the store, or as many as the method says, and nothing happens
+/// behind the handler's back. A
 /// session begins with the first write; until then there is no cookie and no record, and reads
 /// find nothing without asking anybody.
 ///

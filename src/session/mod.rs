@@ -23,7 +23,9 @@
 //! - Attach [`Sessions`]; its settings are [`Config`], in `[default.session]`.
 //! - Declare each field once, as a [`Key`].
 //! - Take a [`Session`] in a handler. **Count the `.await`s on it, and you have counted the round
-//!   trips to the store**: the guard does no I/O, and nothing is saved behind the handler's back.
+//!   trips to the store** (ending takes two, signing in three): the guard does no I/O, and nothing is
+//!   saved behind the handler's back.
+//! - Sign people in with [`Session::bind`], and find their sessions with [`Users`].
 //! - Give [`Result`] back, or deal with [`Error`]: an outage is a 503 that leaves the visitor's
 //!   cookie alone.
 //! - Name [`SameOrigin`] in routes that change something.
