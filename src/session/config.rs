@@ -265,10 +265,15 @@ impl Config {
         self.absolute_lifetime + Self::TTL_MARGIN
     }
 
-    /// As long as any cookie of the session could be accepted.
-    pub(super) fn tombstone_ttl(&self, handle: Handle, now: SystemTime) -> Duration {
+    /// As long as the session could live.
+    pub(super) fn rest(&self, handle: Handle, now: SystemTime) -> Duration {
         let rest = self.absolute_deadline(handle).duration_since(now).unwrap_or_default();
         rest + Self::TTL_MARGIN
+    }
+
+    /// As long as a cookie that is out there now could be accepted.
+    pub(super) fn tombstone_ttl(&self, handle: Handle, now: SystemTime) -> Duration {
+        self.rest(handle, now).min(self.ttl())
     }
 }
 

@@ -27,8 +27,8 @@ pub enum Error {
         source: Fault,
     },
 
-    /// The store was asked and has not answered in time: the change may have been made or not.
-    /// It was not sent twice.
+    /// The store was asked and has not answered in time, or has failed when a part of the work was
+    /// done: the change may have been made or not. It was not sent twice.
     #[error("the session store did not answer: {source}")]
     Unanswered {
         /// When it is worth trying again.
@@ -104,6 +104,16 @@ impl Error {
                 Some(*retry_after)
             }
             _ => None,
+        }
+    }
+}
+
+impl Error {
+    /// The same, after other parts of the work were done.
+    pub(super) fn midway(self) -> Self {
+        match self {
+            Self::Unavailable { retry_after, source } => Self::Unanswered { retry_after, source },
+            other => other,
         }
     }
 }

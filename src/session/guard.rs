@@ -183,7 +183,7 @@ impl<'r> Session<'r> {
     ///
     /// The store's faults.
     pub async fn user(&self) -> Result<Option<String>> {
-        self.lifecycle.within(self.lifecycle.signed_in()).await
+        self.lifecycle.look(self.lifecycle.signed_in()).await
     }
 
     /// Ties the session to a user of the application, to be called when somebody has signed in:
@@ -206,7 +206,10 @@ impl<'r> Session<'r> {
     ///
     /// [`Error::TooLarge`] for a name of more than 256 bytes; the store's faults.
     pub async fn bind(&self, user: &str, label: &str) -> Result<()> {
-        self.lifecycle.within(self.lifecycle.bind(user, label)).await
+        for ended in self.lifecycle.within(self.lifecycle.bind(user, label)).await? {
+            self.lifecycle.strike(&ended).await;
+        }
+        Ok(())
     }
 
     /// Ends the session: what it held is deleted, the browser drops its cookie, and no request
@@ -218,7 +221,10 @@ impl<'r> Session<'r> {
     ///
     /// The store's faults; the cookie is as it was then, and so may the session be.
     pub async fn end(&self) -> Result<()> {
-        self.lifecycle.within(self.lifecycle.end()).await
+        if let Some(ended) = self.lifecycle.within(self.lifecycle.end()).await? {
+            self.lifecycle.strike(&ended).await;
+        }
+        Ok(())
     }
 
     /// Chooses whether this session's cookie outlives the browser's own session ("remember me").

@@ -38,31 +38,40 @@ impl Lifecycle<'_> {
     /// fields are as the changes have left them.
     pub(super) async fn run(&self, ops: Vec<Op>, read: Read) -> Result<Live> {
         self.check(&ops)?;
-        let is_look = ops.is_empty();
-        match self.within(self.carry_out(ops, read)).await {
-            Err(error) if is_look && self.goes_on_after(&error) => Ok(Live::default()),
-            result => result,
+        if ops.is_empty() {
+            return self.look(self.carry_out(ops, read)).await;
         }
+        self.within(self.carry_out(ops, read)).await
     }
 
-    /// Whether an operation that only reads finds nothing, rather than fail. Whatever the request
-    /// goes on to write is refused: the visit has suffered the outage.
-    fn goes_on_after(&self, error: &Error) -> bool {
-        self.layer.config.on_outage == OnOutage::Anonymous && error.retry_after().is_some()
+    /// An operation that only reads: in an outage it may find nothing, rather than fail. Whatever
+    /// the request goes on to write is refused: the visit has suffered the outage.
+    pub(super) async fn look<T: Default>(
+        &self,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let is_anonymous = self.layer.config.on_outage == OnOutage::Anonymous;
+        match self.within(work).await {
+            Err(error) if is_anonymous && error.retry_after().is_some() => Ok(T::default()),
+            result => result,
+        }
     }
 
     pub(super) async fn carry_out(&self, ops: Vec<Op>, read: Read) -> Result<Live> {
         let mut task = Task::new(ops, read);
         for _ in 0..MAX_STEPS {
-            let live = match self.visit.holding() {
-                None => self.begin(&task.request).await?,
-                Some(holding) => self.apply(&holding, &mut task).await?,
+            let step = match self.visit.holding() {
+                None => self.begin(&task.request).await,
+                Some(holding) => self.apply(&holding, &mut task).await,
             };
-            if let Some(live) = live {
-                return Ok(task.finish(live));
+            match step {
+                Ok(Some(live)) => return Ok(task.finish(live)),
+                Ok(None) => {}
+                Err(error) if task.has_begun() => return Err(error.midway()),
+                Err(error) => return Err(error),
             }
         }
-        Err(endless())
+        Err(if task.has_begun() { endless().midway() } else { endless() })
     }
 
     /// Gives the session a new secret. Without a session, nothing happens; where another request
@@ -84,7 +93,11 @@ impl Lifecycle<'_> {
             let rotation = Rotation {
                 from: holding.record,
                 to,
-                tombstone_ttl: config.tombstone_ttl(ticket.handle, now),
+                tombstone_ttl: match ticket.owner {
+                    // The user's list may lead here, for as long as the session lives.
+                    Owner::User => config.rest(ticket.handle, now),
+                    Owner::Visitor => config.tombstone_ttl(ticket.handle, now),
+                },
                 ttl: holding.is_touch_due.then(|| config.ttl()),
             };
             match self.layer.store.rotate(rotation).await? {
@@ -96,7 +109,7 @@ impl Lifecycle<'_> {
                     let record = ticket.record();
                     self.visit.issue(ticket);
                     if let Some(sign_in) = SignIn::of(&live.fields) {
-                        self.enlist(&sign_in.user, record).await?;
+                        self.enlist(&sign_in.user, record).await.map_err(Error::midway)?;
                     }
                     return Ok(());
                 }
@@ -112,23 +125,35 @@ impl Lifecycle<'_> {
         Err(endless())
     }
 
-    /// Ends the session, and takes it off its user's list.
-    pub(super) async fn end(&self) -> Result<()> {
+    /// Ends the session. What is to be struck off its user's list then, comes back.
+    pub(super) async fn end(&self) -> Result<Option<Ended>> {
         let _turn = self.visit.turnstile.lock().await;
-        let Some(holding) = self.visit.holding() else { return Ok(()) };
-        let user = self.end_record(holding.record).await?;
+        let Some(holding) = self.visit.holding() else { return Ok(None) };
+        // A secret that is worth nothing any more does not end the session of the new one.
+        let is_in_time = |it: &Successor| self.now() < it.until;
+        let user = self.end_record(holding.record, is_in_time).await?;
         self.visit.ended();
-        if let Some(user) = user {
-            // The session has ended already; an entry that stays is passed over and lapses.
-            let _ = self.layer.store.strike(&user, &[holding.record.handle]).await;
-        }
-        Ok(())
+        Ok(user.map(|user| Ended { user, handles: vec![holding.record.handle] }))
     }
 
-    /// Ends a record and every successor that rotations have made of it, and says whose it was.
+    /// Takes sessions that have ended off their user's list. An entry that stays is passed over,
+    /// and lapses: so no failure matters, and nobody waits longer than the deadline.
+    pub(super) async fn strike(&self, ended: &Ended) {
+        let wait = self.visit.wait();
+        let rest = self.layer.config.deadline.saturating_sub(wait.so_far());
+        let _ =
+            tokio::time::timeout(rest, self.layer.store.strike(&ended.user, &ended.handles)).await;
+    }
+
+    /// Ends a record and every successor that rotations have made of it and `may_follow` allows,
+    /// and says whose it was.
     ///
     /// The last comes first: where this is interrupted, the tombstones before it still lead there.
-    pub(super) async fn end_record(&self, record: RecordId) -> Result<Option<String>> {
+    pub(super) async fn end_record(
+        &self,
+        record: RecordId,
+        may_follow: impl Fn(&Successor) -> bool,
+    ) -> Result<Option<String>> {
         let store = &self.layer.store;
         let look = Request { ops: vec![], read: Read::Some(vec![USER.to_owned()]), ttl: None };
         let (mut last, mut before, mut user) = (record, Vec::new(), None);
@@ -137,10 +162,13 @@ impl Lifecycle<'_> {
                 Answer::Live(live) => user = SignIn::of(&live.fields).map(|it| it.user),
                 Answer::Gone => {}
                 Answer::Tombstone(_) => {
-                    if let Trace::Rotated(Successor { fingerprint, .. }) = store.trace(last).await?
-                    {
+                    if let Trace::Rotated(successor) = store.trace(last).await? {
+                        if !may_follow(&successor) {
+                            self.reject(last, Rejection::Superseded(last.handle));
+                            return Ok(None);
+                        }
                         before.push(last);
-                        last.fingerprint = fingerprint;
+                        last.fingerprint = successor.fingerprint;
                         continue;
                     }
                 }
@@ -149,7 +177,7 @@ impl Lifecycle<'_> {
         }
         self.entomb(last).await?;
         for record in before.into_iter().rev() {
-            self.entomb(record).await?;
+            self.entomb(record).await.map_err(Error::midway)?;
         }
         Ok(user)
     }
@@ -188,9 +216,8 @@ impl Lifecycle<'_> {
                     self.layer.tell(Event::Touched(record.handle));
                 }
                 if let Some(error) = self.too_large(&task.request.ops, &live) {
-                    let ops = undone(&task.request.ops, &live.outcomes);
-                    let undo = Request { ops, read: Read::Some(vec![]), ttl: None };
-                    store.apply(record, &undo).await?;
+                    let undo = undone(&task.request.ops, &live.outcomes);
+                    self.undo(record, undo).await.map_err(Error::midway)?;
                     return Err(error);
                 }
                 if holding.ticket.owner == Owner::Visitor {
@@ -208,6 +235,23 @@ impl Lifecycle<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Takes changes back. Where somebody else has counted on meanwhile, their part stays.
+    async fn undo(&self, record: RecordId, mut ops: Vec<Op>) -> Result<()> {
+        while !ops.is_empty() {
+            let undo = Request { ops, read: Read::Some(vec![]), ttl: None };
+            let Answer::Live(live) = self.layer.store.apply(record, &undo).await? else { break };
+            let others = |(op, outcome): (&Op, Outcome)| match (op, outcome) {
+                (Op::Take(name), Outcome::Taken(Some(text))) => {
+                    let part = text.parse().ok().filter(|part| *part != 0)?;
+                    Some(Op::Increment(name.clone(), part))
+                }
+                _ => None,
+            };
+            ops = undo.ops.iter().zip(live.outcomes).filter_map(others).collect();
+        }
+        Ok(())
     }
 
     /// Makes a new session, if the changes leave anything to keep. `None`: the visit has got an
@@ -260,7 +304,7 @@ impl Lifecycle<'_> {
     }
 
     /// There is a tombstone where the record was: go on with the successor, or without a session.
-    async fn follow(&self, record: RecordId) -> Result<()> {
+    pub(super) async fn follow(&self, record: RecordId) -> Result<()> {
         match self.layer.store.trace(record).await? {
             Trace::Rotated(successor) if self.now() < successor.until => {
                 let moved = RecordId { fingerprint: successor.fingerprint, ..record };
@@ -338,6 +382,12 @@ impl Lifecycle<'_> {
     }
 }
 
+/// Sessions that have ended, and whose they were.
+pub(super) struct Ended {
+    pub(super) user: String,
+    pub(super) handles: Vec<Handle>,
+}
+
 /// Changes on their way. A rotation in their midst parts them: the first were made in the record
 /// and have moved with it, the others are still to be made.
 pub(super) struct Task {
@@ -354,6 +404,11 @@ impl Task {
 
     fn is_look(&self) -> bool {
         self.request.ops.is_empty()
+    }
+
+    /// Whether some of the changes were made already.
+    fn has_begun(&self) -> bool {
+        !self.done.is_empty()
     }
 
     /// So many of the changes were made.
@@ -391,22 +446,26 @@ fn changed(mut fields: Fields, ops: &[Op], outcomes: &[Outcome]) -> Fields {
     fields
 }
 
-/// The changes that lead back, but for what was removed on purpose.
+/// The changes that lead back, but for what was removed on purpose. A field that an increment has
+/// made is taken, so that what others have added meanwhile is seen.
 fn undone(ops: &[Op], outcomes: &[Outcome]) -> Vec<Op> {
-    let undo = |(op, outcome): (&Op, &Outcome)| match (op, outcome) {
-        (Op::Increment(name, by), Outcome::Count(sum)) if by == sum => {
-            Some(Op::Remove(name.clone()))
+    let mut back = Vec::new();
+    for (op, outcome) in ops.iter().zip(outcomes).rev() {
+        match (op, outcome) {
+            (Op::Increment(name, by), Outcome::Count(sum)) => {
+                back.push(Op::Increment(name.clone(), by.wrapping_neg()));
+                if by == sum {
+                    back.push(Op::Take(name.clone()));
+                }
+            }
+            (Op::Insert(name, _), Outcome::Replaced(Some(before))) => {
+                back.push(Op::Insert(name.clone(), before.clone()));
+            }
+            (Op::Insert(name, _), _) => back.push(Op::Remove(name.clone())),
+            _ => {}
         }
-        (Op::Increment(name, by), Outcome::Count(_)) => {
-            Some(Op::Increment(name.clone(), by.checked_neg()?))
-        }
-        (Op::Insert(name, _), Outcome::Replaced(Some(before))) => {
-            Some(Op::Insert(name.clone(), before.clone()))
-        }
-        (Op::Insert(name, _), _) => Some(Op::Remove(name.clone())),
-        _ => None,
-    };
-    ops.iter().zip(outcomes).rev().filter_map(undo).collect()
+    }
+    back
 }
 
 /// What changes come to where there is nothing yet.

@@ -93,7 +93,8 @@ pub enum Call {
 pub struct Spy<S> {
     store: S,
     calls: Mutex<Vec<Call>>,
-    fault: Mutex<Option<Fault>>,
+    /// How many calls are still carried out, and what becomes of those after them.
+    fault: Mutex<Option<(usize, Fault)>>,
 }
 
 impl<S: Store> Spy<S> {
@@ -114,12 +115,24 @@ impl<S: Store> Spy<S> {
 
     /// Makes every call fail with `fault`, without asking the store; `None` ends that.
     pub fn fail(&self, fault: Option<Fault>) {
-        *self.fault.lock() = fault;
+        *self.fault.lock() = fault.map(|fault| (0, fault));
+    }
+
+    /// The same, after so many calls that are carried out.
+    pub fn fail_after(&self, calls: usize, fault: Fault) {
+        *self.fault.lock() = Some((calls, fault));
     }
 
     fn note(&self, call: Call) -> Result<(), Fault> {
         self.calls.lock().push(call);
-        self.fault.lock().clone().map_or(Ok(()), Err)
+        match &mut *self.fault.lock() {
+            None => Ok(()),
+            Some((0, fault)) => Err(fault.clone()),
+            Some((calls, _)) => {
+                *calls -= 1;
+                Ok(())
+            }
+        }
     }
 }
 

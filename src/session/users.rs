@@ -11,9 +11,11 @@ use super::error::{Error, Result};
 use super::event::Event;
 use super::guard::is_unattached;
 use super::id::Handle;
-use super::lifecycle::{Lifecycle, MAX_STEPS, Task, endless};
+use super::lifecycle::{Ended, Lifecycle, MAX_STEPS, Task, endless};
 use super::sign_in::SignIn;
-use super::store::{Entry, Fields, Op, Read, RecordId, Standing, Trace, USER};
+use super::store::{
+    Answer, Entry, Fault, Fields, Op, Read, RecordId, Request as Ask, Standing, Trace, USER,
+};
 use super::visit::{Holding, Role};
 
 /// A user's name is an id of the application's; what is longer was not meant as one.
@@ -22,7 +24,8 @@ const MAX_USER: usize = 256;
 /// Characters of a label.
 const MAX_LABEL: usize = 120;
 
-/// A record that cannot be seen so soon after the sign-in may only be late on a replica.
+/// A record or its user that cannot be seen so soon after the sign-in may only be late on a
+/// replica, or about to be written.
 const REPLICA_LAG: Duration = Duration::from_secs(60);
 
 /// The sessions of the application's users, as a request guard.
@@ -94,8 +97,7 @@ impl Users<'_> {
     ///
     /// The store's faults.
     pub async fn end(&self, user: &str, handle: Handle) -> Result<bool> {
-        let is_it = |it: Handle| it == handle;
-        Ok(self.lifecycle.within(self.lifecycle.end_where(user, is_it)).await? > 0)
+        Ok(self.end_where(user, |it| it == handle).await? > 0)
     }
 
     /// Ends all sessions of `user` but one, and says how many. For "log out everywhere else".
@@ -107,7 +109,7 @@ impl Users<'_> {
     ///
     /// The store's faults; some may have ended then.
     pub async fn end_others(&self, user: &str, own: Handle) -> Result<usize> {
-        self.lifecycle.within(self.lifecycle.end_where(user, |it| it != own)).await
+        self.end_where(user, |it| it != own).await
     }
 
     /// Ends all sessions of `user`, the request's own among them, and says how many. For a changed
@@ -119,7 +121,15 @@ impl Users<'_> {
     ///
     /// The store's faults; some may have ended then.
     pub async fn end_all(&self, user: &str) -> Result<usize> {
-        self.lifecycle.within(self.lifecycle.end_where(user, |_| true)).await
+        self.end_where(user, |_| true).await
+    }
+
+    async fn end_where(&self, user: &str, is_meant: impl Fn(Handle) -> bool) -> Result<usize> {
+        let ended = self.lifecycle.within(self.lifecycle.end_where(user, is_meant)).await?;
+        if !ended.handles.is_empty() {
+            self.lifecycle.strike(&ended).await;
+        }
+        Ok(ended.handles.len())
     }
 }
 
@@ -152,7 +162,9 @@ impl Lifecycle<'_> {
     /// Ties the session to a user, under a new secret.
     ///
     /// The list comes first: a session that is on no list could not be ended from elsewhere.
-    pub(super) async fn bind(&self, user: &str, label: &str) -> Result<()> {
+    ///
+    /// What is to be struck off the list then, comes back.
+    pub(super) async fn bind(&self, user: &str, label: &str) -> Result<Vec<Ended>> {
         if user.len() > MAX_USER {
             let (what, size, limit) = ("the user's name in bytes", user.len(), MAX_USER);
             return Err(Error::TooLarge { field: USER.to_owned(), what, size, limit });
@@ -161,11 +173,19 @@ impl Lifecycle<'_> {
         let sign_in = SignIn::new(user, label, self.now());
         let text = serde_json::to_string(&sign_in)
             .map_err(|source| Error::Encode { field: USER.to_owned(), source })?;
+        let mut ended = None;
         if self.signed_in().await?.is_some_and(|before| before != user) {
             // What is in the session, and every cookie that leads to it, is somebody else's.
-            self.end().await?;
+            ended = self.end().await?;
+        } else {
+            self.rotate().await?;
         }
-        self.rotate().await?;
+        let over = self.enroll(user, &text).await.map_err(Error::midway)?;
+        Ok(ended.into_iter().chain(over).collect())
+    }
+
+    /// Puts the session on the user's list, and the user into the session.
+    async fn enroll(&self, user: &str, text: &str) -> Result<Option<Ended>> {
         for _ in 0..MAX_STEPS {
             self.visit.demand_touch();
             let Some(holding) = self.visit.holding() else {
@@ -179,7 +199,7 @@ impl Lifecycle<'_> {
             }
             let record = holding.record;
             let entries = self.enlist(user, record).await?;
-            let op = Op::Insert(USER.to_owned(), text.clone());
+            let op = Op::Insert(USER.to_owned(), text.to_owned());
             let mut task = Task::new(vec![op], Read::Some(vec![]));
             if self.apply(&holding, &mut task).await?.is_some() {
                 self.visit.bound(record);
@@ -202,11 +222,19 @@ impl Lifecycle<'_> {
 
     /// Leaves the session for a new one with the same fields.
     async fn leave(&self, record: RecordId) -> Result<()> {
-        let live = self.carry_out(vec![], Read::Everything).await?;
-        let is_own = |name: &str| !name.starts_with('@');
-        self.visit.forget(record);
-        self.create(live.fields.into_iter().filter(|(name, _)| is_own(name)).collect()).await?;
-        Ok(())
+        let look = Ask { ops: vec![], read: Read::Everything, ttl: None };
+        match self.layer.store.apply(record, &look).await? {
+            Answer::Live(live) => {
+                let is_own = |name: &str| !name.starts_with('@');
+                let fields = live.fields.into_iter().filter(|(name, _)| is_own(name)).collect();
+                self.visit.forget(record);
+                self.create(fields).await?;
+                Ok(())
+            }
+            // It was moved there a moment ago: a copy of nothing would lose what it holds.
+            Answer::Gone => Err(Fault::unanswered("the session cannot be seen yet").into()),
+            Answer::Tombstone(_) => self.follow(record).await,
+        }
     }
 
     async fn logins(&self, user: &str) -> Result<Vec<Login>> {
@@ -226,7 +254,7 @@ impl Lifecycle<'_> {
         Ok(logins)
     }
 
-    async fn end_where(&self, user: &str, is_meant: impl Fn(Handle) -> bool) -> Result<usize> {
+    async fn end_where(&self, user: &str, is_meant: impl Fn(Handle) -> bool) -> Result<Ended> {
         let mut entries = self.layer.store.list(user).await?;
         entries.retain(|it| is_meant(it.record.handle));
         let meant = self.survey(user, entries).await?;
@@ -234,25 +262,21 @@ impl Lifecycle<'_> {
         self.end_records(user, records).await
     }
 
-    async fn end_records(&self, user: &str, records: Vec<RecordId>) -> Result<usize> {
-        if records.is_empty() {
-            return Ok(0);
-        }
-        try_join_all(records.iter().map(|record| self.end_record(*record))).await?;
+    async fn end_records(&self, user: &str, records: Vec<RecordId>) -> Result<Ended> {
+        let ends = records.iter().map(|record| self.end_record(*record, |_| true));
+        try_join_all(ends).await.map_err(Error::midway)?;
         let handles: Vec<_> = records.iter().map(|it| it.handle).collect();
         if self.visit.holding().is_some_and(|it| handles.contains(&it.record.handle)) {
             self.visit.ended();
         }
-        // They have ended already; an entry that stays is passed over and lapses.
-        let _ = self.layer.store.strike(user, &handles).await;
-        Ok(handles.len())
+        Ok(Ended { user: user.to_owned(), handles })
     }
 
     /// Ends the oldest sign-ins where there are too many.
-    async fn cap(&self, user: &str, own: Handle, entries: Vec<Entry>) -> Result<()> {
+    async fn cap(&self, user: &str, own: Handle, entries: Vec<Entry>) -> Result<Option<Ended>> {
         let limit = self.layer.config.max_user_sessions;
         if entries.len() <= limit {
-            return Ok(());
+            return Ok(None);
         }
         let found = self.survey(user, entries).await?;
         let when = |(entry, found): &(Entry, Found)| match found {
@@ -262,8 +286,11 @@ impl Lifecycle<'_> {
         let mut live: Vec<_> = found.iter().map(|it| (when(it), it.0.record)).collect();
         live.sort_by_key(|(since, record)| (record.handle == own, *since, record.handle));
         live.truncate(live.len().saturating_sub(limit));
-        self.end_records(user, live.into_iter().map(|(_, record)| record).collect()).await?;
-        Ok(())
+        let records: Vec<_> = live.into_iter().map(|(_, record)| record).collect();
+        if records.is_empty() {
+            return Ok(None);
+        }
+        self.end_records(user, records).await.map(Some)
     }
 
     /// Looks at what the entries lead to, and takes off the list what does not belong there.
@@ -294,15 +321,14 @@ impl Lifecycle<'_> {
         entry: &mut Entry,
         mut standing: Standing,
     ) -> Result<Found> {
+        let is_young = self.now() < entry.written + REPLICA_LAG;
         for _ in 0..MAX_STEPS {
             match standing {
-                Standing::Live { user: None, .. } => return Ok(Found::Coming),
                 Standing::Live { user: Some(text), ttl } => {
                     let theirs = SignIn::read(&text).filter(|it| it.user == user);
                     return Ok(theirs.map_or(Found::Stale, |it| Found::Theirs(it, ttl)));
                 }
-                Standing::Gone => {
-                    let is_young = self.now() < entry.written + REPLICA_LAG;
+                Standing::Gone | Standing::Live { user: None, .. } => {
                     return Ok(if is_young { Found::Coming } else { Found::Stale });
                 }
                 Standing::Tombstone => {}

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use rocket::response::Redirect;
-use rocket::{FromFormField, get, post};
+use rocket::{get, post};
 use rocket_dyn_templates::Template;
 use serde::Serialize;
 
@@ -12,9 +12,11 @@ use super::moment::Moment;
 use super::page::Page;
 use crate::session::{self, SameOrigin, Session};
 
-#[get("/?<done>")]
+/// The page. What was just done, it says only as far as it is true: anybody may link to it.
+#[get("/?<ended>&<renewed>")]
 pub(super) async fn show(
-    done: Option<Done>,
+    ended: Option<bool>,
+    renewed: Option<&str>,
     session: Session<'_>,
     frame: Frame<'_>,
 ) -> session::Result<Template> {
@@ -32,7 +34,11 @@ pub(super) async fn show(
         views: Page::ALL.iter().map(views).fold(0, i64::saturating_add),
         fields: snapshot.len(),
     });
-    let notice = done.map(Done::words);
+    let notice = match &own {
+        None if ended == Some(true) => Some(ENDED),
+        Some(own) if renewed == Some(&own.fingerprint) => Some(RENEWED),
+        _ => None,
+    };
     Ok(Template::render("session", Context { frame, session: own, notice }))
 }
 
@@ -42,32 +48,24 @@ pub(super) async fn regenerate(
     session: Session<'_>,
 ) -> session::Result<Redirect> {
     session.regenerate().await?;
-    Ok(Redirect::to("/session?done=regenerate"))
+    Ok(match session.info() {
+        Some(info) => {
+            let fingerprint = info.fingerprint.short().replace(' ', "+");
+            Redirect::to(format!("/session?renewed={fingerprint}"))
+        }
+        None => Redirect::to("/session"),
+    })
 }
 
 #[post("/end")]
 pub(super) async fn end(_same: SameOrigin, session: Session<'_>) -> session::Result<Redirect> {
     session.end().await?;
-    Ok(Redirect::to("/session?done=end"))
+    Ok(Redirect::to("/session?ended=true"))
 }
 
-/// What was just done, for the page that a redirect leads to.
-#[derive(Clone, Copy, Debug, FromFormField)]
-pub(super) enum Done {
-    Regenerate,
-    End,
-}
-
-impl Done {
-    fn words(self) -> &'static str {
-        match self {
-            Self::Regenerate => {
-                "Your ticket has a new secret: see its fingerprint. The handle is as it was, and your counts came along."
-            }
-            Self::End => "You are forgotten. Nothing of your session is left.",
-        }
-    }
-}
+const ENDED: &str = "You are forgotten. Nothing of your session is left.";
+const RENEWED: &str = "Your ticket has a new secret: see its fingerprint. The handle is as it was, and \
+     your counts came along.";
 
 #[derive(Debug, Serialize)]
 struct Context<'r> {

@@ -350,3 +350,24 @@ async fn memory_is_bounded_and_gives_up_what_lapses_soonest() {
     assert_eq!(store.trace(ids[1]).await.unwrap(), Trace::Gone);
     assert_eq!(store.trace(ids[3]).await.unwrap(), Trace::Live);
 }
+
+#[rocket::async_test]
+async fn memory_gives_up_tombstones_before_records() {
+    let store = Memory::new(3);
+    let ids: Vec<_> = (0..5).map(record).collect();
+    store.create(ids[0], Fields::new(), HOUR).await.unwrap();
+    for id in &ids[1..5] {
+        store.create(*id, Fields::new(), HOUR).await.unwrap();
+        store.end(*id, 30 * HOUR).await.unwrap();
+    }
+    assert_eq!(store.trace(ids[0]).await.unwrap(), Trace::Live);
+    // Full of records, a rotation keeps the record rather than its tombstone.
+    store.create(ids[1], Fields::new(), 2 * HOUR).await.unwrap();
+    store.create(ids[2], Fields::new(), 2 * HOUR).await.unwrap();
+    let to = Successor { fingerprint: ids[3].fingerprint, until: SystemTime::now() };
+    let rotation = Rotation { from: ids[0], to, tombstone_ttl: 30 * HOUR, ttl: None };
+    assert!(matches!(store.rotate(rotation).await.unwrap(), Answer::Live(_)));
+    for live in [ids[1], ids[2], ids[3]] {
+        assert_eq!(store.trace(live).await.unwrap(), Trace::Live);
+    }
+}

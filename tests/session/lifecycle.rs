@@ -23,6 +23,7 @@ on_both_stores![
     end_clears_the_cookie_and_nothing_comes_back,
     end_after_a_rotation_ends_the_successor,
     end_without_a_session_does_nothing,
+    end_by_a_cookie_from_before_the_overlap_leaves_the_session_alone,
     write_in_flight_during_an_end_goes_to_a_new_session,
     rotating_an_ended_session_does_not_revive_it,
     two_guards_of_one_request_are_one_session,
@@ -165,6 +166,18 @@ async fn regenerate_keeps_the_data_and_kills_the_old_cookie_after_the_overlap(wo
     assert_eq!(thief.body("/peek/a").await, "0");
     assert_eq!(thief.body("/count/a").await, "1", "a new session");
     assert_eq!(visitor.body("/count/a").await, "4");
+}
+
+async fn end_by_a_cookie_from_before_the_overlap_leaves_the_session_alone(world: World) {
+    let mut visitor = world.visitor();
+    visitor.get("/count/a").await;
+    let mut thief = visitor.clone();
+    visitor.get("/regenerate").await;
+    world.advance(6);
+    let page = thief.get("/end").await;
+    assert_eq!((page.status, page.set_cookies.len()), (Status::Ok, 1));
+    assert_eq!(thief.cookie, None);
+    assert_eq!(visitor.body("/count/a").await, "2");
 }
 
 async fn request_in_flight_during_a_rotation_loses_no_count_and_gets_no_cookie(world: World) {

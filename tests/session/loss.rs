@@ -1,6 +1,9 @@
 //! Records that vanish or are damaged under a live cookie: a fresh or mended session, never an
 //! error for ever.
 
+use std::time::{Duration, Instant};
+
+use cloud_run_sessions::session::store::Fault;
 use redis::Commands;
 use rocket::http::Status;
 
@@ -46,6 +49,31 @@ async fn rotating_or_ending_a_vanished_record_leaves_no_key() {
         let _: () = REDIS.connect().del(world.only_key()).unwrap();
         assert_eq!(visitor.get(path).await.status, Status::Ok, "{path}");
         assert_eq!(REDIS.keys(&world.prefix), Vec::<String>::new(), "{path}");
+    }
+}
+
+#[rocket::async_test]
+async fn late_touch_of_a_vanished_record_leaves_a_key_for_a_while_only() {
+    let world = World::redis().await;
+    let mut visitor = world.visitor();
+    let mut other = world.visitor();
+    visitor.get("/count/a").await;
+    visitor.get("/count/a").await;
+    let lost = world.only_key();
+    other.get("/count/a").await;
+    let _: () = REDIS.connect().del(&lost).unwrap();
+    world.advance(10_000);
+    // Counted with a touch that is due; what clears away after it fails.
+    world.store.fail_after(1, Fault::unanswered("slow"));
+    assert_eq!(visitor.get("/count/a").await.status, Status::ServiceUnavailable);
+    world.store.fail(None);
+    let ttl = || REDIS.connect().ttl::<_, i64>(&lost).unwrap();
+    assert_eq!(ttl(), -1);
+    let start = Instant::now();
+    while ttl() == -1 {
+        assert!(start.elapsed() < Duration::from_secs(10), "the key stays for ever");
+        other.get("/count/a").await;
+        rocket::tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

@@ -12,6 +12,7 @@ on_both_stores![
     request_waits_for_a_failed_store_once,
     routes_without_a_session_are_not_affected,
     anonymous_visitors_read_nothing_write_nothing_and_keep_their_cookies,
+    failure_amid_an_operation_does_not_say_that_nothing_was_changed,
 ];
 
 const PATHS: [&str; 9] = [
@@ -66,10 +67,12 @@ async fn anonymous_visitors_read_nothing_write_nothing_and_keep_their_cookies(wo
     let world = world.reconfigured("session.on_outage", "anonymous").await;
     let mut visitor = world.visitor();
     visitor.get("/count/a").await;
+    visitor.get("/bind/alice/phone").await;
     let cookie = visitor.cookie.clone();
     for fault in [Fault::refused("down"), Fault::unanswered("slow")] {
         world.store.fail(Some(fault));
-        for (path, nothing) in [("/peek/a", "0"), ("/text/a", "none"), ("/fields", "0")] {
+        let looks = [("/peek/a", "0"), ("/text/a", "none"), ("/fields", "0"), ("/user", "nobody")];
+        for (path, nothing) in looks {
             let page = visitor.get(path).await;
             assert_eq!((page.status, page.body.as_str()), (Status::Ok, nothing), "{path}");
             assert!(page.set_cookies.is_empty() && page.retry_after.is_none(), "{path}");
@@ -86,4 +89,31 @@ async fn anonymous_visitors_read_nothing_write_nothing_and_keep_their_cookies(wo
     world.store.fail(None);
     assert_eq!(visitor.cookie, cookie);
     assert_eq!(visitor.body("/count/a").await, "2", "and all is as it was");
+}
+
+async fn failure_amid_an_operation_does_not_say_that_nothing_was_changed(world: World) {
+    let world = world.reconfigured("session.max_field_size", 190).await;
+    let world = world.reconfigured("session.max_record_size", 200).await;
+    let nobody_knows_after = [
+        // The new secret stands, and is not on the list.
+        ("regenerate", 1),
+        // The first user's session has ended; and later, the new one stands on the list.
+        ("bind", 3),
+        ("bind", 4),
+        ("bind", 5),
+    ];
+    for (operation, calls) in nobody_knows_after {
+        let mut visitor = world.visitor();
+        visitor.body("/bind/alice/phone").await;
+        let path = format!("/verdict/{operation}");
+        world.store.fail_after(0, Fault::refused("down"));
+        assert_eq!(visitor.body(&path).await, "nothing was changed", "{operation}");
+        world.store.fail_after(calls, Fault::refused("down"));
+        assert_eq!(visitor.body(&path).await, "nobody knows", "{operation} {calls}");
+        world.store.fail(None);
+    }
+    let mut visitor = world.visitor();
+    visitor.body(&format!("/set/a/{}", "x".repeat(185))).await;
+    world.store.fail_after(1, Fault::refused("down"));
+    assert_eq!(visitor.body("/verdict/fill").await, "nobody knows", "the change still stands");
 }

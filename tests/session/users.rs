@@ -28,6 +28,42 @@ on_both_stores![
     odd_users_and_labels_survive,
 ];
 
+#[rocket::async_test]
+async fn session_whose_sign_in_never_arrived_leaves_the_list() {
+    let world = World::redis().await;
+    signed_in(&world, "alice", "phone").await;
+    for key in world.keys_of_type("hash") {
+        let _: () = REDIS.connect().hdel(key, "@user").unwrap();
+    }
+    assert_eq!(world.get("/log-out-everywhere/alice", None).await.body, "1", "it may come yet");
+    let mut visitor = signed_in(&world, "alice", "phone").await;
+    for key in world.keys_of_type("hash") {
+        let _: () = REDIS.connect().hdel(key, "@user").unwrap();
+    }
+    world.advance(61);
+    assert_eq!(world.get("/log-out-everywhere/alice", None).await.body, "0");
+    assert_eq!(visitor.body("/count/a").await, "1");
+    assert_eq!(visitor.body("/count/a").await, "2", "it is nobody's, and lives on");
+    assert_eq!(world.keys_of_type("hash").len(), 1, "and the list is empty");
+}
+
+#[rocket::async_test]
+async fn signing_in_where_the_successor_cannot_be_seen_copies_no_emptiness() {
+    let world = World::redis().await;
+    let mut visitor = world.visitor();
+    visitor.get("/set/cart/apple").await;
+    let mut late = visitor.clone();
+    visitor.get("/regenerate").await;
+    let moved = world.keys_of_type("hash").pop().unwrap();
+    let held: Vec<u8> = redis::cmd("DUMP").arg(&moved).query(&mut REDIS.connect()).unwrap();
+    let _: () = REDIS.connect().del(&moved).unwrap();
+    let page = late.get("/bind/alice/phone").await;
+    assert_eq!((page.status, page.set_cookies.len()), (Status::ServiceUnavailable, 0));
+    redis::cmd("RESTORE").arg(&moved).arg(60_000).arg(held).exec(&mut REDIS.connect()).unwrap();
+    late.body("/bind/alice/phone").await;
+    assert_eq!(late.body("/text/cart").await, "apple");
+}
+
 async fn signed_in<'w>(world: &'w World, user: &str, label: &str) -> Visitor<'w> {
     let mut visitor = world.visitor();
     assert_eq!(visitor.body(&format!("/bind/{user}/{label}")).await, "bound");

@@ -198,8 +198,29 @@ async fn log_out_everywhere(user: &str, users: Users<'_>) -> session::Result<Str
     Ok(users.end_all(user).await?.to_string())
 }
 
+/// What an operation says of a failure.
+#[get("/verdict/<operation>")]
+async fn verdict(operation: &str, session: Session<'_>) -> &'static str {
+    let result = match operation {
+        "count" => session.increment(COUNT.at("a"), 1).await.map(drop),
+        "view" => session.batch().increment(COUNT.at("a"), 1).commit().await.map(drop),
+        "regenerate" => session.regenerate().await,
+        "end" => session.end().await,
+        "bind" => session.bind("bob", "phone").await,
+        "fill" => session.batch().increment(COUNT.at("long"), 1).commit().await.map(drop),
+        _ => unreachable!(),
+    };
+    match result {
+        Ok(()) => "done",
+        Err(Error::Unavailable { .. }) => "nothing was changed",
+        Err(Error::Unanswered { .. }) => "nobody knows",
+        Err(_) => "refused",
+    }
+}
+
 pub fn routes() -> Vec<rocket::Route> {
     routes![
+        verdict,
         shown_once,
         look_and_count,
         bind,

@@ -21,6 +21,13 @@ fn post<'c>(
     request.dispatch().status()
 }
 
+/// Posts, and gives the page that the answer leads to.
+pub fn led_to(client: &Client, path: &str) -> String {
+    let answer = client.post(path.to_owned()).dispatch();
+    assert_eq!(answer.status(), Status::SeeOther);
+    answer.headers().get_one("Location").unwrap().to_owned()
+}
+
 #[test]
 fn session_page_of_a_stranger_starts_no_session() {
     let client = client();
@@ -44,9 +51,9 @@ fn new_id_keeps_the_counts_and_changes_the_cookie() {
     let client = client();
     body(&client, "/foo");
     let old = client.cookies().get("__Host-session").unwrap().value().to_owned();
-    assert_eq!(post(&client, "/session/regenerate", None), Status::SeeOther);
+    let next = led_to(&client, "/session/regenerate");
     assert_ne!(client.cookies().get("__Host-session").unwrap().value(), old);
-    assert!(body(&client, "/session?done=regenerate").contains("Your ticket has a new secret"));
+    assert!(body(&client, &next).contains("Your ticket has a new secret"));
     assert!(body(&client, "/foo").contains("You viewed this page 2 times<"));
 }
 
@@ -69,11 +76,22 @@ fn new_id_changes_the_fingerprint_and_leaves_the_handle() {
 fn forget_me_ends_the_session_and_takes_the_cookie() {
     let client = client();
     body(&client, "/foo");
-    assert_eq!(post(&client, "/session/end", None), Status::SeeOther);
+    let next = led_to(&client, "/session/end");
     // Rocket's client keeps what a browser drops; the value is gone.
     assert_eq!(client.cookies().get("__Host-session").unwrap().value(), "");
-    assert!(body(&client, "/session?done=end").contains("You are forgotten"));
+    assert!(body(&client, &next).contains("You are forgotten"));
     assert!(body(&client, "/foo").contains("You viewed this page 1 time<"));
+}
+
+#[test]
+fn links_cannot_tell_what_was_not_done() {
+    let client = client();
+    body(&client, "/foo");
+    for path in ["/session?ended=true", "/session?renewed=0000+0000", "/session?renewed="] {
+        let page = body(&client, path);
+        assert!(page.contains("Views in all: 1"), "{path}");
+        assert!(!page.contains("forgotten.") && !page.contains("has a new secret"), "{path}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use cloud_run_sessions::config;
 use insta::assert_snapshot;
 use rocket::local::blocking::Client;
 
+use crate::own::led_to;
 use crate::pages::client;
 
 /// A page, with names, times and hashes made equal.
@@ -50,7 +51,8 @@ fn html_of_a_page_at_a_later_view() {
 fn html_of_the_session() {
     let client = client();
     html(&client, "/foo");
-    assert_snapshot!(html(&client, "/session?done=regenerate"));
+    let next = led_to(&client, "/session/regenerate");
+    assert_snapshot!(html(&client, &next));
 }
 
 #[test]

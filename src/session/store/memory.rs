@@ -15,7 +15,7 @@ use crate::session::clock::{Clock, System};
 /// Keeps sessions in the memory of one process, up to a number of them.
 ///
 /// For development and tests: sessions end with the process, and no other process sees them. When
-/// the store is full, the record that would lapse soonest makes room.
+/// the store is full, the tombstone that would lapse soonest makes room, or else the record.
 pub struct Memory {
     clock: Arc<dyn Clock>,
     records: Mutex<Records>,
@@ -25,6 +25,8 @@ struct Records {
     capacity: usize,
     by_place: HashMap<Place, Held>,
     by_expiry: BTreeSet<(SystemTime, Place)>,
+    /// Those of them that are tombstones.
+    tombstones: BTreeSet<(SystemTime, Place)>,
 }
 
 /// What something is found by.
@@ -60,6 +62,7 @@ impl Memory {
             capacity: capacity.max(1),
             by_place: HashMap::new(),
             by_expiry: BTreeSet::new(),
+            tombstones: BTreeSet::new(),
         };
         Self { clock, records: Mutex::new(records) }
     }
@@ -89,14 +92,17 @@ impl Memory {
 
 impl Records {
     fn purge(&mut self, now: SystemTime) {
-        while self.by_expiry.first().is_some_and(|(expires, _)| *expires <= now) {
-            self.drop_soonest();
+        while let Some((expires, place)) = self.by_expiry.first()
+            && *expires <= now
+        {
+            self.take(&place.clone());
         }
     }
 
-    fn drop_soonest(&mut self) {
-        if let Some((_, place)) = self.by_expiry.pop_first() {
-            self.by_place.remove(&place);
+    /// Makes room. Tombstones go first: without one, its session is gone as well.
+    fn evict(&mut self) {
+        if let Some((_, place)) = self.tombstones.first().or(self.by_expiry.first()) {
+            self.take(&place.clone());
         }
     }
 
@@ -106,14 +112,19 @@ impl Records {
 
     fn take(&mut self, place: &Place) -> Option<Held> {
         let held = self.by_place.remove(place)?;
-        self.by_expiry.remove(&(held.expires, place.clone()));
+        let entry = (held.expires, place.clone());
+        self.by_expiry.remove(&entry);
+        self.tombstones.remove(&entry);
         Some(held)
     }
 
     fn put(&mut self, place: Place, state: State, expires: SystemTime) {
         self.take(&place);
         while self.by_place.len() >= self.capacity {
-            self.drop_soonest();
+            self.evict();
+        }
+        if matches!(state, State::Ended | State::Rotated(_)) {
+            self.tombstones.insert((expires, place.clone()));
         }
         self.by_expiry.insert((expires, place.clone()));
         self.by_place.insert(place, Held { state, expires });
@@ -199,10 +210,11 @@ impl Store for Memory {
                 seen.map(|(name, user)| (name.clone(), user.clone())).into_iter().collect();
             let moved = RecordId { fingerprint: to.fingerprint, ..from };
             if let Some(Held { state, expires }) = records.take(&Place::Record(from)) {
+                // The tombstone first: it may make room for the record, and never the other way.
+                records.put(Place::Record(from), State::Rotated(to), now + tombstone_ttl);
                 let expires = ttl.map_or(expires, |ttl| now + ttl);
                 records.put(Place::Record(moved), state, expires);
             }
-            records.put(Place::Record(from), State::Rotated(to), now + tombstone_ttl);
             Answer::Live(Live { outcomes: Vec::new(), fields })
         }))
     }

@@ -47,8 +47,7 @@ pub(super) fn refusal(replies: &[Value]) -> Option<Refusal> {
         _ => format!("Redis refused: {code}"),
     };
     // A pipeline runs on after an error: what was answered before and after it was done.
-    let is_done = |reply: &Value| !matches!(reply, Value::ServerError(_));
-    let is_partly_done = replies.iter().any(is_done) && !is_transaction(replies);
+    let is_partly_done = replies.iter().any(is_done);
     let fault = if is_partly_done { Fault::unanswered(message) } else { Fault::refused(message) };
     Some(Refusal { fault, gravity })
 }
@@ -61,11 +60,14 @@ fn server_error(reply: &Value) -> Option<&ServerError> {
     }
 }
 
-/// Whether a transaction was thrown away as a whole.
-fn is_transaction(replies: &[Value]) -> bool {
-    replies
-        .iter()
-        .any(|reply| matches!(reply, Value::ServerError(error) if error.code() == "EXECABORT"))
+/// Whether a reply is to something that was carried out: neither an error, nor the acknowledgement
+/// of a transaction's parts, which are carried out with `EXEC` or thrown away.
+fn is_done(reply: &Value) -> bool {
+    match reply {
+        Value::ServerError(_) | Value::Okay => false,
+        Value::SimpleString(text) => text != "QUEUED",
+        _ => true,
+    }
 }
 
 /// Upstash's words for an account, a database or a plan that is used up.

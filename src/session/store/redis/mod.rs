@@ -20,7 +20,7 @@ pub use address::{OpenError, Settings};
 
 use address::Address;
 use protocol::Pipeline;
-use stubs::Stubs;
+use stubs::{Doubt, Stubs};
 use worker::Workers;
 
 use super::{
@@ -64,27 +64,38 @@ impl Redis {
     ) -> Result<Option<Answer>, Fault> {
         let key = self.key(record);
         let pipeline = protocol::apply(&key, request);
-        if !may_leave_stub(request) {
-            let replies = self.ask(pipeline).await?;
-            if let Some(ttl) = request.ttl.filter(|_| protocol::is_untouched(&replies)) {
-                self.ask(stubs::expire(&[key], ttl)).await?;
-            }
-            return protocol::read_apply(record.handle, request, replies);
+        if !makes_key(request) && request.ttl.is_none() {
+            return protocol::read_apply(record.handle, request, self.ask(pipeline).await?);
         }
-        self.expire_stubs();
-        let doubt = self.stubs.doubt(key);
-        let answer = match self.ask(pipeline).await {
-            Ok(replies) => protocol::read_apply(record.handle, request, replies),
-            Err(fault) => Err(fault),
-        };
-        if is_settled(&answer) {
+        let doubt = self.doubt(key.clone());
+        let mut is_touched = true;
+        let answer = self.ask(pipeline).await.and_then(|replies| {
+            is_touched = request.ttl.is_none() || !protocol::is_untouched(&replies);
+            protocol::read_apply(record.handle, request, replies)
+        });
+        if let (false, Ok(Some(Answer::Live(_))), Some(ttl)) = (is_touched, &answer, request.ttl) {
+            // Its time to live is longer, or something has taken it away.
+            if self.ask(stubs::expire(&[key], ttl)).await.is_err() {
+                return answer;
+            }
+        }
+        if !makes_key(request) || is_settled(answer.as_ref().map(Option::as_ref)) {
             doubt.settle();
         }
         answer
     }
 
-    /// Sees to it that nothing stays for ever; nobody waits for that.
+    /// A write begins that may make a key without a time to live.
+    fn doubt(&self, key: String) -> Doubt<'_> {
+        self.expire_stubs();
+        self.stubs.doubt(key)
+    }
+
+    /// Gives earlier stubs a time to live; nobody waits for that.
     fn expire_stubs(&self) {
+        if self.workers.is_refusing() {
+            return;
+        }
         let keys = self.stubs.take_old();
         if keys.is_empty() {
             return;
@@ -92,8 +103,7 @@ impl Redis {
         let (workers, stubs) = (self.workers.clone(), self.stubs.clone());
         tokio::spawn(async move {
             let Pipeline { packed, replies } = stubs::expire(&keys, stubs::TTL);
-            let asked = workers.ask(packed, replies).await;
-            if asked.is_err_and(|fault| fault.kind == FaultKind::Unanswered) {
+            if workers.ask(packed, replies).await.is_err() {
                 for key in keys {
                     stubs.suspect(key);
                 }
@@ -106,14 +116,14 @@ impl Redis {
     }
 }
 
-/// Whether a request makes a key without a time to live where there was none.
-fn may_leave_stub(request: &Request) -> bool {
-    let makes = |op: &Op| matches!(op, Op::Insert(..) | Op::Increment(..));
-    request.ttl.is_none() && request.ops.iter().any(makes)
+/// Whether a request makes a key where there was none. It has no time to live, touched or not:
+/// a touch only lengthens one.
+fn makes_key(request: &Request) -> bool {
+    request.ops.iter().any(|op| matches!(op, Op::Insert(..) | Op::Increment(..)))
 }
 
 /// Whether an answer tells that no stub was left.
-fn is_settled(answer: &Result<Option<Answer>, Fault>) -> bool {
+fn is_settled(answer: Result<Option<&Answer>, &Fault>) -> bool {
     match answer {
         Err(fault) => fault.kind == FaultKind::Refused,
         Ok(None | Some(Answer::Gone)) => false,
@@ -153,8 +163,16 @@ impl Store for Redis {
     async fn rotate(&self, rotation: Rotation) -> Result<Answer, Fault> {
         let Rotation { from, to, .. } = rotation;
         let moved = RecordId { fingerprint: to.fingerprint, ..from };
-        let pipeline = protocol::rotate(&self.key(from), &self.key(moved), &rotation);
-        protocol::read_rotate(from.handle, self.ask(pipeline).await?)
+        let to = self.key(moved);
+        let pipeline = protocol::rotate(&self.key(from), &to, &rotation);
+        // What moves may be a stub.
+        let doubt = self.doubt(to);
+        let replies = self.ask(pipeline).await;
+        let answer = replies.and_then(|replies| protocol::read_rotate(from.handle, replies));
+        if is_settled(answer.as_ref().map(Some)) {
+            doubt.settle();
+        }
+        answer
     }
 
     async fn end(&self, record: RecordId, tombstone_ttl: Duration) -> Result<Trace, Fault> {

@@ -1,9 +1,10 @@
-//! Keys that a write may have made by accident, where a record had vanished: none stays for ever.
+//! Keys that a write may have made by accident, where a record had vanished.
 //!
-//! A write says nothing of the time to live unless a touch is due. Where its record had vanished,
-//! it makes a key without one: a stub. Usually the answer shows that, and the stub is unlinked. If
-//! the answer is lost, or nobody waits for it any more, the key is remembered here, and gets a time
-//! to live later.
+//! A write gives no time to live, and a touch only lengthens one. Where the record had vanished,
+//! they leave a key that would stay for ever: a stub. Usually the answer shows that, and the stub
+//! is unlinked. If the answer is lost, or nobody waits for it any more, the key is remembered here,
+//! and the writes of later requests give it a time to live. What a process remembers is lost with
+//! it, and so is the oldest of too many.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

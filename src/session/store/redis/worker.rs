@@ -88,6 +88,11 @@ impl Workers {
         Ok(Self { queue, breaker, is_closing, deadline: settings.deadline })
     }
 
+    /// Whether what is asked now would be refused at once.
+    pub(super) fn is_refusing(&self) -> bool {
+        self.breaker.admit().is_err()
+    }
+
     /// Sends packed commands and gives their replies; errors about the record are among them.
     pub(super) async fn ask(&self, packed: Vec<u8>, replies: usize) -> Result<Vec<Value>, Fault> {
         self.breaker.admit()?;
