@@ -61,8 +61,8 @@ impl<'r> Batch<'r> {
     /// # Errors
     ///
     /// [`Error::Unavailable`] and [`Error::Unanswered`] of the store; [`Error::TooLarge`], and
-    /// then what was inserted and counted is taken back in a second round trip; [`Error::NotACounter`], and the other
-    /// changes stand; [`Error::Encode`] before anything is sent.
+    /// then what was inserted and counted is taken back in a second round trip;
+    /// [`Error::NotACounter`], and the other changes stand; [`Error::Encode`] before anything is sent.
     pub async fn commit(self) -> Result<Snapshot> {
         if let Some(error) = self.fault {
             return Err(error);

@@ -23,9 +23,8 @@ use super::visit::Visit;
 ///
 /// The guard itself does no I/O: it reads and opens the cookie. Every `.await` on one of its
 /// methods is one round trip to the store, or as many as the method says, and nothing happens
-/// behind the handler's back. A
-/// session begins with the first write; until then there is no cookie and no record, and reads
-/// find nothing without asking anybody.
+/// behind the handler's back. A session begins with the first write; until then there is no cookie
+/// and no record, and reads find nothing without asking anybody.
 ///
 /// All guards of one request are one session.
 #[derive(Clone, Copy)]
@@ -177,7 +176,8 @@ impl<'r> Session<'r> {
     }
 
     /// Which user is signed in, as [`bind`](Self::bind) was told. One round trip, one command; none
-    /// where nobody has signed in.
+    /// where nobody has signed in. It only reads, so in an outage it may find
+    /// [nobody](super::OnOutage::Anonymous).
     ///
     /// # Errors
     ///
@@ -204,7 +204,8 @@ impl<'r> Session<'r> {
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`] for a name of more than 256 bytes; the store's faults.
+    /// [`Error::TooLarge`] for a name of more than 256 bytes; the store's faults. After
+    /// [`Error::Unanswered`] the session may have a new secret already, or stand on the list.
     pub async fn bind(&self, user: &str, label: &str) -> Result<()> {
         for ended in self.lifecycle.within(self.lifecycle.bind(user, label)).await? {
             self.lifecycle.strike(&ended).await;
@@ -215,7 +216,11 @@ impl<'r> Session<'r> {
     /// Ends the session: what it held is deleted, the browser drops its cookie, and no request
     /// that is still on its way brings it back. Without a session, nothing happens.
     ///
-    /// Two round trips, five commands. One more with one where somebody is signed in.
+    /// By a cookie whose secret was replaced, and whose overlap is over, only the cookie is dropped:
+    /// the session is another's by then.
+    ///
+    /// Two round trips, five commands. One more with one where somebody is signed in; it is not
+    /// waited for beyond the deadline. Two more for each rotation that the cookie has missed.
     ///
     /// # Errors
     ///

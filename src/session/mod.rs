@@ -23,8 +23,10 @@
 //! - Attach [`Sessions`]; its settings are [`Config`], in `[default.session]`.
 //! - Declare each field once, as a [`Key`].
 //! - Take a [`Session`] in a handler. **Count the `.await`s on it, and you have counted the round
-//!   trips to the store** (ending takes two, signing in three): the guard does no I/O, and nothing is
-//!   saved behind the handler's back.
+//!   trips to the store**: the guard does no I/O, and nothing is saved behind the handler's back.
+//!   Ending takes two, signing in three, and regenerating or ending a session that is a user's one
+//!   more. Where another request has just rotated or ended the session, or the store has lost it,
+//!   finding that out takes one or two as well.
 //! - Sign people in with [`Session::bind`], and find their sessions with [`Users`].
 //! - Give [`Result`] back, or deal with [`Error`]: an outage is a 503 that leaves the visitor's
 //!   cookie alone.

@@ -80,7 +80,7 @@ impl Users<'_> {
     /// The sessions in which `user` is signed in, the latest sign-in first.
     ///
     /// Two round trips: a command for the list, and two for each session on it. One more where a
-    /// session has ended and left its entry.
+    /// session has ended and left its entry, two for each rotation that the list has not heard of.
     ///
     /// # Errors
     ///
@@ -91,7 +91,8 @@ impl Users<'_> {
 
     /// Ends one session of `user`, wherever it is. `false`: it is none of theirs, or has ended.
     ///
-    /// As many round trips as [`logins`](Self::logins), and three more.
+    /// Five round trips: a command for the list, two for a look at the session, five to end it, and
+    /// one for the list again.
     ///
     /// # Errors
     ///

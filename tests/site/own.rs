@@ -90,7 +90,10 @@ fn links_cannot_tell_what_was_not_done() {
     for path in ["/session?ended=true", "/session?renewed=0000+0000", "/session?renewed="] {
         let page = body(&client, path);
         assert!(page.contains("Views in all: 1"), "{path}");
-        assert!(!page.contains("You are forgotten") && !page.contains("has a new secret"), "{path}");
+        assert!(
+            !page.contains("You are forgotten") && !page.contains("has a new secret"),
+            "{path}"
+        );
     }
 }
 
