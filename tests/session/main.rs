@@ -19,4 +19,5 @@ mod lifecycle;
 mod loss;
 mod model;
 mod outage;
+mod rights;
 mod users;

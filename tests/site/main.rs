@@ -12,6 +12,7 @@ mod assets;
 mod configuration;
 mod damage;
 mod instances;
+mod log;
 mod outage;
 mod own;
 mod pages;

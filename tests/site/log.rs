@@ -1,0 +1,55 @@
+//! The log, as Cloud Logging reads it.
+
+use redis::Commands;
+use serde_json::Value;
+
+use crate::process::{App, KEY, send};
+use crate::support::RedisServer;
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
+#[test]
+fn on_cloud_run_every_line_is_json_and_bears_the_trace_of_its_request() {
+    let redis = RedisServer::start();
+    let app = App::start(&[
+        ("REDIS_URL", &redis.url()),
+        ("ROCKET_SECRET_KEY", KEY),
+        ("K_SERVICE", "counter"),
+        ("GOOGLE_CLOUD_PROJECT", "project-1"),
+    ]);
+    let mut visitor = app.visitor();
+    visitor.get("/foo");
+    let key = redis.keys("session:").remove(0);
+    let cookie = visitor.cookie.clone().unwrap();
+    for traced in ["traceparent: 00-TRACE-00000000000000ff-01\r\n", ""] {
+        let _: () = redis.connect().hset(&key, "views:/foo", "rubbish").unwrap();
+        let head = format!("GET /foo HTTP/1.1\r\nHost: localhost\r\nCookie: {cookie}\r\n{traced}");
+        assert_eq!(send(app.port, &head.replace("TRACE", TRACE)).status, 200);
+    }
+    app.signal("TERM");
+    let (_, log) = app.finish();
+    assert!(!log.contains('\u{1b}'), "{log}");
+    let lines: Vec<Value> = log.lines().map(|it| serde_json::from_str(it).expect(it)).collect();
+    for line in &lines {
+        let severity = line["severity"].as_str().unwrap();
+        assert!(["ERROR", "WARNING", "INFO", "DEBUG"].contains(&severity), "{line}");
+        assert!(!line["message"].as_str().unwrap().is_empty(), "{line}");
+    }
+    let damaged: Vec<_> = lines
+        .iter()
+        .filter(|it| it["message"].as_str().unwrap().starts_with("the count in"))
+        .collect();
+    let [traced, bare] = damaged[..] else { panic!("{log}") };
+    assert_eq!(traced["severity"], "WARNING");
+    assert_eq!(traced["logging.googleapis.com/trace"], format!("projects/project-1/traces/{TRACE}"));
+    assert_eq!(traced["logging.googleapis.com/spanId"], "00000000000000ff");
+    assert_eq!(bare.get("logging.googleapis.com/trace"), None);
+}
+
+#[test]
+fn elsewhere_lines_are_for_people() {
+    let app = App::start(&[]);
+    app.signal("TERM");
+    let (_, log) = app.finish();
+    assert!(log.contains("WARN ") && !log.contains("\"severity\""), "{log}");
+}
