@@ -5,9 +5,9 @@ use std::env;
 use std::io::{self, Write};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
+use ::log::{Level, Record};
 use env_logger::fmt::Formatter;
 use env_logger::{Builder, Env, Target};
-use ::log::{Level, Record};
 use rocket::fairing::{Fairing, Info, Kind};
 use rocket::tokio::task::{self, Id};
 use rocket::{Data, Request, Response};

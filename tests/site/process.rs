@@ -23,7 +23,9 @@ pub struct App {
 pub fn command(env: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cloud-run-sessions"));
     for (name, _) in std::env::vars() {
-        if name.starts_with("ROCKET_") || ["PORT", "REDIS_URL", "RUST_LOG", "K_SERVICE"].contains(&&*name) {
+        if name.starts_with("ROCKET_")
+            || ["PORT", "REDIS_URL", "RUST_LOG", "K_SERVICE"].contains(&&*name)
+        {
             command.env_remove(name);
         }
     }
