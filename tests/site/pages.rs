@@ -2,6 +2,7 @@
 
 use rocket::http::{Accept, ContentType, Header, Method, Status};
 use rocket::local::blocking::{Client, LocalResponse};
+use rocket::{get, routes};
 
 pub fn client() -> Client {
     Client::tracked(cloud_run_sessions::rocket()).unwrap()
@@ -164,5 +165,28 @@ fn html_of_a_page_stays_small() {
     for path in ["/", "/foo", "/session", "/about", "/nowhere"] {
         let size = client.get(path).dispatch().into_bytes().unwrap().len();
         assert!(size <= 8192, "{path} has {size} bytes");
+    }
+}
+
+#[get("/fail/<code>")]
+fn fail(code: u16) -> Status {
+    Status::new(code)
+}
+
+#[test]
+fn failures_that_no_page_has_are_explained_in_the_same_language() {
+    let client = Client::tracked(cloud_run_sessions::rocket().mount("/", routes![fail])).unwrap();
+    for (code, words) in [
+        (400, "That request makes no sense here."),
+        (413, "That is too much."),
+        (422, "That request makes no sense here."),
+        (500, "Something broke."),
+        (502, "Something broke."),
+    ] {
+        let response = client.get(format!("/fail/{code}")).dispatch();
+        assert_eq!(response.status().code, code);
+        assert_eq!(response.headers().get_one("Cache-Control"), Some("no-store"));
+        let page = response.into_string().unwrap();
+        assert!(page.contains(words) && page.contains("class=\"ticket void\""), "{page}");
     }
 }
