@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use crate::support::free_port;
+use crate::support::{free_port, wait_for};
 
 /// What happens to the replies of one connection.
 pub type Fault = Arc<dyn Fn(&mut Wire, &[u8]) + Send + Sync>;
@@ -229,7 +229,8 @@ impl Deaf {
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], port)).into();
         let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         listener.set_reuse_address(true).unwrap();
-        listener.bind(&address).unwrap();
+        // What has listened there before may take a moment to let go.
+        wait_for("the port to be free", || listener.bind(&address).is_ok());
         listener.listen(0).unwrap();
         // Once the queue of those who wait to be let in is full, Linux drops what comes.
         let mut queue = Vec::new();
