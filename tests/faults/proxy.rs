@@ -160,7 +160,12 @@ impl Proxy {
 
     /// Opens the port.
     pub fn open(&mut self) {
-        let listener = TcpListener::bind(("127.0.0.1", self.port)).expect("the port is free");
+        let mut listener = None;
+        wait_for("the port to be free", || {
+            listener = TcpListener::bind(("127.0.0.1", self.port)).ok();
+            listener.is_some()
+        });
+        let listener = listener.expect("it was waited for");
         let is_open = Arc::new(AtomicBool::new(true));
         let (shared, upstream, is_listening) =
             (self.shared.clone(), self.upstream, is_open.clone());
