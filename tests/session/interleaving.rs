@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cloud_run_sessions::session::Config;
+use cloud_run_sessions::session::store::Fault;
 use redis::Commands;
 use rocket::http::Status;
 
@@ -98,6 +99,26 @@ async fn first_bare_increment_beside_a_rotation_counts_once() {
 #[rocket::async_test]
 async fn view_whose_pipeline_a_rotation_splits_counts_once() {
     rotated_before("*2\r\n$7\r\nHGETALL", "/view/a", "1").await;
+}
+
+#[rocket::async_test]
+async fn view_that_fails_after_a_rotation_has_split_it_does_not_say_that_nothing_was_changed() {
+    let key: Arc<Mutex<Option<String>>> = Arc::default();
+    let armed = key.clone();
+    let url = proxy(move |bytes| {
+        let Some(at) = find(bytes, "*2\r\n$7\r\nHGETALL") else { return Step::Pass };
+        let Some(key) = armed.lock().unwrap().take() else { return Step::Pass };
+        Step::Split(at, Box::new(move || rotate(&key)))
+    });
+    let world = World::through(&url).await;
+    let mut visitor = world.visitor();
+    visitor.get("/count/b").await;
+    visitor.get("/count/b").await;
+    *key.lock().unwrap() = Some(world.only_key());
+    world.store.fail_after(1, Fault::refused("down"));
+    assert_eq!(visitor.body("/verdict/view").await, "nobody knows");
+    world.store.fail(None);
+    assert_eq!(visitor.body("/peek/a").await, "1", "it was counted");
 }
 
 #[rocket::async_test]

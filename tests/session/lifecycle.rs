@@ -173,7 +173,7 @@ async fn end_by_a_cookie_from_before_the_overlap_leaves_the_session_alone(world:
     visitor.get("/count/a").await;
     let mut thief = visitor.clone();
     visitor.get("/regenerate").await;
-    world.advance(6);
+    world.advance(5);
     let page = thief.get("/end").await;
     assert_eq!((page.status, page.set_cookies.len()), (Status::Ok, 1));
     assert_eq!(thief.cookie, None);
