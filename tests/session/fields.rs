@@ -13,6 +13,8 @@ on_both_stores![
     record_past_its_limit_is_refused_and_the_old_value_stays,
     first_value_past_the_limit_makes_no_session,
     field_name_past_its_limit_is_refused,
+    record_at_its_limit_is_kept,
+    counts_in_a_record_past_its_limit_go_on,
 ];
 
 async fn removed_field_is_gone_and_the_others_stay(world: World) {
@@ -52,7 +54,33 @@ async fn first_value_past_the_limit_makes_no_session(world: World) {
     assert_eq!(world.store.round_trips(), 0);
 }
 
+async fn record_at_its_limit_is_kept(world: World) {
+    let world = world.reconfigured("session.max_field_size", 12).await;
+    let world = world.reconfigured("session.max_record_size", 12).await;
+    for (path, status) in [("/set/a/aaaa", 200), ("/set/a/bbbb", 200), ("/set/a/ccccc", 413)] {
+        assert_eq!(world.get(path, None).await.status.code, status, "{path}");
+    }
+}
+
+async fn counts_in_a_record_past_its_limit_go_on(world: World) {
+    let mut visitor = world.visitor();
+    visitor.get("/view/a").await;
+    visitor.get("/view/b").await;
+    let cookie = visitor.cookie.clone();
+    let world = world.reconfigured("session.max_field_size", 10).await;
+    let world = world.reconfigured("session.max_record_size", 10).await;
+    let mut visitor = world.visitor();
+    visitor.cookie = cookie;
+    assert_eq!(visitor.body("/view/a").await, "2", "it does not grow");
+    assert_eq!(visitor.get("/view/c").await.status.code, 413);
+    assert_eq!(visitor.body("/view/b").await, "2");
+}
+
 async fn field_name_past_its_limit_is_refused(world: World) {
+    let page = world.get(&format!("/count/{}", "x".repeat(250)), None).await;
+    assert_eq!(page.status.code, 200, "256 bytes, with `count:`");
+    let page = world.get(&format!("/count/{}", "x".repeat(251)), None).await;
+    assert_eq!((page.status.code, page.set_cookies.len()), (413, 0));
     let page = world.get(&format!("/count/{}", "x".repeat(300)), None).await;
     assert_eq!((page.status.code, page.set_cookies.len()), (413, 0));
 }

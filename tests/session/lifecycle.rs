@@ -162,7 +162,7 @@ async fn regenerate_keeps_the_data_and_kills_the_old_cookie_after_the_overlap(wo
     assert_eq!(page.set_cookies.len(), 1);
     assert_ne!(visitor.cookie, thief.cookie);
     assert_eq!(visitor.body("/count/a").await, "3");
-    world.advance(6);
+    world.advance(5);
     assert_eq!(thief.body("/peek/a").await, "0");
     assert_eq!(thief.body("/count/a").await, "1", "a new session");
     assert_eq!(visitor.body("/count/a").await, "4");

@@ -84,7 +84,13 @@ async fn anonymous_visitors_read_nothing_write_nothing_and_keep_their_cookies(wo
             assert_eq!(page.status, Status::ServiceUnavailable, "{path}");
             assert!(page.set_cookies.is_empty(), "{path}");
         }
-        assert_eq!(visitor.get("/look-and-count").await.status, Status::ServiceUnavailable);
+        world.store.fail(Some(Fault {
+            retry_after: Duration::from_secs(7),
+            ..Fault::refused("down for long")
+        }));
+        let page = visitor.get("/look-and-count").await;
+        assert_eq!(page.status, Status::ServiceUnavailable);
+        assert_eq!(page.retry_after.as_deref(), Some("7"), "what the look has found out");
     }
     world.store.fail(None);
     assert_eq!(visitor.cookie, cookie);
