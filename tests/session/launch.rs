@@ -29,8 +29,15 @@ async fn defaults_launch() {
 
 #[rocket::async_test]
 async fn route_without_the_fairing_fails_the_launch() {
-    let rocket = rocket::custom(figment()).mount("/", routes());
-    assert!(!is_launched(rocket).await);
+    #[rocket::get("/session")]
+    fn session(_guard: cloud_run_sessions::session::Session<'_>) {}
+
+    #[rocket::get("/users")]
+    fn users(_guard: cloud_run_sessions::session::Users<'_>) {}
+
+    for routes in [rocket::routes![session], rocket::routes![users]] {
+        assert!(!is_launched(rocket::custom(figment()).mount("/", routes)).await);
+    }
 }
 
 #[rocket::async_test]

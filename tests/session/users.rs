@@ -331,6 +331,8 @@ async fn overlong_user_is_refused_and_an_overlong_label_is_cut(world: World) {
     assert_eq!(world.store.round_trips(), 0);
     visitor.get(&format!("/bind/alice/{}", "l".repeat(500))).await;
     assert_eq!(visitor.body("/logins/alice").await, "l".repeat(120));
+    let longest = world.get(&format!("/bind/{}/phone", "u".repeat(256)), None).await;
+    assert_eq!(longest.status, Status::Ok);
 }
 
 async fn odd_users_and_labels_survive(world: World) {
