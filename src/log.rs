@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::env;
 use std::io::{self, Write};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 
 use ::log::{Level, Record};
 use env_logger::fmt::Formatter;
 use env_logger::{Builder, Env, Target};
+use parking_lot::Mutex;
 use rocket::fairing::{Fairing, Info, Kind};
 use rocket::tokio::task::{self, Id};
 use rocket::{Data, Request, Response};
@@ -89,7 +90,7 @@ impl Trace {
     /// That of the request which is being answered by this task.
     fn current() -> Option<Self> {
         let task = task::try_id()?;
-        TRACES.lock().unwrap_or_else(PoisonError::into_inner).get(&task).cloned()
+        TRACES.lock().get(&task).cloned()
     }
 }
 
@@ -108,13 +109,13 @@ impl Fairing for Traces {
 
     async fn on_request(&self, request: &mut Request<'_>, _: &mut Data<'_>) {
         if let (Some(task), Some(trace)) = (task::try_id(), Trace::of(request)) {
-            TRACES.lock().unwrap_or_else(PoisonError::into_inner).insert(task, trace);
+            TRACES.lock().insert(task, trace);
         }
     }
 
     async fn on_response<'r>(&self, _: &'r Request<'_>, _: &mut Response<'r>) {
         if let Some(task) = task::try_id() {
-            TRACES.lock().unwrap_or_else(PoisonError::into_inner).remove(&task);
+            TRACES.lock().remove(&task);
         }
     }
 }

@@ -106,9 +106,7 @@ impl Error {
             _ => None,
         }
     }
-}
 
-impl Error {
     /// The same, after other parts of the work were done.
     pub(super) fn midway(self) -> Self {
         match self {

@@ -59,6 +59,7 @@ impl Lifecycle<'_> {
 
     pub(super) async fn carry_out(&self, ops: Vec<Op>, read: Read) -> Result<Live> {
         let mut task = Task::new(ops, read);
+        let mut error = endless();
         for _ in 0..MAX_STEPS {
             let step = match self.visit.holding() {
                 None => self.begin(&task.request).await,
@@ -67,11 +68,13 @@ impl Lifecycle<'_> {
             match step {
                 Ok(Some(live)) => return Ok(task.finish(live)),
                 Ok(None) => {}
-                Err(error) if task.has_begun() => return Err(error.midway()),
-                Err(error) => return Err(error),
+                Err(fault) => {
+                    error = fault;
+                    break;
+                }
             }
         }
-        Err(if task.has_begun() { endless().midway() } else { endless() })
+        Err(if task.has_begun() { error.midway() } else { error })
     }
 
     /// Gives the session a new secret. Without a session, nothing happens; where another request
@@ -139,6 +142,9 @@ impl Lifecycle<'_> {
     /// Takes sessions that have ended off their user's list. An entry that stays is passed over,
     /// and lapses: so no failure matters, and nobody waits longer than the deadline.
     pub(super) async fn strike(&self, ended: &Ended) {
+        if ended.handles.is_empty() {
+            return;
+        }
         let wait = self.visit.wait();
         let rest = self.layer.config.deadline.saturating_sub(wait.so_far());
         let _ =
@@ -155,7 +161,7 @@ impl Lifecycle<'_> {
         may_follow: impl Fn(&Successor) -> bool,
     ) -> Result<Option<String>> {
         let store = &self.layer.store;
-        let look = Request { ops: vec![], read: Read::Some(vec![USER.to_owned()]), ttl: None };
+        let look = Request::look(Read::Some(vec![USER.to_owned()]));
         let (mut last, mut before, mut user) = (record, Vec::new(), None);
         loop {
             match store.apply(last, &look).await? {
@@ -382,7 +388,7 @@ impl Lifecycle<'_> {
     }
 }
 
-/// Sessions that have ended, and whose they were.
+/// Sessions that have ended, if any, and whose they were.
 pub(super) struct Ended {
     pub(super) user: String,
     pub(super) handles: Vec<Handle>,

@@ -127,9 +127,7 @@ impl Users<'_> {
 
     async fn end_where(&self, user: &str, is_meant: impl Fn(Handle) -> bool) -> Result<usize> {
         let ended = self.lifecycle.within(self.lifecycle.end_where(user, is_meant)).await?;
-        if !ended.handles.is_empty() {
-            self.lifecycle.strike(&ended).await;
-        }
+        self.lifecycle.strike(&ended).await;
         Ok(ended.handles.len())
     }
 }
@@ -182,11 +180,11 @@ impl Lifecycle<'_> {
             self.rotate().await?;
         }
         let over = self.enroll(user, &text).await.map_err(Error::midway)?;
-        Ok(ended.into_iter().chain(over).collect())
+        Ok(ended.into_iter().chain([over]).collect())
     }
 
     /// Puts the session on the user's list, and the user into the session.
-    async fn enroll(&self, user: &str, text: &str) -> Result<Option<Ended>> {
+    async fn enroll(&self, user: &str, text: &str) -> Result<Ended> {
         for _ in 0..MAX_STEPS {
             self.visit.demand_touch();
             let Some(holding) = self.visit.holding() else {
@@ -223,8 +221,7 @@ impl Lifecycle<'_> {
 
     /// Leaves the session for a new one with the same fields.
     async fn leave(&self, record: RecordId) -> Result<()> {
-        let look = Ask { ops: vec![], read: Read::Everything, ttl: None };
-        match self.layer.store.apply(record, &look).await? {
+        match self.layer.store.apply(record, &Ask::look(Read::Everything)).await? {
             Answer::Live(live) => {
                 let is_own = |name: &str| !name.starts_with('@');
                 let fields = live.fields.into_iter().filter(|(name, _)| is_own(name)).collect();
@@ -274,10 +271,10 @@ impl Lifecycle<'_> {
     }
 
     /// Ends the oldest sign-ins where there are too many.
-    async fn cap(&self, user: &str, own: Handle, entries: Vec<Entry>) -> Result<Option<Ended>> {
+    async fn cap(&self, user: &str, own: Handle, entries: Vec<Entry>) -> Result<Ended> {
         let limit = self.layer.config.max_user_sessions;
         if entries.len() <= limit {
-            return Ok(None);
+            return self.end_records(user, Vec::new()).await;
         }
         let found = self.survey(user, entries).await?;
         let when = |(entry, found): &(Entry, Found)| match found {
@@ -287,11 +284,7 @@ impl Lifecycle<'_> {
         let mut live: Vec<_> = found.iter().map(|it| (when(it), it.0.record)).collect();
         live.sort_by_key(|(since, record)| (record.handle == own, *since, record.handle));
         live.truncate(live.len().saturating_sub(limit));
-        let records: Vec<_> = live.into_iter().map(|(_, record)| record).collect();
-        if records.is_empty() {
-            return Ok(None);
-        }
-        self.end_records(user, records).await.map(Some)
+        self.end_records(user, live.into_iter().map(|(_, record)| record).collect()).await
     }
 
     /// Looks at what the entries lead to, and takes off the list what does not belong there.

@@ -12,7 +12,7 @@ use cloud_run_sessions::session::store::Fault;
 use redis::Commands;
 use rocket::http::Status;
 
-use crate::world::{REDIS, World, figment};
+use crate::world::{REDIS, Visitor, World, figment};
 
 type Hook = Arc<Mutex<Box<dyn FnMut(&[u8]) -> Step + Send>>>;
 
@@ -74,21 +74,33 @@ fn rotate(from: &str) {
     let _: () = redis.set_ex(from, tombstone, 3600).unwrap();
 }
 
-async fn rotated_before(command: &'static str, path: &str, expected: &str) {
-    let prefix: Arc<Mutex<Option<String>>> = Arc::default();
-    let armed = prefix.clone();
+/// A world, and the key of a record in it that is rotated before the next such command, once it is
+/// named here.
+async fn rotating_before(command: &'static str) -> (World, Arc<Mutex<Option<String>>>) {
+    let key: Arc<Mutex<Option<String>>> = Arc::default();
+    let armed = key.clone();
     let url = proxy(move |bytes| {
         let Some(at) = find(bytes, command) else { return Step::Pass };
         let Some(key) = armed.lock().unwrap().take() else { return Step::Pass };
         Step::Split(at, Box::new(move || rotate(&key)))
     });
-    let world = World::through(&url).await;
+    (World::through(&url).await, key)
+}
+
+/// A visitor of a session that is two views old.
+async fn returning(world: &World) -> Visitor<'_> {
     let mut visitor = world.visitor();
     visitor.get("/count/b").await;
     visitor.get("/count/b").await;
-    *prefix.lock().unwrap() = Some(world.only_key());
+    visitor
+}
+
+async fn rotated_before(command: &'static str, path: &str, expected: &str) {
+    let (world, key) = rotating_before(command).await;
+    let mut visitor = returning(&world).await;
+    *key.lock().unwrap() = Some(world.only_key());
     assert_eq!(visitor.body(path).await, expected, "counted once");
-    assert!(prefix.lock().unwrap().is_none(), "the rotation has come between");
+    assert!(key.lock().unwrap().is_none(), "the rotation has come between");
 }
 
 #[rocket::async_test]
@@ -103,17 +115,8 @@ async fn view_whose_pipeline_a_rotation_splits_counts_once() {
 
 #[rocket::async_test]
 async fn view_that_fails_after_a_rotation_has_split_it_does_not_say_that_nothing_was_changed() {
-    let key: Arc<Mutex<Option<String>>> = Arc::default();
-    let armed = key.clone();
-    let url = proxy(move |bytes| {
-        let Some(at) = find(bytes, "*2\r\n$7\r\nHGETALL") else { return Step::Pass };
-        let Some(key) = armed.lock().unwrap().take() else { return Step::Pass };
-        Step::Split(at, Box::new(move || rotate(&key)))
-    });
-    let world = World::through(&url).await;
-    let mut visitor = world.visitor();
-    visitor.get("/count/b").await;
-    visitor.get("/count/b").await;
+    let (world, key) = rotating_before("*2\r\n$7\r\nHGETALL").await;
+    let mut visitor = returning(&world).await;
     *key.lock().unwrap() = Some(world.only_key());
     world.store.fail_after(1, Fault::refused("down"));
     assert_eq!(visitor.body("/verdict/view").await, "nobody knows");

@@ -31,15 +31,16 @@ on_both_stores![
 #[rocket::async_test]
 async fn session_whose_sign_in_never_arrived_leaves_the_list() {
     let world = World::redis().await;
+    let lose_users = || {
+        for key in world.keys_of_type("hash") {
+            let _: () = REDIS.connect().hdel(key, "@user").unwrap();
+        }
+    };
     signed_in(&world, "alice", "phone").await;
-    for key in world.keys_of_type("hash") {
-        let _: () = REDIS.connect().hdel(key, "@user").unwrap();
-    }
+    lose_users();
     assert_eq!(world.get("/log-out-everywhere/alice", None).await.body, "1", "it may come yet");
     let mut visitor = signed_in(&world, "alice", "phone").await;
-    for key in world.keys_of_type("hash") {
-        let _: () = REDIS.connect().hdel(key, "@user").unwrap();
-    }
+    lose_users();
     world.advance(61);
     assert_eq!(world.get("/log-out-everywhere/alice", None).await.body, "0");
     assert_eq!(visitor.body("/count/a").await, "1");

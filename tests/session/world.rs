@@ -202,10 +202,8 @@ async fn log_out_everywhere(user: &str, users: Users<'_>) -> session::Result<Str
 #[get("/verdict/<operation>")]
 async fn verdict(operation: &str, session: Session<'_>) -> &'static str {
     let result = match operation {
-        "count" => session.increment(COUNT.at("a"), 1).await.map(drop),
         "view" => session.batch().increment(COUNT.at("a"), 1).commit().await.map(drop),
         "regenerate" => session.regenerate().await,
-        "end" => session.end().await,
         "bind" => session.bind("bob", "phone").await,
         "fill" => session.batch().increment(COUNT.at("long"), 1).commit().await.map(drop),
         _ => unreachable!(),

@@ -107,6 +107,13 @@ pub struct Request {
     pub ttl: Option<Duration>,
 }
 
+impl Request {
+    /// A request that only reads.
+    pub(in crate::session) fn look(read: Read) -> Self {
+        Self { ops: Vec::new(), read, ttl: None }
+    }
+}
+
 /// A session in the list of its user's sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {

@@ -148,7 +148,7 @@ impl Store for Redis {
         }
         // Another session's marker: either a reply has gone astray, and nobody may see it, or the
         // record itself is damaged. Asking once more tells which.
-        let marker = Request { ops: vec![], read: Read::Some(vec![]), ttl: None };
+        let marker = Request::look(Read::Some(vec![]));
         if self.try_apply(record, &marker).await?.is_some() {
             return Err(Fault::unanswered("a reply was about another session"));
         }
