@@ -13,6 +13,7 @@ use rocket::http::{Header, Status};
 use rocket::local::asynchronous::Client;
 use rocket::{Build, Rocket, get, routes};
 
+use crate::cluster::Cluster;
 use crate::support::RedisServer;
 
 pub const NAME: &str = "__Host-session";
@@ -263,10 +264,21 @@ pub struct World {
 /// One Redis for the whole suite; each world has a prefix of its own.
 pub static REDIS: LazyLock<RedisServer> = LazyLock::new(RedisServer::start);
 
+/// One cluster, likewise.
+pub static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::start(0));
+
 pub fn redis_store(prefix: &str) -> Redis {
+    open_store(prefix, &REDIS.url())
+}
+
+pub fn cluster_store(prefix: &str) -> Redis {
+    open_store(prefix, &CLUSTER.url())
+}
+
+fn open_store(prefix: &str, url: &str) -> Redis {
     let mut config = Config::default();
     prefix.clone_into(&mut config.prefix);
-    Redis::open(&Settings::from_config(&config, &REDIS.url().as_str().into())).unwrap()
+    Redis::open(&Settings::from_config(&config, &url.into())).unwrap()
 }
 
 pub fn new_prefix() -> String {
@@ -298,9 +310,7 @@ impl World {
     /// On Redis as it is reached by another address.
     pub async fn through(url: &str) -> Self {
         let prefix = new_prefix();
-        let mut config = Config::default();
-        prefix.clone_into(&mut config.prefix);
-        let store = Redis::open(&Settings::from_config(&config, &url.into())).unwrap();
+        let store = open_store(&prefix, url);
         Self::new(Arc::new(store), ManualClock::now(), prefix, figment()).await
     }
 

@@ -18,7 +18,7 @@ use rocket::tokio::time::timeout;
 
 use super::address::{Address, Settings};
 use super::breaker::{Breaker, Failures, Gravity};
-use super::connection::Manager;
+use super::connection::{Manager, Target};
 use super::fault;
 use crate::session::store::Fault;
 
@@ -39,7 +39,7 @@ struct Job {
     answer: oneshot::Sender<Result<Vec<Value>, Fault>>,
 }
 
-/// The threads, seen from the side of those who ask.
+/// The threads of one server, seen from the side of those who ask.
 pub(super) struct Workers {
     queue: Sender<Job>,
     breaker: Arc<Breaker>,
@@ -53,15 +53,27 @@ struct Worker {
     failures: Arc<Failures>,
     breaker: Arc<Breaker>,
     is_closing: Arc<AtomicBool>,
+    is_cluster: bool,
 }
 
 impl Workers {
     /// Starts the threads. Nothing is connected before the first request.
-    pub(super) fn start(address: Address, settings: &Settings) -> io::Result<Self> {
+    pub(super) fn start(target: Target, settings: &Settings) -> io::Result<Self> {
+        Self::begin(target, settings, None)
+    }
+
+    /// The same for a server of a cluster, which may say that another one has the record.
+    pub(super) fn start_in_cluster(address: Address, settings: &Settings) -> io::Result<Self> {
+        let place = format!("{}:{}", address.host, address.port);
+        Self::begin(Target::Server(address), settings, Some(place))
+    }
+
+    fn begin(target: Target, settings: &Settings, member: Option<String>) -> io::Result<Self> {
+        let is_cluster = member.is_some();
         let failures = Arc::new(Failures::default());
         // Sooner than those who wait for the connection give up, so that they learn why.
         let timeout = settings.deadline.mul_f32(0.9);
-        let manager = Manager { address, timeout, failures: Arc::clone(&failures) };
+        let manager = Manager { target, timeout, failures: Arc::clone(&failures) };
         let pool = Pool::builder()
             .max_size(settings.connections)
             .min_idle(Some(0))
@@ -71,7 +83,8 @@ impl Workers {
             .error_handler(Box::new(NopErrorHandler))
             .build_unchecked(manager);
         let (queue, jobs) = bounded(settings.queue);
-        let breaker = Arc::new(Breaker::new());
+        let breaker =
+            Arc::new(Breaker::new(member.map_or_else(String::new, |it| format!("{it}: "))));
         let is_closing = Arc::new(AtomicBool::new(false));
         for number in 0..settings.connections {
             let worker = Worker {
@@ -80,6 +93,7 @@ impl Workers {
                 failures: Arc::clone(&failures),
                 breaker: Arc::clone(&breaker),
                 is_closing: Arc::clone(&is_closing),
+                is_cluster,
             };
             thread::Builder::new()
                 .name(format!("session-redis-{number}"))
@@ -179,7 +193,7 @@ impl Worker {
             let replies: Result<Vec<_>, _> =
                 (0..job.replies).map(|_| connection.receive(deadline)).collect();
             let refusal = match replies {
-                Ok(replies) => match fault::refusal(&replies) {
+                Ok(replies) => match fault::refusal(&replies, self.is_cluster) {
                     None => {
                         answers.push(Ok(replies));
                         continue;
