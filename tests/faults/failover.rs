@@ -100,6 +100,33 @@ fn rotation_amid_a_move_of_its_slot_waits_until_both_keys_can_be_had() {
 }
 
 #[test]
+fn cluster_that_hangs_at_the_start_is_waited_for_once_and_heals() {
+    let cluster = Cluster::start(0);
+    for server in &cluster.servers {
+        server.signal("STOP");
+    }
+    let app = App::on_redis(&cluster.url());
+    let mut visitor = app.visitor();
+    let mut took = Vec::new();
+    for _ in 0..20 {
+        let reply = visitor.get("/foo");
+        assert_eq!((reply.status, reply.header("set-cookie")), (503, None));
+        took.push(reply.took);
+    }
+    assert!(took[0] < Duration::from_millis(1_250), "{took:?}");
+    took.sort_unstable();
+    assert!(took[10] < Duration::from_millis(100), "half of them waited: {took:?}");
+    for server in &cluster.servers {
+        server.signal("CONT");
+    }
+    wait_for("the cluster to be found", || visitor.get("/foo").status == 200);
+    let log = app.log();
+    let times = |text: &str| log.matches(text).count();
+    assert_eq!(times("ERROR Redis is unavailable"), times("WARN Redis answers again"), "{log}");
+    assert!(times("ERROR") <= 4, "{log}");
+}
+
+#[test]
 fn plain_url_of_a_cluster_names_the_remedy() {
     let cluster = Cluster::start(0);
     let apps: Vec<_> = cluster.servers.iter().map(|it| App::on_redis(&it.url())).collect();

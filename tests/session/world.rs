@@ -257,6 +257,7 @@ pub struct World {
     pub store: Arc<Spy<Arc<dyn Store>>>,
     pub clock: ManualClock,
     pub prefix: String,
+    list_keys: fn(&str) -> Vec<String>,
     events: Arc<Mutex<Vec<Event>>>,
     figment: rocket::figment::Figment,
 }
@@ -307,6 +308,11 @@ impl World {
         Self::new(store, ManualClock::now(), prefix, figment()).await
     }
 
+    pub async fn cluster() -> Self {
+        let world = Self::through(&CLUSTER.url()).await;
+        Self { list_keys: |prefix| CLUSTER.keys(prefix), ..world }
+    }
+
     /// On Redis as it is reached by another address.
     pub async fn through(url: &str) -> Self {
         let prefix = new_prefix();
@@ -332,7 +338,8 @@ impl World {
         let events = Arc::default();
         let rocket = build(&store, &clock, &events, &figment);
         let client = Client::untracked(rocket).await.unwrap();
-        Self { client, store, clock, prefix, events, figment }
+        let list_keys = |prefix: &str| REDIS.keys(prefix);
+        Self { client, store, clock, prefix, list_keys, events, figment }
     }
 
     /// The same store behind an application with another configuration.
@@ -358,7 +365,7 @@ impl World {
 
     /// The one key of this world in Redis.
     pub fn only_key(&self) -> String {
-        let keys = REDIS.keys(&self.prefix);
+        let keys = (self.list_keys)(&self.prefix);
         assert_eq!(keys.len(), 1, "{keys:?}");
         keys[0].clone()
     }
@@ -430,7 +437,7 @@ impl World {
     }
 }
 
-/// Runs each test against both stores.
+/// Runs each test against both stores, and against Redis as a cluster too.
 macro_rules! on_both_stores {
     ($($name:ident),* $(,)?) => {
         mod in_memory {
@@ -443,6 +450,12 @@ macro_rules! on_both_stores {
             $(#[rocket::async_test]
             async fn $name() {
                 super::$name(crate::world::World::redis().await).await;
+            })*
+        }
+        mod in_a_cluster {
+            $(#[rocket::async_test]
+            async fn $name() {
+                super::$name(crate::world::World::cluster().await).await;
             })*
         }
     };
