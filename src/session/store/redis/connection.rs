@@ -14,10 +14,11 @@ use redis::{Cmd, Parser, RedisError, Value, cmd};
 use rustls::{ClientConnection, StreamOwned};
 use socket2::SockRef;
 
-use super::address::{Address, Sentinels};
+use super::address::Address;
 use super::breaker::Failures;
-use super::fault::describe_connect;
+use super::fault::{Unusable, describe_connect};
 use super::frame::{self, MAX_REPLY};
+use super::topology::Sentinels;
 
 /// How much is read at a time.
 const CHUNK: usize = 16 << 10;
@@ -51,11 +52,6 @@ impl Target {
         }
     }
 }
-
-/// Why a connection cannot be used, for the log.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct Unusable(pub(super) String);
 
 pub(super) struct Connection {
     stream: Stream,

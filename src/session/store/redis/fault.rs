@@ -4,7 +4,6 @@ use redis::{RedisError, ServerError, Value};
 
 use super::address::Address;
 use super::breaker::Gravity;
-use super::connection::Unusable;
 use crate::session::store::Fault;
 
 /// A job that Redis has answered with an error of its own state, rather than of the record's.
@@ -89,6 +88,11 @@ fn is_quota(details: &str) -> bool {
         .iter()
         .any(|text| details.contains(text))
 }
+
+/// Why a connection cannot be used, for the log.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Unusable(pub(super) String);
 
 /// Why no connection came about, for the log: with the remedy where the cause can be told.
 pub(super) fn describe_connect(error: &RedisError, address: &Address) -> Unusable {

@@ -17,15 +17,16 @@ mod pipeline;
 mod protocol;
 mod sentinel;
 mod stubs;
+mod topology;
 mod worker;
 
 pub use address::{OpenError, Settings};
 
-use address::Topology;
 use cluster::Cluster;
 use connection::Target;
 use pipeline::Pipeline;
 use stubs::{Doubt, Stubs};
+use topology::Topology;
 use worker::Workers;
 
 use super::{

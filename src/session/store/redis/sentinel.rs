@@ -8,9 +8,10 @@ use std::time::Instant;
 
 use redis::{Value, cmd};
 
-use super::address::{Address, Sentinels};
-use super::connection::{Connection, Unusable};
-use super::fault::describe_connect;
+use super::address::Address;
+use super::connection::Connection;
+use super::fault::{Unusable, describe_connect};
+use super::topology::Sentinels;
 
 impl Sentinels {
     /// A connection to the master.

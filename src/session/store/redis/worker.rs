@@ -5,6 +5,7 @@
 //! fixed, and the busier the application, the fewer system calls a request costs.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -97,7 +98,7 @@ impl Workers {
             };
             thread::Builder::new()
                 .name(format!("session-redis-{number}"))
-                .spawn(move || worker.serve())?;
+                .spawn(move || worker.run())?;
         }
         Ok(Self { queue, breaker, is_closing, deadline: settings.deadline })
     }
@@ -119,17 +120,16 @@ impl Workers {
             Err(TrySendError::Full(_)) => {
                 return Err(Fault::refused("too many requests wait for Redis"));
             }
-            Err(TrySendError::Disconnected(_)) => return Err(stopped()),
+            Err(TrySendError::Disconnected(_)) => {
+                return Err(Fault::refused("no thread talks to Redis any more"));
+            }
         }
         match timeout(self.deadline, reply).await {
-            Ok(answer) => answer.unwrap_or_else(|_| Err(stopped())),
+            // Whoever had the request is gone, and it may have been sent.
+            Ok(answer) => answer.unwrap_or_else(|_| Err(Fault::unanswered("a thread has failed"))),
             Err(_) => Err(Fault::unanswered("Redis did not answer in time")),
         }
     }
-}
-
-fn stopped() -> Fault {
-    Fault::refused("the store has stopped")
 }
 
 impl Drop for Workers {
@@ -139,7 +139,13 @@ impl Drop for Workers {
 }
 
 impl Worker {
-    fn serve(self) {
+    /// Serves until nobody can ask any more. A fault in the code costs those whose requests were under
+    /// way an answer, and not everybody a thread.
+    fn run(&self) {
+        while catch_unwind(AssertUnwindSafe(|| self.serve())).is_err() {}
+    }
+
+    fn serve(&self) {
         let mut batch = Vec::with_capacity(MAX_BATCH);
         let mut packed = Vec::new();
         while let Ok(first) = self.jobs.recv() {

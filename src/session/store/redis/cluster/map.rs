@@ -16,8 +16,8 @@ use rocket::tokio::task::JoinHandle;
 use super::server::Server;
 use crate::session::store::Fault;
 use crate::session::store::redis::address::{Address, Settings};
-use crate::session::store::redis::connection::{Connection, Unusable};
-use crate::session::store::redis::fault::describe_connect;
+use crate::session::store::redis::connection::Connection;
+use crate::session::store::redis::fault::{Unusable, describe_connect};
 use crate::session::store::redis::pipeline::SLOTS;
 
 /// The servers are asked for the map no more often than this.

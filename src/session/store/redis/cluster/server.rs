@@ -7,7 +7,7 @@ use redis::Value;
 
 use crate::session::store::Fault;
 use crate::session::store::redis::address::{Address, Settings};
-use crate::session::store::redis::connection::Unusable;
+use crate::session::store::redis::fault::Unusable;
 use crate::session::store::redis::pipeline::Pipeline;
 use crate::session::store::redis::worker::Workers;
 
