@@ -155,6 +155,11 @@ async fn user(session: Session<'_>) -> session::Result<String> {
     Ok(asked.unwrap_or_else(|| "nobody".into()))
 }
 
+#[get("/signed-in")]
+async fn signed_in(session: Session<'_>) -> session::Result<String> {
+    Ok(session.user().await?.unwrap_or_else(|| "nobody".into()))
+}
+
 #[get("/logins/<user>")]
 async fn logins(user: &str, users: Users<'_>) -> session::Result<String> {
     let logins = users.logins(user).await?;
@@ -224,6 +229,7 @@ pub fn routes() -> Vec<rocket::Route> {
         look_and_count,
         bind,
         user,
+        signed_in,
         logins,
         touched,
         log_out,
