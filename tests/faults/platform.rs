@@ -192,7 +192,7 @@ impl Front {
 
 /// Rolls out one release after the other, while visitors view pages without pause. Every view is
 /// answered, with the count that follows the visitor's last.
-fn roll_out_under_load(first: &Release, further: &[Release]) {
+fn roll_out_under_load(first: &Release, further: &[&Release]) {
     const VISITORS: usize = 8;
     const PAGES: [&str; 3] = ["/", "/foo", "/bar"];
     let redis = RedisServer::start();
@@ -236,7 +236,7 @@ fn roll_out_under_load(first: &Release, further: &[Release]) {
 #[test]
 fn rolling_restart_under_load_fails_no_request_and_loses_no_count() {
     let this = Release::this();
-    roll_out_under_load(&this, &[this.clone()]);
+    roll_out_under_load(&this, &[&this]);
 }
 
 /// What an earlier release needs beside it is in a folder of its own, as in the image.
@@ -248,5 +248,5 @@ fn rollout_from_an_earlier_release_and_back_fails_no_request_and_loses_no_count(
          and static of an earlier release: a work tree of its commit, the binary copied into it",
     );
     let (old, new) = (Release::of(&folder), Release::this());
-    roll_out_under_load(&old, &[new, old.clone()]);
+    roll_out_under_load(&old, &[&new, &old]);
 }

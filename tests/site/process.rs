@@ -21,7 +21,6 @@ pub struct App {
 }
 
 /// A release of the application: its binary, and the folder with its `Rocket.toml` and templates.
-#[derive(Clone)]
 pub struct Release {
     program: PathBuf,
     folder: PathBuf,
