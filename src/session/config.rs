@@ -21,6 +21,13 @@ use super::id::Handle;
 pub struct Config {
     /// Where Redis is: `redis://` or, encrypted, `rediss://[user:password@]host[:port][/database]`.
     /// Where it is unset, sessions live in the process's memory.
+    ///
+    /// A cluster is `redis-cluster://…` or `rediss-cluster://…`, with further servers as
+    /// `?node=host:port&node=…`. The master that sentinels name is `redis-sentinel://…` or
+    /// `rediss-sentinel://…`, with `?sentinelServiceName=NAME` and further sentinels as `&node=…`; user,
+    /// password and database are the master's, and the sentinels' own are `sentinelUsername` and
+    /// `sentinelPassword`.
+    ///
     /// _Default:_ unset.
     pub url: Option<Url>,
 
@@ -93,7 +100,8 @@ pub struct Config {
     pub deadline: Duration,
 
     /// How many threads talk to Redis, each over one connection. One thread serves every request
-    /// that is waiting when it is free, up to 64, in one round trip.
+    /// that is waiting when it is free, up to 64, in one round trip. In a cluster, so many talk to
+    /// each master.
     /// _Default:_ `4`.
     pub connections: u32,
 
@@ -318,6 +326,8 @@ impl fmt::Debug for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = self.0.split_once("://").map_or("?", |(scheme, _)| scheme);
         let host = self.0.rsplit_once('@').map_or("[redacted]", |(_, host)| host);
+        // What follows may be a password of sentinels.
+        let host = host.split_once('?').map_or(host, |(host, _)| host);
         write!(f, "{scheme}://{host}")
     }
 }

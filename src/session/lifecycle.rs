@@ -1,5 +1,5 @@
-//! What happens to a session between two answers of the store: it begins, is followed, is found
-//! gone, is rotated and ends. Everything here is the same for every store.
+//! What happens to a session between two answers of the store: it begins, is followed, is rotated, is
+//! found gone. Everything here is the same for every store; how it ends stands in `ending`.
 
 use std::future::Future;
 use std::time::SystemTime;
@@ -17,6 +17,7 @@ use super::store::{
     Answer, Entry, Fault, Fields, Live, Op, Outcome, Read, RecordId, Request, Rotation, Successor,
     Trace, USER,
 };
+use super::task::{Task, fresh, undone};
 use super::visit::{Holding, Role, Visit};
 
 /// More steps than any chain of events that one request can meet: each is a rotation, an end or a
@@ -126,82 +127,6 @@ impl Lifecycle<'_> {
             }
         }
         Err(endless())
-    }
-
-    /// Ends the session. What is to be struck off its user's list then, comes back.
-    pub(super) async fn end(&self) -> Result<Option<Ended>> {
-        let _turn = self.visit.turnstile.lock().await;
-        let Some(holding) = self.visit.holding() else { return Ok(None) };
-        // A secret that is worth nothing any more does not end the session of the new one.
-        let is_in_time = |it: &Successor| self.now() < it.until;
-        let user = self.end_record(holding.record, is_in_time).await?;
-        self.visit.ended();
-        Ok(user.map(|user| Ended { user, handles: vec![holding.record.handle] }))
-    }
-
-    /// Takes sessions that have ended off their user's list. An entry that stays is passed over,
-    /// and lapses: so no failure matters, and nobody waits longer than the deadline.
-    pub(super) async fn strike(&self, ended: &Ended) {
-        if ended.handles.is_empty() {
-            return;
-        }
-        let wait = self.visit.wait();
-        let rest = self.layer.config.deadline.saturating_sub(wait.so_far());
-        let _ =
-            tokio::time::timeout(rest, self.layer.store.strike(&ended.user, &ended.handles)).await;
-    }
-
-    /// Ends a record and every successor that rotations have made of it and `may_follow` allows,
-    /// and says whose it was.
-    ///
-    /// The last comes first: where this is interrupted, the tombstones before it still lead there.
-    pub(super) async fn end_record(
-        &self,
-        record: RecordId,
-        may_follow: impl Fn(&Successor) -> bool,
-    ) -> Result<Option<String>> {
-        let store = &self.layer.store;
-        let look = Request::look(Read::Some(vec![USER.to_owned()]));
-        let (mut last, mut before, mut user) = (record, Vec::new(), None);
-        loop {
-            match store.apply(last, &look).await? {
-                Answer::Live(live) => user = SignIn::of(&live.fields).map(|it| it.user),
-                Answer::Gone => {}
-                Answer::Tombstone(_) => {
-                    if let Trace::Rotated(successor) = store.trace(last).await? {
-                        if !may_follow(&successor) {
-                            self.reject(last, Rejection::Superseded(last.handle));
-                            return Ok(None);
-                        }
-                        before.push(last);
-                        last.fingerprint = successor.fingerprint;
-                        continue;
-                    }
-                }
-            }
-            break;
-        }
-        self.entomb(last).await?;
-        for record in before.into_iter().rev() {
-            self.entomb(record).await.map_err(Error::midway)?;
-        }
-        Ok(user)
-    }
-
-    /// Puts a tombstone where a record is, and where a rotation beside this call has moved it.
-    async fn entomb(&self, mut record: RecordId) -> Result<()> {
-        let ttl = self.layer.config.tombstone_ttl(record.handle, self.now());
-        loop {
-            // Every turn leaves a tombstone without a successor, so the chain only gets shorter.
-            match self.layer.store.end(record, ttl).await? {
-                Trace::Rotated(Successor { fingerprint, .. }) => record.fingerprint = fingerprint,
-                Trace::Live => {
-                    self.layer.tell(Event::Ended(record.handle));
-                    return Ok(());
-                }
-                Trace::Gone | Trace::Ended => return Ok(()),
-            }
-        }
     }
 
     /// Writes on a user's list where a record is now, and gives the list.
@@ -328,7 +253,7 @@ impl Lifecycle<'_> {
         Ok(())
     }
 
-    fn reject(&self, record: RecordId, why: Rejection) {
+    pub(super) fn reject(&self, record: RecordId, why: Rejection) {
         self.layer.tell(Event::Rejected(why));
         self.visit.forget(record);
     }
@@ -386,99 +311,6 @@ impl Lifecycle<'_> {
     pub(super) fn now(&self) -> SystemTime {
         self.layer.clock.now()
     }
-}
-
-/// Sessions that have ended, if any, and whose they were.
-pub(super) struct Ended {
-    pub(super) user: String,
-    pub(super) handles: Vec<Handle>,
-}
-
-/// Changes on their way. A rotation in their midst parts them: the first were made in the record
-/// and have moved with it, the others are still to be made.
-pub(super) struct Task {
-    done: Vec<Op>,
-    outcomes: Vec<Outcome>,
-    request: Request,
-}
-
-impl Task {
-    pub(super) fn new(ops: Vec<Op>, read: Read) -> Self {
-        let request = Request { ops, read, ttl: None };
-        Self { done: Vec::new(), outcomes: Vec::new(), request }
-    }
-
-    fn is_look(&self) -> bool {
-        self.request.ops.is_empty()
-    }
-
-    /// Whether some of the changes were made already.
-    fn has_begun(&self) -> bool {
-        !self.done.is_empty()
-    }
-
-    /// So many of the changes were made.
-    fn advance(&mut self, outcomes: Vec<Outcome>) {
-        self.done.extend(self.request.ops.drain(..outcomes.len()));
-        self.outcomes.extend(outcomes);
-    }
-
-    /// The last of them were made: the fields as all of them have left them, whatever others did
-    /// meanwhile.
-    pub(super) fn finish(mut self, live: Live) -> Live {
-        self.done.append(&mut self.request.ops);
-        self.outcomes.extend(live.outcomes);
-        let fields = changed(live.fields, &self.done, &self.outcomes);
-        Live { outcomes: self.outcomes, fields }
-    }
-}
-
-/// The fields as the changes themselves leave them.
-fn changed(mut fields: Fields, ops: &[Op], outcomes: &[Outcome]) -> Fields {
-    for pair in ops.iter().zip(outcomes) {
-        match pair {
-            (Op::Insert(name, value), _) => {
-                fields.insert(name.clone(), value.clone());
-            }
-            (Op::Increment(name, _), Outcome::Count(count)) => {
-                fields.insert(name.clone(), count.to_string());
-            }
-            (Op::Increment(..), _) => {}
-            (Op::Remove(name) | Op::Take(name), _) => {
-                fields.remove(name);
-            }
-        }
-    }
-    fields
-}
-
-/// The changes that lead back, but for what was removed on purpose. A field that an increment has
-/// made is taken, so that what others have added meanwhile is seen.
-fn undone(ops: &[Op], outcomes: &[Outcome]) -> Vec<Op> {
-    let mut back = Vec::new();
-    for (op, outcome) in ops.iter().zip(outcomes).rev() {
-        match (op, outcome) {
-            (Op::Increment(name, by), Outcome::Count(sum)) => {
-                back.push(Op::Increment(name.clone(), by.wrapping_neg()));
-                if by == sum {
-                    back.push(Op::Take(name.clone()));
-                }
-            }
-            (Op::Insert(name, _), Outcome::Replaced(Some(before))) => {
-                back.push(Op::Insert(name.clone(), before.clone()));
-            }
-            (Op::Insert(name, _), _) => back.push(Op::Remove(name.clone())),
-            _ => {}
-        }
-    }
-    back
-}
-
-/// What changes come to where there is nothing yet.
-fn fresh(ops: &[Op]) -> (Fields, Vec<Outcome>) {
-    let mut fields = Fields::new();
-    let outcomes = ops.iter().map(|op| op.carry_out(&mut fields)).collect();
-    (fields, outcomes)
 }
 
 pub(super) fn endless() -> Error {

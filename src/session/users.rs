@@ -7,15 +7,17 @@ use rocket::request::{FromRequest, Outcome as Guarded};
 use rocket::{Ignite, Request, Rocket, Sentinel};
 
 use super::cookie::Owner;
+use super::ending::Ended;
 use super::error::{Error, Result};
 use super::event::Event;
 use super::guard::is_unattached;
 use super::id::Handle;
-use super::lifecycle::{Ended, Lifecycle, MAX_STEPS, Task, endless};
+use super::lifecycle::{Lifecycle, MAX_STEPS, endless};
 use super::sign_in::SignIn;
 use super::store::{
     Answer, Entry, Fault, Fields, Op, Read, RecordId, Request as Ask, Standing, Trace, USER,
 };
+use super::task::Task;
 use super::visit::{Holding, Role};
 
 /// A user's name is an id of the application's; what is longer was not meant as one.

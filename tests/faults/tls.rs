@@ -43,6 +43,10 @@ impl Authority {
 
     /// A Redis that shows a certificate for `name`, valid for so many days from now.
     fn redis(&self, name: &str, days: i32) -> TlsRedis {
+        self.redis_with(name, days, "")
+    }
+
+    fn redis_with(&self, name: &str, days: i32, options: &str) -> TlsRedis {
         self.openssl(&format!(
             "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout server.key \
              -out server.csr -subj /CN=server -addext subjectAltName={name}"
@@ -57,7 +61,8 @@ impl Authority {
             free_port(),
             &format!(
                 "--tls-port {tls_port} --tls-cert-file {directory}/server.pem \
-                 --tls-key-file {directory}/server.key --tls-auth-clients no"
+                 --tls-key-file {directory}/server.key --tls-auth-clients no \
+                 --tls-ca-cert-file {directory}/ca.pem {options}"
             ),
         );
         TlsRedis { server, tls_port }
@@ -110,6 +115,62 @@ fn a20_server_that_proves_who_it_is_is_used() {
     let app = app("rediss", redis.tls_port, Some(&authority.file()));
     let mut visitor = app.visitor();
     assert_eq!((visitor.get("/foo").views(), visitor.get("/foo").views()), (1, 2));
+}
+
+#[test]
+fn cluster_is_reached_by_tls_and_password() {
+    let authority = Authority::new();
+    let bus = free_port();
+    let redis = authority.redis_with(
+        "IP:127.0.0.1",
+        2,
+        &format!(
+            "--cluster-enabled yes --cluster-config-file {}/nodes.conf --cluster-port {bus} \
+             --tls-cluster yes",
+            authority.directory.display()
+        ),
+    );
+    let mut connection = redis.server.connect();
+    redis::cmd("CLUSTER").arg(&["ADDSLOTSRANGE", "0", "16383"]).exec(&mut connection).unwrap();
+    let set_password = ["SET", "requirepass", "hunter2"];
+    redis::cmd("CONFIG").arg(&set_password).exec(&mut connection).unwrap();
+    let app = app("rediss-cluster", redis.tls_port, Some(&authority.file()));
+    let mut visitor = app.visitor();
+    wait_for("the cluster to be one", || visitor.get("/foo").status == 200);
+    assert_eq!(visitor.get("/foo").views(), 2);
+}
+
+#[test]
+fn sentinels_and_their_master_are_reached_by_tls_and_passwords_of_their_own() {
+    let authority = Authority::new();
+    let redis = authority.redis("IP:127.0.0.1", 2);
+    let set_password = ["SET", "requirepass", "hunter2"];
+    redis::cmd("CONFIG").arg(&set_password).exec(&mut redis.server.connect()).unwrap();
+    let (port, plain) = (free_port(), free_port());
+    let directory = authority.directory.display();
+    let file = authority.directory.join("sentinel.conf");
+    let text = format!(
+        "port {plain}\nbind 127.0.0.1\ntls-port {port}\ntls-cert-file {directory}/server.pem\n\
+         tls-key-file {directory}/server.key\ntls-ca-cert-file {directory}/ca.pem\n\
+         tls-auth-clients no\ntls-replication yes\nuser default on >guard ~* &* +@all\n\
+         sentinel monitor sessions 127.0.0.1 {} 1\nsentinel auth-pass sessions hunter2\n",
+        redis.tls_port
+    );
+    std::fs::write(&file, text).unwrap();
+    let _sentinel = RedisServer::run(plain, &format!("{} --sentinel", file.display()));
+    let url = format!(
+        "rediss-sentinel://default:hunter2@127.0.0.1:{port}?sentinelServiceName=sessions\
+         &sentinelUsername=default&sentinelPassword=guard"
+    );
+    let session = format!("{{ca_file={:?}}}", authority.file());
+    let app = App::start(&[
+        ("REDIS_URL", &url),
+        ("ROCKET_SECRET_KEY", KEY),
+        ("ROCKET_SESSION", &session),
+    ]);
+    let mut visitor = app.visitor();
+    wait_for("the sentinel to know the master", || visitor.get("/foo").status == 200);
+    assert_eq!(visitor.get("/foo").views(), 2);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use redis::Commands;
 
+use crate::cluster::Cluster;
 use crate::process::{App, KEY, Reply, Visitor};
 use crate::support::{RedisServer, wait_for};
 
@@ -30,6 +31,35 @@ const CROWD: u64 = 8;
 
 /// What must answer as ever, whatever the store does.
 const ASIDE: [&str; 4] = ["/health/live", "/health/ready", "/static/style.css", "/about"];
+
+/// What keeps the records, seen from behind.
+pub trait Keeper {
+    /// Every key there is.
+    fn all_keys(&self) -> Vec<String>;
+
+    /// A connection to where a key is.
+    fn connect_to(&self, key: &str) -> redis::Connection;
+}
+
+impl Keeper for RedisServer {
+    fn all_keys(&self) -> Vec<String> {
+        self.keys("")
+    }
+
+    fn connect_to(&self, _: &str) -> redis::Connection {
+        self.connect()
+    }
+}
+
+impl Keeper for Cluster {
+    fn all_keys(&self) -> Vec<String> {
+        self.keys("")
+    }
+
+    fn connect_to(&self, key: &str) -> redis::Connection {
+        self.connect(key)
+    }
+}
 
 /// An application under watch, with a crowd of visitors whose every view is counted here too.
 pub struct Trial {
@@ -116,13 +146,13 @@ fn median(sorted: &[Duration]) -> Duration {
 impl Trial {
     /// Starts the application on the Redis at `url`, which leads to `redis`, with a crowd that is
     /// served already.
-    pub fn start(name: impl Into<String>, redis: &RedisServer, url: &str) -> Self {
+    pub fn start(name: impl Into<String>, redis: &impl Keeper, url: &str) -> Self {
         Self::start_with(name, redis, url, &[])
     }
 
     pub fn start_with(
         name: impl Into<String>,
-        redis: &RedisServer,
+        redis: &impl Keeper,
         url: &str,
         env: &[(&str, &str)],
     ) -> Self {
@@ -154,6 +184,34 @@ impl Trial {
         let tally = self.load(lasting);
         self.storm.add(tally);
         &self.storm
+    }
+
+    /// How long it takes until everybody is served again, though nobody has ended the fault.
+    pub fn outlast(&mut self, patience: Duration) -> Duration {
+        let start = Instant::now();
+        loop {
+            let tally = self.load(Duration::from_millis(100));
+            let is_over = tally.refusals.is_empty();
+            self.storm.add(tally);
+            if is_over {
+                break;
+            }
+            assert!(start.elapsed() < patience, "still refused after {:?}", start.elapsed());
+        }
+        self.healing = Some(start.elapsed());
+        start.elapsed()
+    }
+
+    /// A storm for as long as the work takes, and a moment longer.
+    pub fn storm_during(&mut self, work: impl FnOnce() + Send) {
+        scope(|threads| {
+            let work = threads.spawn(work);
+            while !work.is_finished() {
+                self.storm(Duration::from_millis(100));
+            }
+            work.join().expect("the work is done");
+        });
+        self.storm(Duration::from_millis(200));
     }
 
     /// Nobody was refused in any storm.
@@ -239,7 +297,7 @@ impl Trial {
     /// Checks what must be true afterwards, and prints the trial's row.
     ///
     /// `outages` is how often the log may say that Redis is away.
-    pub fn end(mut self, redis: &RedisServer, outages: std::ops::RangeInclusive<usize>) {
+    pub fn end(mut self, redis: &impl Keeper, outages: std::ops::RangeInclusive<usize>) {
         let mut acknowledged = 0;
         let mut counted_unanswered = 0;
         for regular in &mut self.crowd {
@@ -281,15 +339,15 @@ impl Trial {
 }
 
 impl Regular {
-    fn new(app: &App, redis: &RedisServer, number: u64) -> Self {
-        let before: BTreeSet<_> = redis.keys("").into_iter().collect();
+    fn new(app: &App, redis: &impl Keeper, number: u64) -> Self {
+        let before: BTreeSet<_> = redis.all_keys().into_iter().collect();
         let mut visitor = app.visitor();
         visitor.get("/foo");
         // The cookie comes back: from now on there is no reason for another one.
         visitor.get("/foo");
-        let key = redis.keys("").into_iter().find(|key| !before.contains(key)).unwrap();
+        let key = redis.all_keys().into_iter().find(|key| !before.contains(key)).unwrap();
         let base = number * 1_000_000;
-        let _: () = redis.connect().hset(key, "views:/foo", base).unwrap();
+        let _: () = redis.connect_to(&key).hset(&key, "views:/foo", base).unwrap();
         Self { visitor, base, acknowledged: 0, unsure: 0 }
     }
 
@@ -361,11 +419,10 @@ impl Connection {
 }
 
 /// Every key is a session's, and will vanish by itself.
-pub fn assert_keys_are_ours_and_mortal(redis: &RedisServer) {
-    let mut connection = redis.connect();
-    for key in redis.keys("") {
+pub fn assert_keys_are_ours_and_mortal(redis: &impl Keeper) {
+    for key in redis.all_keys() {
         assert!(key.starts_with("session:{"), "{key}");
-        let ttl: i64 = connection.ttl(&key).unwrap();
+        let ttl: i64 = redis.connect_to(&key).ttl(&key).unwrap();
         assert!(ttl > 0 || ttl == -2, "{key} has no time to live");
     }
 }

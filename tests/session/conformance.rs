@@ -28,6 +28,13 @@ macro_rules! every_store {
                 super::$name(std::sync::Arc::new(super::redis_store(&super::new_prefix()))).await;
             })*
         }
+        mod in_a_cluster {
+            $(#[rocket::async_test]
+            async fn $name() {
+                let store = crate::world::cluster_store(&super::new_prefix());
+                super::$name(std::sync::Arc::new(store)).await;
+            })*
+        }
     };
 }
 

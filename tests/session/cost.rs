@@ -1,92 +1,145 @@
-//! What each operation costs: round trips counted by a spy, commands counted by Redis itself.
+//! What each operation costs, as `docs/cost.md` says: round trips counted by a spy, commands by
+//! Redis itself.
 
-use crate::world::{World, on_both_stores};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-on_both_stores![each_operation_but_the_end_is_one_round_trip];
+use rocket::http::Status;
+use rocket::tokio::time::sleep;
 
-async fn each_operation_but_the_end_is_one_round_trip(world: World) {
-    let mut visitor = world.visitor();
-    visitor.get("/set/a/x").await;
-    visitor.get("/count/a").await;
-    for path in [
-        "/count/a",
-        "/view/a",
-        "/peek/a",
-        "/set/a/y",
-        "/text/a",
-        "/take/a",
-        "/remove/a",
-        "/fields",
-        "/regenerate",
-    ] {
-        world.store.take_calls();
-        visitor.get(path).await;
-        assert_eq!(world.store.round_trips(), 1, "{path}");
-    }
-    world.store.take_calls();
-    visitor.get("/end").await;
-    assert_eq!(world.store.round_trips(), 2, "a look, whether it was rotated, and the end");
+use crate::support::RedisServer;
+use crate::world::{Visitor, World, on_both_stores};
+
+const DOCUMENTED: &str = include_str!("../../docs/cost.md");
+
+/// What is done for each row. The last step is the one that is measured; `a` and `b` are visitors,
+/// `old` is `a` as it was at `keep`, and `{b}` is the handle of b's session.
+const ROWS: &[(&str, &[&str])] = &[
+    ("any look, or `end`, without a session", &["a /end"]),
+    ("any look by a cookie that was not sealed by us", &["forge", "a /fields"]),
+    ("a first write, of any kind", &["a /view/a"]),
+    ("`get`", &["a /view/a", "a /view/a", "a /peek/a"]),
+    ("`snapshot`", &["a /view/a", "a /view/a", "a /fields"]),
+    ("`increment`", &["a /view/a", "a /view/a", "a /count/a"]),
+    ("`insert`", &["a /view/a", "a /view/a", "a /set/a/x"]),
+    ("`remove`", &["a /view/a", "a /view/a", "a /remove/a"]),
+    ("`take`", &["a /view/a", "a /view/a", "a /take/a"]),
+    ("a view: a batch with one increment", &["a /view/a", "a /view/a", "a /view/b"]),
+    ("a batch that takes and increments", &["a /view/a", "a /view/a", "a /shown-once/a"]),
+    ("a view, when a touch is due", &["a /view/a", "a /view/a", "advance", "a /view/a"]),
+    ("`regenerate`", &["a /view/a", "a /view/a", "a /regenerate"]),
+    ("`end`", &["a /view/a", "a /view/a", "a /end"]),
+    ("`user`, where nobody has signed in", &["a /view/a", "a /view/a", "a /signed-in"]),
+    ("`user`, where somebody has", &["a /bind/alice/x", "a /signed-in"]),
+    ("`bind`, without a session", &["a /bind/alice/x"]),
+    ("`bind`, with one", &["a /view/a", "a /view/a", "a /bind/alice/x"]),
+    ("`bind`, with one of the same user", &["a /bind/alice/x", "a /bind/alice/x"]),
+    ("`regenerate` of a user's session", &["a /bind/alice/x", "a /regenerate"]),
+    ("`end` of a user's session", &["a /bind/alice/x", "a /end"]),
+    (
+        "`Users::logins`, of two sessions",
+        &["a /bind/alice/x", "b /bind/alice/y", "a /logins/alice"],
+    ),
+    ("`Users::end`", &["a /bind/alice/x", "b /bind/alice/y", "a /log-out-handle/alice/{b}"]),
+    (
+        "`Users::end_others`, of one other",
+        &["a /bind/alice/x", "b /bind/alice/y", "a /log-out-others/alice"],
+    ),
+    ("`Users::end_all`, of one", &["a /bind/alice/x", "b /log-out-everywhere/alice"]),
+    (
+        "a view by the cookie from before a rotation",
+        &["a /view/a", "a /view/a", "keep", "a /regenerate", "old /view/a"],
+    ),
+    (
+        "a view after the session was ended elsewhere",
+        &["a /view/a", "a /view/a", "keep", "a /end", "old /view/a"],
+    ),
+    ("a view of a record that has vanished", &["a /view/a", "a /view/a", "flush", "a /view/a"]),
+    (
+        "an `insert` that makes the record too large",
+        &["a /view/a", "a /view/a", "limit", "a /set/a/long"],
+    ),
+];
+
+/// A row of the documentation: round trips, and the commands of each.
+fn documented() -> BTreeMap<&'static str, (usize, Vec<Vec<String>>)> {
+    let rows = DOCUMENTED.lines().filter_map(|line| {
+        let cells: Vec<_> = line.strip_prefix("| ")?.split('|').map(str::trim).collect();
+        let trips = cells.get(1)?.parse().ok()?;
+        let commands = cells[2].split(';').map(|trip| trip.trim().trim_matches('`'));
+        let commands = commands
+            .filter(|trip| !trip.is_empty())
+            .map(|trip| trip.split(' ').map(str::to_lowercase).collect());
+        Some((cells[0], (trips, commands.collect())))
+    });
+    rows.collect()
 }
 
-/// A Redis of the test's own, since it counts commands.
-mod commands {
-    use std::collections::BTreeMap;
-    use std::sync::Arc;
-    use std::time::Duration;
-
-    use cloud_run_sessions::session::store::{Redis, Settings};
-    use cloud_run_sessions::session::{Config, Sessions};
-    use rocket::local::asynchronous::Client;
-    use rocket::tokio::time::sleep;
-
-    use crate::support::RedisServer;
-    use crate::world::{figment, routes};
-
-    #[rocket::async_test]
-    async fn each_operation_sends_the_commands_of_the_table() {
-        let server = RedisServer::start();
-        let settings = Settings::from_config(&Config::default(), &server.url().as_str().into());
-        let store = Arc::new(Redis::open(&settings).unwrap());
-        let rocket =
-            rocket::custom(figment()).attach(Sessions::with_store(store)).mount("/", routes());
-        let client = Client::tracked(rocket).await.unwrap();
-        for (path, expected) in [
-            ("/count/a", "exec:1 expire:1 hset:1 multi:1"),
-            ("/count/a", "expire:1 hincrby:1 hmget:1"),
-            ("/count/a", "hincrby:1 hmget:1"),
-            ("/count/new", "hincrby:1 hmget:1"),
-            ("/view/a", "hgetall:1 hincrby:1"),
-            ("/peek/a", "hmget:1"),
-            ("/fields", "hgetall:1"),
-            ("/set/a/x", "hget:1 hgetall:1 hset:1"),
-            ("/take/a", "exec:1 hdel:1 hget:1 hmget:1 multi:1"),
-            ("/remove/a", "hdel:1 hmget:1"),
-            ("/regenerate", "exec:1 hmget:1 multi:1 rename:1 set:1"),
-            ("/view/a", "hgetall:1 hincrby:1"),
-            ("/end", "exec:1 get:1 hmget:1 multi:1 set:1"),
-            ("/end", ""),
-            ("/count/a", "exec:1 expire:1 hset:1 multi:1"),
-            ("/count/a", "expire:1 hincrby:1 hmget:1"),
-            (
-                "/bind/alice/x",
-                "exec:1 expire:2 hget:1 hgetall:1 hmget:2 hset:2 multi:1 rename:1 set:1",
-            ),
-            ("/logins/alice", "hgetall:1 hmget:1 pttl:1"),
-            ("/regenerate", "exec:1 expire:1 hgetall:1 hmget:1 hset:1 multi:1 rename:1 set:1"),
-            ("/end", "exec:1 get:1 hdel:1 hmget:1 multi:1 set:1"),
-        ] {
-            // Within a millisecond of another, a touch lengthens nothing, and is asked for once more.
-            sleep(Duration::from_millis(2)).await;
-            server.reset_commands();
-            client.get(path).dispatch().await;
-            assert_eq!(listed(&server.commands()), expected, "{path}");
+#[rocket::async_test]
+async fn every_operation_costs_what_the_documentation_says() {
+    let (server, documented) = (RedisServer::start(), documented());
+    let names = |rows: &[(&'static str, &[&str])]| rows.iter().map(|row| row.0).collect();
+    let (tested, told): (BTreeSet<_>, _) = (names(ROWS), documented.keys().copied().collect());
+    assert_eq!(tested, told, "every row is carried out, and there is no other");
+    for (name, steps) in ROWS {
+        let (trips, commands) = &documented[name];
+        assert_eq!(*trips, commands.len(), "{name}: a group for each round trip");
+        let mut expected = BTreeMap::new();
+        for command in commands.iter().flatten() {
+            *expected.entry(command.clone()).or_insert(0) += 1;
         }
-    }
-
-    fn listed(commands: &BTreeMap<String, u64>) -> String {
+        let (round_trips, mut sent) = measure(&server, steps).await;
         // A new connection's greeting is not a request's, and may come at any time.
-        let asked = commands.iter().filter(|(name, _)| *name != "ping");
-        let list: Vec<_> = asked.map(|(name, count)| format!("{name}:{count}")).collect();
-        list.join(" ")
+        sent.remove("ping");
+        assert_eq!((round_trips, sent), (*trips, expected), "{name}");
+    }
+}
+
+/// Takes the steps on an empty Redis; round trips and commands of the last.
+async fn measure(server: &RedisServer, steps: &[&str]) -> (usize, BTreeMap<String, u64>) {
+    let flush = || redis::cmd("FLUSHALL").exec(&mut server.connect()).unwrap();
+    flush();
+    let mut world = World::through(&server.url()).await;
+    if steps.contains(&"limit") {
+        world = world.reconfigured("session.max_field_size", 10).await;
+        world = world.reconfigured("session.max_record_size", 18).await;
+    }
+    let [mut a, mut b, mut old]: [Visitor<'_>; 3] = std::array::from_fn(|_| world.visitor());
+    for step in steps {
+        let Some((who, path)) = step.split_once(' ') else {
+            match *step {
+                "advance" => world.advance(10_000),
+                "flush" => flush(),
+                "forge" => a.cookie = Some("forged".to_owned()),
+                "keep" => old = a.clone(),
+                "limit" => {}
+                other => panic!("{other} is no step"),
+            }
+            continue;
+        };
+        let path = path.replace("{b}", &b.get("/idle").await.body);
+        let visitor = match who {
+            "a" => &mut a,
+            "b" => &mut b,
+            _ => &mut old,
+        };
+        // Within a millisecond of another, a touch lengthens nothing, and is asked for once more.
+        sleep(Duration::from_millis(2)).await;
+        world.store.take_calls();
+        server.reset_commands();
+        let status = visitor.get(&path).await.status;
+        assert!([Status::Ok, Status::PayloadTooLarge].contains(&status), "{path}: {status}");
+    }
+    (world.store.round_trips(), server.commands())
+}
+
+on_both_stores![a_view_is_one_round_trip];
+
+async fn a_view_is_one_round_trip(world: World) {
+    let mut visitor = world.visitor();
+    for _ in 0..3 {
+        world.store.take_calls();
+        visitor.get("/view/a").await;
+        assert_eq!(world.store.round_trips(), 1);
     }
 }

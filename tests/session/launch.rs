@@ -92,11 +92,31 @@ async fn wrong_url_fails_the_launch_without_showing_the_password() {
         "rediss://default:hunter2@127.0.0.1#insecure",
         "redis://default:hunter2@eu1-quick-fox-1.upstash.io:6379",
         "unix:///hunter2",
+        "redis-herd://default:hunter2@127.0.0.1",
+        "redis-cluster://default:hunter2@127.0.0.1/1",
+        "redis-cluster://default:hunter2@127.0.0.1?node=",
+        "redis-cluster://default:hunter2@127.0.0.1?nodes=127.0.0.1:6379",
+        "redis-cluster://default:x@127.0.0.1?sentinelPassword=hunter2",
+        "redis-sentinel://default:hunter2@127.0.0.1",
+        "redis-sentinel://default:x@127.0.0.1?sentinelServiceName=&sentinelPassword=hunter2",
+        "rediss-sentinel://x:y@127.0.0.1?sentinelServiceName=a&node=a..b:1&sentinelPassword=hunter2",
     ] {
         let figment = figment().merge(("session.url", url));
         let config = Config::extract(&figment).expect("the text itself is no error");
         assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
         assert!(!launches(figment).await, "{url}");
+    }
+}
+
+#[rocket::async_test]
+async fn urls_of_clusters_and_sentinels_launch() {
+    for url in [
+        "redis-cluster://127.0.0.1:7000",
+        "rediss-cluster://user:word@a.example:7000/0?node=b.example:7000&node=c.example",
+        "redis-sentinel://user:word@127.0.0.1/2?sentinelServiceName=main",
+        "rediss-sentinel://[::1]:1?sentinelServiceName=main&node=[::1]:2&sentinelPassword=p%26q",
+    ] {
+        assert!(launches(figment().merge(("session.url", url))).await, "{url}");
     }
 }
 

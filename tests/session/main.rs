@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../support/cluster.rs"]
+#[allow(dead_code, reason = "the suite of faults uses more of it")]
+mod cluster;
 #[path = "../support/mod.rs"]
 mod support;
 mod world;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use redis::Commands;
 use rocket::http::Status;
 
+use crate::cluster::Cluster;
 use crate::support::RedisServer;
 use crate::world::World;
 
@@ -46,4 +47,36 @@ async fn documented_rights_are_enough_for_a_whole_life_and_none_is_too_many() {
     allowed.remove("unlink");
     assert_eq!(used, allowed);
     assert!(redis.commands().contains_key("unlink"));
+}
+
+#[rocket::async_test]
+async fn documented_rights_are_enough_in_a_cluster() {
+    let line = DOCUMENTED.lines().map(str::trim).find(|it| it.starts_with("ACL SETUSER")).unwrap();
+    let further = DOCUMENTED.replace('\n', " ");
+    assert!(further.contains("needs `+cluster|slots +asking` as well"));
+    let line = line.replace("PASSWORD", "word").replace("~session:*", "~t*");
+    let cluster = Cluster::start(0);
+    for server in &cluster.servers {
+        let mut command = redis::cmd("ACL");
+        command
+            .arg(line.split(' ').skip(1).collect::<Vec<_>>())
+            .arg(&["+cluster|slots", "+asking"]);
+        let _: () = command.query(&mut server.connect()).unwrap();
+    }
+    let url = cluster.url().replace("://", "://sessions:word@");
+    let world = World::through(&url).await;
+    let mut visitor = world.visitor();
+    for path in ["/count/a", "/view/a", "/regenerate", "/bind/alice/phone", "/logins/alice"] {
+        assert_eq!(visitor.get(path).await.status, Status::Ok, "{path}");
+    }
+    let key = cluster.keys("t").into_iter().find(|key| key.contains("{0")).unwrap();
+    let slot = cluster.slot(&key);
+    let to = cluster.masters().into_iter().find(|it| it.port != cluster.owner(slot).port).unwrap();
+    let mut amid = None;
+    cluster.move_slot(slot, to, || {
+        amid = Some(rocket::tokio::task::block_in_place(|| {
+            rocket::tokio::runtime::Handle::current().block_on(visitor.get("/view/a"))
+        }));
+    });
+    assert_eq!(amid.unwrap().status, Status::Ok, "by ASKING");
 }

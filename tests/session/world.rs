@@ -13,6 +13,7 @@ use rocket::http::{Header, Status};
 use rocket::local::asynchronous::Client;
 use rocket::{Build, Rocket, get, routes};
 
+use crate::cluster::Cluster;
 use crate::support::RedisServer;
 
 pub const NAME: &str = "__Host-session";
@@ -154,6 +155,11 @@ async fn user(session: Session<'_>) -> session::Result<String> {
     Ok(asked.unwrap_or_else(|| "nobody".into()))
 }
 
+#[get("/signed-in")]
+async fn signed_in(session: Session<'_>) -> session::Result<String> {
+    Ok(session.user().await?.unwrap_or_else(|| "nobody".into()))
+}
+
 #[get("/logins/<user>")]
 async fn logins(user: &str, users: Users<'_>) -> session::Result<String> {
     let logins = users.logins(user).await?;
@@ -223,6 +229,7 @@ pub fn routes() -> Vec<rocket::Route> {
         look_and_count,
         bind,
         user,
+        signed_in,
         logins,
         touched,
         log_out,
@@ -256,6 +263,7 @@ pub struct World {
     pub store: Arc<Spy<Arc<dyn Store>>>,
     pub clock: ManualClock,
     pub prefix: String,
+    list_keys: fn(&str) -> Vec<String>,
     events: Arc<Mutex<Vec<Event>>>,
     figment: rocket::figment::Figment,
 }
@@ -263,10 +271,21 @@ pub struct World {
 /// One Redis for the whole suite; each world has a prefix of its own.
 pub static REDIS: LazyLock<RedisServer> = LazyLock::new(RedisServer::start);
 
+/// One cluster, likewise.
+pub static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::start(0));
+
 pub fn redis_store(prefix: &str) -> Redis {
+    open_store(prefix, &REDIS.url())
+}
+
+pub fn cluster_store(prefix: &str) -> Redis {
+    open_store(prefix, &CLUSTER.url())
+}
+
+fn open_store(prefix: &str, url: &str) -> Redis {
     let mut config = Config::default();
     prefix.clone_into(&mut config.prefix);
-    Redis::open(&Settings::from_config(&config, &REDIS.url().as_str().into())).unwrap()
+    Redis::open(&Settings::from_config(&config, &url.into())).unwrap()
 }
 
 pub fn new_prefix() -> String {
@@ -295,12 +314,15 @@ impl World {
         Self::new(store, ManualClock::now(), prefix, figment()).await
     }
 
+    pub async fn cluster() -> Self {
+        let world = Self::through(&CLUSTER.url()).await;
+        Self { list_keys: |prefix| CLUSTER.keys(prefix), ..world }
+    }
+
     /// On Redis as it is reached by another address.
     pub async fn through(url: &str) -> Self {
         let prefix = new_prefix();
-        let mut config = Config::default();
-        prefix.clone_into(&mut config.prefix);
-        let store = Redis::open(&Settings::from_config(&config, &url.into())).unwrap();
+        let store = open_store(&prefix, url);
         Self::new(Arc::new(store), ManualClock::now(), prefix, figment()).await
     }
 
@@ -322,7 +344,8 @@ impl World {
         let events = Arc::default();
         let rocket = build(&store, &clock, &events, &figment);
         let client = Client::untracked(rocket).await.unwrap();
-        Self { client, store, clock, prefix, events, figment }
+        let list_keys = |prefix: &str| REDIS.keys(prefix);
+        Self { client, store, clock, prefix, list_keys, events, figment }
     }
 
     /// The same store behind an application with another configuration.
@@ -348,7 +371,7 @@ impl World {
 
     /// The one key of this world in Redis.
     pub fn only_key(&self) -> String {
-        let keys = REDIS.keys(&self.prefix);
+        let keys = (self.list_keys)(&self.prefix);
         assert_eq!(keys.len(), 1, "{keys:?}");
         keys[0].clone()
     }
@@ -420,7 +443,7 @@ impl World {
     }
 }
 
-/// Runs each test against both stores.
+/// Runs each test against both stores, and against Redis as a cluster too.
 macro_rules! on_both_stores {
     ($($name:ident),* $(,)?) => {
         mod in_memory {
@@ -433,6 +456,12 @@ macro_rules! on_both_stores {
             $(#[rocket::async_test]
             async fn $name() {
                 super::$name(crate::world::World::redis().await).await;
+            })*
+        }
+        mod in_a_cluster {
+            $(#[rocket::async_test]
+            async fn $name() {
+                super::$name(crate::world::World::cluster().await).await;
             })*
         }
     };

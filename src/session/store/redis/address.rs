@@ -1,4 +1,4 @@
-//! Where Redis is, and how to speak to it: read from a URL, once, at launch.
+//! One server, and how to speak to it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::session::config::{Config, Url};
 /// The settings of [`Redis`](super::Redis). [`Config`] documents each.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `redis://` or `rediss://`.
+    /// One server, the sentinels of one, or the nodes of a cluster.
     pub url: Url,
     /// Certificate authorities beside the public ones.
     pub ca_file: Option<PathBuf>,
@@ -64,6 +64,7 @@ impl OpenError {
 }
 
 /// A server, and what to say to it first.
+#[derive(Clone)]
 pub(super) struct Address {
     pub(super) host: String,
     pub(super) port: u16,
@@ -73,16 +74,21 @@ pub(super) struct Address {
     pub(super) database: i64,
 }
 
+#[derive(Clone)]
 pub(super) struct Tls {
     pub(super) config: Arc<ClientConfig>,
     pub(super) name: ServerName<'static>,
 }
 
+/// No message repeats the text of a URL: it holds a password.
+pub(super) fn wrong(message: &str) -> OpenError {
+    OpenError { key: "url", message: message.to_owned() }
+}
+
+pub(super) const NO_NAME: &str = "names a host that no certificate can name";
+
 impl Address {
-    pub(super) fn parse(settings: &Settings) -> Result<Self, OpenError> {
-        // No message repeats the text: it holds a password.
-        let wrong = |message: &str| OpenError { key: "url", message: message.to_owned() };
-        let url = settings.url.expose();
+    pub(super) fn parse(url: &str, ca_file: Option<&Path>) -> Result<Self, OpenError> {
         let info = url.into_connection_info().map_err(|_| {
             wrong(
                 "is no Redis URL; write `rediss://user:password@host:port`, or `redis://` for a \
@@ -104,12 +110,16 @@ impl Address {
                 ));
             }
             ConnectionAddr::TcpTls { host, port, .. } => {
-                let name = ServerName::try_from(host.clone())
-                    .map_err(|_| wrong("names a host that no certificate can name"))?;
-                let config = tls_config(settings.ca_file.as_deref())?;
+                let name = ServerName::try_from(host.clone()).map_err(|_| wrong(NO_NAME))?;
+                let config = tls_config(ca_file)?;
                 (host.clone(), *port, Some(Tls { config: Arc::new(config), name }))
             }
-            _ => return Err(wrong("must begin with `redis://` or `rediss://`")),
+            _ => {
+                return Err(wrong(
+                    "must begin with `redis://` or `rediss://`, or with either and `-cluster` or \
+                     `-sentinel` before the colon",
+                ));
+            }
         };
         Ok(Self {
             host,
@@ -119,6 +129,18 @@ impl Address {
             password: redis.password().map(str::to_owned),
             database: redis.db(),
         })
+    }
+
+    /// The same at another place; `None` where no certificate can name the host.
+    pub(super) fn at(&self, host: &str, port: u16) -> Option<Self> {
+        let tls = match &self.tls {
+            None => None,
+            Some(tls) => Some(Tls {
+                config: tls.config.clone(),
+                name: ServerName::try_from(host.to_owned()).ok()?,
+            }),
+        };
+        Some(Self { host: host.to_owned(), port, tls, ..self.clone() })
     }
 }
 

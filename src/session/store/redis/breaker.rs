@@ -33,6 +33,8 @@ pub(super) enum Gravity {
 
 pub(super) struct Breaker {
     state: Mutex<State>,
+    /// What tells the server from others in the log: nothing, or its place and a colon.
+    server: String,
 }
 
 #[derive(Clone, Copy)]
@@ -51,8 +53,8 @@ struct Outage {
 }
 
 impl Breaker {
-    pub(super) fn new() -> Self {
-        Self { state: Mutex::new(State::Closed { failures: 0 }) }
+    pub(super) fn new(server: String) -> Self {
+        Self { state: Mutex::new(State::Closed { failures: 0 }), server }
     }
 
     /// Lets a request pass, or refuses it at once.
@@ -76,7 +78,7 @@ impl Breaker {
                 *state = State::Closed { failures: 0 };
                 drop(state);
                 let seconds = outage.began.elapsed().as_secs_f32();
-                log::warn!("Redis answers again, after {seconds:.1} s");
+                log::warn!("Redis answers again: {}after {seconds:.1} s", self.server);
             }
         }
     }
@@ -104,7 +106,8 @@ impl Breaker {
         *state = State::Open(outage);
         drop(state);
         if is_news {
-            log::error!("Redis is unavailable, requests get 503 until it answers: {why}");
+            let server = &self.server;
+            log::error!("Redis is unavailable, requests get 503 until it answers: {server}{why}");
         }
         Some(outage.pause)
     }

@@ -16,8 +16,9 @@ use socket2::SockRef;
 
 use super::address::Address;
 use super::breaker::Failures;
-use super::fault::describe_connect;
+use super::fault::{Unusable, describe_connect};
 use super::frame::{self, MAX_REPLY};
+use super::topology::Sentinels;
 
 /// How much is read at a time.
 const CHUNK: usize = 16 << 10;
@@ -31,9 +32,25 @@ const PING_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Makes and judges connections for r2d2.
 pub(super) struct Manager {
-    pub(super) address: Address,
+    pub(super) target: Target,
     pub(super) timeout: Duration,
     pub(super) failures: Arc<Failures>,
+}
+
+/// What to connect to.
+pub(super) enum Target {
+    Server(Address),
+    /// Whatever server is the master at that moment.
+    Master(Sentinels),
+}
+
+impl Target {
+    fn open(&self, deadline: Instant) -> Result<Connection, Unusable> {
+        match self {
+            Self::Server(address) => Connection::open(address, deadline),
+            Self::Master(sentinels) => sentinels.open_master(deadline),
+        }
+    }
 }
 
 pub(super) struct Connection {
@@ -105,7 +122,12 @@ trait ReadWrite: Read + Write {}
 impl<T: Read + Write> ReadWrite for T {}
 
 impl Connection {
-    fn open(address: &Address, deadline: Instant) -> Result<Self, RedisError> {
+    /// A connection that answers.
+    pub(super) fn open(address: &Address, deadline: Instant) -> Result<Self, Unusable> {
+        Self::try_open(address, deadline).map_err(|error| describe_connect(&error, address))
+    }
+
+    fn try_open(address: &Address, deadline: Instant) -> Result<Self, RedisError> {
         let socket = dial(address, deadline)?;
         socket.set_nodelay(true)?;
         let socket = Timed { socket, deadline };
@@ -141,28 +163,37 @@ impl Connection {
             commands.push(cmd("SELECT").arg(address.database).take());
         }
         commands.push(cmd("PING"));
-        self.exchange(&commands, deadline)
+        self.exchange(&commands, deadline)?;
+        Ok(())
     }
 
     pub(super) fn ping(&mut self, deadline: Instant) -> Result<(), RedisError> {
-        self.exchange(&[cmd("PING")], deadline)
+        self.ask(&cmd("PING"), deadline)?;
+        Ok(())
     }
 
-    fn exchange(&mut self, commands: &[Cmd], deadline: Instant) -> Result<(), RedisError> {
+    /// Sends one command, and gives its reply; a server's error is an error.
+    pub(super) fn ask(&mut self, command: &Cmd, deadline: Instant) -> Result<Value, RedisError> {
+        self.exchange(std::slice::from_ref(command), deadline)
+    }
+
+    /// Sends commands, and gives the last reply.
+    fn exchange(&mut self, commands: &[Cmd], deadline: Instant) -> Result<Value, RedisError> {
         let mut packed = Vec::new();
         for command in commands {
             command.write_packed_command(&mut packed);
         }
         self.send(&packed, deadline)?;
+        let mut last = Value::Nil;
         for _ in commands {
-            self.receive(deadline)?.extract_error()?;
+            last = self.receive(deadline)?.extract_error()?;
         }
         if self.has_said_too_much() {
             self.is_broken = true;
             let why = "it gives replies to nothing";
             return Err(io::Error::new(io::ErrorKind::InvalidData, why).into());
         }
-        Ok(())
+        Ok(last)
     }
 
     /// Writes packed commands. After an error the connection must not be used again.
@@ -260,25 +291,28 @@ fn dial(address: &Address, deadline: Instant) -> io::Result<TcpStream> {
 
 impl r2d2::ManageConnection for Manager {
     type Connection = Connection;
-    type Error = RedisError;
+    type Error = Unusable;
 
-    fn connect(&self) -> Result<Connection, RedisError> {
-        Connection::open(&self.address, Instant::now() + self.timeout)
-            .inspect_err(|error| self.failures.record(describe_connect(error, &self.address)))
+    fn connect(&self) -> Result<Connection, Unusable> {
+        self.target
+            .open(Instant::now() + self.timeout)
+            .inspect_err(|error| self.failures.record(error.to_string()))
     }
 
-    fn is_valid(&self, connection: &mut Connection) -> Result<(), RedisError> {
+    fn is_valid(&self, connection: &mut Connection) -> Result<(), Unusable> {
         if connection.is_disturbed() {
-            return Err(io::Error::from(io::ErrorKind::ConnectionAborted).into());
+            return Err(Unusable("it was closed, or said something unasked".to_owned()));
         }
         if connection.used.elapsed() <= TRUST {
             return Ok(());
         }
         // One that is dead speaks for all of its age: to ask each would take too long.
-        if self.failures.has_lost_touch(PING_TIMEOUT * 4) {
-            return Err(io::Error::from(io::ErrorKind::ConnectionAborted).into());
-        }
-        connection.ping(Instant::now() + PING_TIMEOUT).inspect_err(|_| self.failures.lose_touch())
+        let is_dead = self.failures.has_lost_touch(PING_TIMEOUT * 4)
+            || connection
+                .ping(Instant::now() + PING_TIMEOUT)
+                .inspect_err(|_| self.failures.lose_touch())
+                .is_err();
+        if is_dead { Err(Unusable("it was idle, and is dead".to_owned())) } else { Ok(()) }
     }
 
     fn has_broken(&self, connection: &mut Connection) -> bool {

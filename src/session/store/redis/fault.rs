@@ -18,6 +18,8 @@ pub(super) enum Complaint {
     WrongType,
     NotACounter,
     NoSuchKey,
+    /// Another server of the cluster has it, or will have it in a moment. Nothing was done.
+    Elsewhere,
 }
 
 pub(super) fn complaint(error: &ServerError) -> Option<Complaint> {
@@ -31,19 +33,25 @@ pub(super) fn complaint(error: &ServerError) -> Option<Complaint> {
             Some(Complaint::NotACounter)
         }
         "ERR" if details.starts_with("no such key") => Some(Complaint::NoSuchKey),
+        // A transaction that is aborted for another reason has that reason before it.
+        "MOVED" | "ASK" | "TRYAGAIN" | "EXECABORT" => Some(Complaint::Elsewhere),
         _ => None,
     }
 }
 
 /// The first error among the replies that is about the server.
-pub(super) fn refusal(replies: &[Value]) -> Option<Refusal> {
-    let error = replies.iter().find_map(server_error)?;
+pub(super) fn refusal(replies: &[Value], is_cluster: bool) -> Option<Refusal> {
+    let error = replies.iter().find_map(|reply| server_error(reply, is_cluster))?;
     let code = error.code();
     let details = error.details().unwrap_or_default();
     let gravity = if is_quota(details) { Gravity::Quota } else { Gravity::Connection };
     // The text may name the user or the key; the code does not.
     let message = match gravity {
         Gravity::Quota => format!("Redis refused: {code} {details}"),
+        _ if complaint(error) == Some(Complaint::Elsewhere) => {
+            "it is part of a cluster; write `redis-cluster://` or `rediss-cluster://` in `url`"
+                .to_owned()
+        }
         _ => format!("Redis refused: {code}"),
     };
     // A pipeline runs on after an error: what was answered before and after it was done.
@@ -52,10 +60,14 @@ pub(super) fn refusal(replies: &[Value]) -> Option<Refusal> {
     Some(Refusal { fault, gravity })
 }
 
-fn server_error(reply: &Value) -> Option<&ServerError> {
+fn server_error(reply: &Value, is_cluster: bool) -> Option<&ServerError> {
     match reply {
-        Value::ServerError(error) if complaint(error).is_none() => Some(error),
-        Value::Array(items) => items.iter().find_map(server_error),
+        Value::ServerError(error) => match complaint(error) {
+            None => Some(error),
+            Some(Complaint::Elsewhere) if !is_cluster => Some(error),
+            Some(_) => None,
+        },
+        Value::Array(items) => items.iter().find_map(|item| server_error(item, is_cluster)),
         _ => None,
     }
 }
@@ -77,12 +89,20 @@ fn is_quota(details: &str) -> bool {
         .any(|text| details.contains(text))
 }
 
+/// Why a connection cannot be used, for the log.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Unusable(pub(super) String);
+
 /// Why no connection came about, for the log: with the remedy where the cause can be told.
-pub(super) fn describe_connect(error: &RedisError, address: &Address) -> String {
+pub(super) fn describe_connect(error: &RedisError, address: &Address) -> Unusable {
     let (host, port) = (&address.host, address.port);
     let hint = match (error.code(), &address.tls) {
         (Some("WRONGPASS" | "NOAUTH"), _) => "; check the user and the password in `url`",
         (Some("NOPERM"), _) => "; the user may not do what sessions need",
+        (Some(_), _) if error.to_string().contains("cluster support disabled") => {
+            "; it is part of no cluster: write `redis://` or `rediss://`"
+        }
         (_, None) if error.is_connection_dropped() => {
             "; if it speaks TLS, write `rediss://` instead of `redis://`"
         }
@@ -95,8 +115,8 @@ pub(super) fn describe_connect(error: &RedisError, address: &Address) -> String 
         }
         _ => "",
     };
-    match error.code() {
+    Unusable(match error.code() {
         Some(code) => format!("{host}:{port} says {code}{hint}"),
         None => format!("{host}:{port}: {error}{hint}"),
-    }
+    })
 }

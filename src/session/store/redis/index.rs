@@ -15,9 +15,9 @@ use std::time::{Duration, SystemTime};
 
 use redis::Value;
 
+use super::pipeline::Pipeline;
 use super::protocol::{
-    Complaint, MARKER, NOTHING, Pipeline, array, complains, hash, is_marker, nonsense, seconds,
-    text,
+    Complaint, MARKER, NOTHING, array, complains, hash, is_marker, nonsense, seconds, text,
 };
 use crate::session::id::{Fingerprint, Handle, unix};
 use crate::session::store::{Entry, Fault, RecordId, Standing, USER};

@@ -8,19 +8,25 @@ use rocket::tokio;
 
 mod address;
 mod breaker;
+mod cluster;
 mod connection;
 mod fault;
 mod frame;
 mod index;
+mod pipeline;
 mod protocol;
+mod sentinel;
 mod stubs;
+mod topology;
 mod worker;
 
 pub use address::{OpenError, Settings};
 
-use address::Address;
-use protocol::Pipeline;
+use cluster::Cluster;
+use connection::Target;
+use pipeline::Pipeline;
 use stubs::{Doubt, Stubs};
+use topology::Topology;
 use worker::Workers;
 
 use super::{
@@ -28,14 +34,43 @@ use super::{
     Standing, Store, Trace,
 };
 
-/// Keeps sessions in Redis, or whatever speaks its protocol: Upstash, Valkey, Dragonfly.
+/// Keeps sessions in Redis, or whatever speaks its protocol: Upstash, Valkey, Dragonfly. It may be
+/// one server, the master that sentinels name, or a cluster.
 ///
 /// Each request is one pipeline on one connection, and so one round trip. Commands of many
 /// requests share a write. While Redis does not answer, requests are refused at once.
 pub struct Redis {
-    workers: Arc<Workers>,
+    servers: Arc<Servers>,
     stubs: Arc<Stubs>,
     prefix: String,
+}
+
+/// Who is asked.
+enum Servers {
+    /// One for all sessions.
+    One(Workers),
+    /// One for each slot.
+    Cluster(Cluster),
+}
+
+impl Servers {
+    async fn ask(&self, pipeline: Pipeline) -> Result<Vec<Value>, Fault> {
+        match self {
+            Self::One(workers) => {
+                let replies = pipeline.replies();
+                workers.ask(pipeline.packed, replies).await
+            }
+            Self::Cluster(cluster) => cluster.ask(pipeline).await,
+        }
+    }
+
+    /// Whether what is asked now would be refused at once, whatever it is about.
+    fn is_refusing(&self) -> bool {
+        match self {
+            Self::One(workers) => workers.is_refusing(),
+            Self::Cluster(_) => false,
+        }
+    }
 }
 
 impl Redis {
@@ -46,15 +81,21 @@ impl Redis {
     ///
     /// [`OpenError`] for a setting that cannot work.
     pub fn open(settings: &Settings) -> Result<Self, OpenError> {
-        let address = Address::parse(settings)?;
-        let workers =
-            Workers::start(address, settings).map_err(|error| OpenError::threads(&error))?;
-        let (workers, stubs) = (Arc::new(workers), Arc::default());
-        Ok(Self { workers, stubs, prefix: settings.prefix.clone() })
+        let one = |target| {
+            let workers = Workers::start(target, settings);
+            workers.map(Servers::One).map_err(|error| OpenError::threads(&error))
+        };
+        let servers = match Topology::parse(settings)? {
+            Topology::Server(address) => one(Target::Server(address))?,
+            Topology::Master(sentinels) => one(Target::Master(sentinels))?,
+            Topology::Cluster(seeds) => Servers::Cluster(Cluster::new(seeds, settings)),
+        };
+        let (servers, stubs) = (Arc::new(servers), Arc::default());
+        Ok(Self { servers, stubs, prefix: settings.prefix.clone() })
     }
 
     async fn ask(&self, pipeline: Pipeline) -> Result<Vec<Value>, Fault> {
-        self.workers.ask(pipeline.packed, pipeline.replies).await
+        self.servers.ask(pipeline).await
     }
 
     async fn try_apply(
@@ -93,17 +134,16 @@ impl Redis {
 
     /// Gives earlier stubs a time to live; nobody waits for that.
     fn expire_stubs(&self) {
-        if self.workers.is_refusing() {
+        if self.servers.is_refusing() {
             return;
         }
         let keys = self.stubs.take_old();
         if keys.is_empty() {
             return;
         }
-        let (workers, stubs) = (self.workers.clone(), self.stubs.clone());
+        let (servers, stubs) = (self.servers.clone(), self.stubs.clone());
         tokio::spawn(async move {
-            let Pipeline { packed, replies } = stubs::expire(&keys, stubs::TTL);
-            if workers.ask(packed, replies).await.is_err() {
+            if servers.ask(stubs::expire(&keys, stubs::TTL)).await.is_err() {
                 for key in keys {
                     stubs.suspect(key);
                 }

@@ -17,10 +17,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use redis::{Cmd, ToRedisArgs, Value, cmd};
+use redis::Value;
 
 pub(super) use super::fault::Complaint;
 use super::fault::complaint;
+use super::pipeline::Pipeline;
 use crate::session::id::{Fingerprint, Handle, unix};
 use crate::session::store::{
     Answer, Fault, Fields, Live, Op, Outcome, Read, RecordId, Request, Rotation, Successor, Trace,
@@ -37,46 +38,20 @@ pub(super) fn key(prefix: &str, record: RecordId) -> String {
     format!("{prefix}{{{}}}:{}", record.handle, record.fingerprint.encode())
 }
 
-/// Packed commands, and how many replies they get.
-#[derive(Default)]
-pub(super) struct Pipeline {
-    pub(super) packed: Vec<u8>,
-    pub(super) replies: usize,
-}
-
-impl Pipeline {
-    fn add(&mut self, command: &Cmd) {
-        command.write_packed_command(&mut self.packed);
-        self.replies += 1;
-    }
-
-    pub(super) fn command(&mut self, name: &'static str, key: &str, args: impl ToRedisArgs) {
-        let mut command = cmd(name);
-        command.arg(key).arg(args);
-        self.add(&command);
-    }
-
-    /// Lengthens a time to live, and never shortens it: the key may hold a tombstone by now, which
-    /// has to last as long as any cookie of the session.
-    fn touch(&mut self, key: &str, ttl: Duration) {
-        self.command("EXPIRE", key, (seconds(ttl), "GT"));
-    }
-
-    fn transaction(&mut self, fill: impl FnOnce(&mut Self)) {
-        self.add(&cmd("MULTI"));
-        fill(self);
-        self.add(&cmd("EXEC"));
-    }
-}
-
 /// Whole seconds, and at least one: `EXPIRE` with 0 deletes.
 pub(super) fn seconds(ttl: Duration) -> u64 {
     ttl.as_secs().max(1)
 }
 
+/// Lengthens a time to live, and never shortens it: the key may hold a tombstone by now, which has to
+/// last as long as any cookie of the session.
+fn touch(ttl: Duration) -> (u64, &'static str) {
+    (seconds(ttl), "GT")
+}
+
 pub(super) fn create(key: &str, handle: Handle, fields: &Fields, ttl: Duration) -> Pipeline {
     let mut pipeline = Pipeline::default();
-    pipeline.transaction(|it| {
+    pipeline.transaction(key, |it| {
         let handle = handle.to_string();
         let mut pairs = vec![(MARKER, handle.as_str())];
         pairs.extend(fields.iter().map(|(name, value)| (name.as_str(), value.as_str())));
@@ -96,7 +71,7 @@ pub(super) fn apply(key: &str, request: &Request) -> Pipeline {
             }
             Op::Increment(name, by) => pipeline.command("HINCRBY", key, (name, by)),
             Op::Remove(name) => pipeline.command("HDEL", key, name),
-            Op::Take(name) => pipeline.transaction(|it| {
+            Op::Take(name) => pipeline.transaction(key, |it| {
                 it.command("HGET", key, name);
                 it.command("HDEL", key, name);
             }),
@@ -107,7 +82,7 @@ pub(super) fn apply(key: &str, request: &Request) -> Pipeline {
         Read::Everything => pipeline.command("HGETALL", key, NOTHING),
     }
     if let Some(ttl) = request.ttl {
-        pipeline.touch(key, ttl);
+        pipeline.command("EXPIRE", key, touch(ttl));
     }
     pipeline
 }
@@ -123,12 +98,12 @@ pub(super) fn trace(key: &str) -> Pipeline {
 pub(super) fn rotate(from: &str, to: &str, rotation: &Rotation) -> Pipeline {
     let mut pipeline = Pipeline::default();
     let tombstone = write_successor(rotation.to);
-    pipeline.transaction(|it| {
+    pipeline.transaction(from, |it| {
         it.command("RENAME", from, to);
         it.command("SET", from, (tombstone, "EX", seconds(rotation.tombstone_ttl)));
         it.command("HMGET", to, (MARKER, USER));
         if let Some(ttl) = rotation.ttl {
-            it.touch(to, ttl);
+            it.command("EXPIRE", to, touch(ttl));
         }
     });
     pipeline
@@ -138,7 +113,7 @@ pub(super) fn rotate(from: &str, to: &str, rotation: &Rotation) -> Pipeline {
 /// nothing where there was nothing.
 pub(super) fn end(key: &str, tombstone_ttl: Duration) -> Pipeline {
     let mut pipeline = Pipeline::default();
-    pipeline.transaction(|it| {
+    pipeline.transaction(key, |it| {
         it.command("GET", key, NOTHING);
         it.command("SET", key, ("", "EX", seconds(tombstone_ttl), "XX"));
     });

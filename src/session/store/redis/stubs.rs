@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::protocol::{Pipeline, seconds};
+use super::pipeline::Pipeline;
+use super::protocol::seconds;
 
 /// More would be an outage of its own; what is forgotten is the oldest.
 const MAX_KEYS: usize = 1024;

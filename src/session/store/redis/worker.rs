@@ -5,6 +5,7 @@
 //! fixed, and the busier the application, the fewer system calls a request costs.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -18,7 +19,7 @@ use rocket::tokio::time::timeout;
 
 use super::address::{Address, Settings};
 use super::breaker::{Breaker, Failures, Gravity};
-use super::connection::Manager;
+use super::connection::{Manager, Target};
 use super::fault;
 use crate::session::store::Fault;
 
@@ -39,7 +40,7 @@ struct Job {
     answer: oneshot::Sender<Result<Vec<Value>, Fault>>,
 }
 
-/// The threads, seen from the side of those who ask.
+/// The threads of one server, seen from the side of those who ask.
 pub(super) struct Workers {
     queue: Sender<Job>,
     breaker: Arc<Breaker>,
@@ -53,15 +54,27 @@ struct Worker {
     failures: Arc<Failures>,
     breaker: Arc<Breaker>,
     is_closing: Arc<AtomicBool>,
+    is_cluster: bool,
 }
 
 impl Workers {
     /// Starts the threads. Nothing is connected before the first request.
-    pub(super) fn start(address: Address, settings: &Settings) -> io::Result<Self> {
+    pub(super) fn start(target: Target, settings: &Settings) -> io::Result<Self> {
+        Self::begin(target, settings, None)
+    }
+
+    /// The same for a server of a cluster, which may say that another one has the record.
+    pub(super) fn start_in_cluster(address: Address, settings: &Settings) -> io::Result<Self> {
+        let place = format!("{}:{}", address.host, address.port);
+        Self::begin(Target::Server(address), settings, Some(place))
+    }
+
+    fn begin(target: Target, settings: &Settings, member: Option<String>) -> io::Result<Self> {
+        let is_cluster = member.is_some();
         let failures = Arc::new(Failures::default());
         // Sooner than those who wait for the connection give up, so that they learn why.
         let timeout = settings.deadline.mul_f32(0.9);
-        let manager = Manager { address, timeout, failures: Arc::clone(&failures) };
+        let manager = Manager { target, timeout, failures: Arc::clone(&failures) };
         let pool = Pool::builder()
             .max_size(settings.connections)
             .min_idle(Some(0))
@@ -71,7 +84,8 @@ impl Workers {
             .error_handler(Box::new(NopErrorHandler))
             .build_unchecked(manager);
         let (queue, jobs) = bounded(settings.queue);
-        let breaker = Arc::new(Breaker::new());
+        let breaker =
+            Arc::new(Breaker::new(member.map_or_else(String::new, |it| format!("{it}: "))));
         let is_closing = Arc::new(AtomicBool::new(false));
         for number in 0..settings.connections {
             let worker = Worker {
@@ -80,10 +94,11 @@ impl Workers {
                 failures: Arc::clone(&failures),
                 breaker: Arc::clone(&breaker),
                 is_closing: Arc::clone(&is_closing),
+                is_cluster,
             };
             thread::Builder::new()
                 .name(format!("session-redis-{number}"))
-                .spawn(move || worker.serve())?;
+                .spawn(move || worker.run())?;
         }
         Ok(Self { queue, breaker, is_closing, deadline: settings.deadline })
     }
@@ -105,17 +120,16 @@ impl Workers {
             Err(TrySendError::Full(_)) => {
                 return Err(Fault::refused("too many requests wait for Redis"));
             }
-            Err(TrySendError::Disconnected(_)) => return Err(stopped()),
+            Err(TrySendError::Disconnected(_)) => {
+                return Err(Fault::refused("no thread talks to Redis any more"));
+            }
         }
         match timeout(self.deadline, reply).await {
-            Ok(answer) => answer.unwrap_or_else(|_| Err(stopped())),
+            // Whoever had the request is gone, and it may have been sent.
+            Ok(answer) => answer.unwrap_or_else(|_| Err(Fault::unanswered("a thread has failed"))),
             Err(_) => Err(Fault::unanswered("Redis did not answer in time")),
         }
     }
-}
-
-fn stopped() -> Fault {
-    Fault::refused("the store has stopped")
 }
 
 impl Drop for Workers {
@@ -125,7 +139,13 @@ impl Drop for Workers {
 }
 
 impl Worker {
-    fn serve(self) {
+    /// Serves until nobody can ask any more. A fault in the code costs those whose requests were under
+    /// way an answer, and not everybody a thread.
+    fn run(&self) {
+        while catch_unwind(AssertUnwindSafe(|| self.serve())).is_err() {}
+    }
+
+    fn serve(&self) {
         let mut batch = Vec::with_capacity(MAX_BATCH);
         let mut packed = Vec::new();
         while let Ok(first) = self.jobs.recv() {
@@ -179,7 +199,7 @@ impl Worker {
             let replies: Result<Vec<_>, _> =
                 (0..job.replies).map(|_| connection.receive(deadline)).collect();
             let refusal = match replies {
-                Ok(replies) => match fault::refusal(&replies) {
+                Ok(replies) => match fault::refusal(&replies, self.is_cluster) {
                     None => {
                         answers.push(Ok(replies));
                         continue;

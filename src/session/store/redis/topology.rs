@@ -1,0 +1,121 @@
+//! Where Redis is, and how to speak to it: read from a URL, once, at launch.
+//!
+//! | scheme | what answers |
+//! |---|---|
+//! | `redis://`, `rediss://` | one server |
+//! | `redis-sentinel://`, `rediss-sentinel://` | the master that sentinels name |
+//! | `redis-cluster://`, `rediss-cluster://` | the masters of a cluster, each for its slots |
+//!
+//! The last two name further nodes as `?node=host:port`, as the clients of the field write them.
+
+use super::address::{Address, NO_NAME, OpenError, Settings, wrong};
+
+/// What the URL leads to.
+pub(super) enum Topology {
+    /// One server.
+    Server(Address),
+    /// The server that sentinels call the master.
+    Master(Sentinels),
+    /// The servers of a cluster, some of which are named.
+    Cluster(Vec<Address>),
+}
+
+/// Who knows the master, and how to speak to it.
+pub(super) struct Sentinels {
+    pub(super) nodes: Vec<Address>,
+    /// What they call the master, and its replicas.
+    pub(super) service: String,
+    /// A server of theirs, at a place that is not known yet.
+    pub(super) server: Address,
+}
+
+/// What a URL that names more than one node says besides where they are.
+#[derive(Default)]
+struct Query {
+    nodes: Vec<(String, Option<u16>)>,
+    service: Option<String>,
+    username: Option<String>,
+    password: Option<String>,
+}
+
+/// The port that sentinels listen on, unless told otherwise.
+const SENTINEL_PORT: u16 = 26379;
+
+impl Topology {
+    pub(super) fn parse(settings: &Settings) -> Result<Self, OpenError> {
+        let url = settings.url.expose();
+        let ca_file = settings.ca_file.as_deref();
+        if let Some((base, query)) = split(url, "-cluster")? {
+            if query.service.is_some() || query.username.is_some() || query.password.is_some() {
+                return Err(wrong("names sentinels, which a cluster has not"));
+            }
+            let first = Address::parse(&base, ca_file)?;
+            if first.database != 0 {
+                return Err(wrong("names a database; a cluster has none but 0"));
+            }
+            let port = first.port;
+            return Ok(Self::Cluster(with_others(first, query.nodes, port)?));
+        }
+        let Some((base, query)) = split(url, "-sentinel")? else {
+            return Address::parse(url, ca_file).map(Self::Server);
+        };
+        let service = query.service.filter(|it| !it.is_empty()).ok_or_else(|| {
+            wrong("names no master; write `redis-sentinel://host:26379?sentinelServiceName=NAME`")
+        })?;
+        let server = Address::parse(&base, ca_file)?;
+        let mut first = server.clone();
+        if !has_port(&base) {
+            first.port = SENTINEL_PORT;
+        }
+        (first.username, first.password) = (query.username, query.password);
+        first.database = 0;
+        let nodes = with_others(first, query.nodes, SENTINEL_PORT)?;
+        Ok(Self::Master(Sentinels { nodes, service, server }))
+    }
+}
+
+/// Reads `redis-KIND://…?node=…` as `redis://…` and its query; `None` for another kind.
+fn split(url: &str, kind: &str) -> Result<Option<(String, Query)>, OpenError> {
+    let Some((scheme, rest)) = url.split_once("://") else { return Ok(None) };
+    let Some(scheme) = scheme.strip_suffix(kind) else { return Ok(None) };
+    let (rest, text) = rest.split_once('?').unwrap_or((rest, ""));
+    let mut query = Query::default();
+    for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
+        let value = value.into_owned();
+        match &*name {
+            "node" => query.nodes.push(node(&value)?),
+            "sentinelServiceName" => query.service = Some(value),
+            "sentinelUsername" => query.username = Some(value),
+            "sentinelPassword" => query.password = Some(value),
+            _ => {
+                return Err(wrong(
+                    "has an unknown parameter; known are `node`, `sentinelServiceName`, \
+                     `sentinelUsername` and `sentinelPassword`",
+                ));
+            }
+        }
+    }
+    Ok(Some((format!("{scheme}://{rest}"), query)))
+}
+
+/// Reads `host:port`, or a host alone.
+fn node(text: &str) -> Result<(String, Option<u16>), OpenError> {
+    let url = url::Url::parse(&format!("redis://{text}"));
+    let parsed = url.ok().and_then(|url| Some((url.host_str()?.to_owned(), url.port())));
+    let (host, port) = parsed.ok_or_else(|| wrong("has a `node` that is not `host:port`"))?;
+    Ok((host.trim_matches(['[', ']']).to_owned(), port))
+}
+
+fn has_port(url: &str) -> bool {
+    url::Url::parse(url).is_ok_and(|url| url.port().is_some())
+}
+
+fn with_others(
+    first: Address,
+    others: Vec<(String, Option<u16>)>,
+    port: u16,
+) -> Result<Vec<Address>, OpenError> {
+    let others = others.into_iter().map(|(host, given)| first.at(&host, given.unwrap_or(port)));
+    let others = others.collect::<Option<Vec<_>>>().ok_or_else(|| wrong(NO_NAME))?;
+    Ok([vec![first], others].concat())
+}

@@ -1,0 +1,238 @@
+//! More than one Redis: a server is lost, or hands over, or sessions move between servers, under
+//! load.
+
+use std::time::Duration;
+
+use redis::{Commands, RedisResult, cmd};
+
+use crate::cluster::Cluster;
+use crate::process::App;
+use crate::support::{RedisServer, free_port, wait_for};
+use crate::trial::{Keeper, Trial};
+
+/// How long some visitors may be refused while another server takes over.
+const TAKEOVER: Duration = Duration::from_secs(10);
+
+/// The master that has most of the visitors.
+fn busiest(cluster: &Cluster) -> &RedisServer {
+    cluster.masters().into_iter().max_by_key(|it| it.keys("").len()).unwrap()
+}
+
+#[test]
+fn master_of_a_cluster_that_dies_is_replaced_and_no_count_is_lost() {
+    let cluster = Cluster::start(1);
+    let mut trial = Trial::start("A master of a cluster is killed", &cluster, &cluster.url());
+    trial.storm_during(|| cluster.lose(busiest(&cluster), "KILL"));
+    trial.outlast(TAKEOVER);
+    // Until a server is replaced, the others say that the cluster is down.
+    trial.end(&cluster, 1..=3);
+}
+
+#[test]
+fn master_of_a_cluster_that_hangs_is_replaced_and_no_count_is_lost() {
+    let cluster = Cluster::start(1);
+    let mut trial = Trial::start("A master of a cluster is stopped", &cluster, &cluster.url());
+    let master = busiest(&cluster);
+    trial.storm_during(|| cluster.lose(master, "STOP"));
+    trial.outlast(TAKEOVER);
+    master.signal("CONT");
+    trial.storm(Duration::from_secs(1));
+    trial.end(&cluster, 1..=3);
+}
+
+#[test]
+fn master_of_a_cluster_that_hands_over_is_not_missed() {
+    let cluster = Cluster::start(1);
+    let mut trial = Trial::start("A master of a cluster hands over", &cluster, &cluster.url());
+    let master = busiest(&cluster);
+    trial.storm_during(|| cluster.hand_over(master));
+    trial.assert_unnoticed();
+    trial.end(&cluster, 0..=0);
+}
+
+#[test]
+fn slots_that_move_under_load_lose_no_count_and_refuse_nobody() {
+    let cluster = Cluster::start(0);
+    let mut trial = Trial::start("Slots move to another server", &cluster, &cluster.url());
+    let from = busiest(&cluster);
+    let to = cluster.masters().into_iter().find(|it| it.port != from.port).unwrap();
+    let slots: Vec<_> = from.keys("").iter().map(|key| cluster.slot(key)).collect();
+    trial.storm_during(|| {
+        for slot in &slots {
+            cluster.move_slot(*slot, to, || std::thread::sleep(Duration::from_millis(100)));
+        }
+        // And back, where the application has learnt better meanwhile.
+        for slot in &slots {
+            cluster.move_slot(*slot, from, || {});
+        }
+    });
+    trial.assert_unnoticed();
+    trial.end(&cluster, 0..=0);
+}
+
+#[test]
+fn rotation_amid_a_move_of_its_slot_waits_until_both_keys_can_be_had() {
+    let cluster = Cluster::start(0);
+    let app = App::on_redis(&cluster.url());
+    let mut visitor = app.visitor();
+    visitor.get("/foo");
+    visitor.get("/foo");
+    let slot = cluster.slot(&cluster.all_keys()[0]);
+    let from = cluster.owner(slot);
+    let to = cluster.masters().into_iter().find(|it| it.port != from.port).unwrap();
+    let cookie = visitor.cookie.clone().unwrap();
+    let head = format!(
+        "POST /session/regenerate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\
+         Cookie: {cookie}\r\n"
+    );
+    let reply = std::thread::scope(|threads| {
+        let mut rotation = None;
+        cluster.move_slot(slot, to, || {
+            rotation = Some(threads.spawn(|| crate::process::send(app.port, &head)));
+            std::thread::sleep(Duration::from_millis(200));
+        });
+        rotation.unwrap().join().unwrap()
+    });
+    assert_eq!(reply.status, 303, "{}", reply.head);
+    let new = reply.header("set-cookie").unwrap().split(';').next().unwrap();
+    visitor.cookie = Some(new.to_owned());
+    assert_eq!(visitor.get("/foo").views(), 3);
+}
+
+#[test]
+fn cluster_that_hangs_at_the_start_is_waited_for_once_and_heals() {
+    let cluster = Cluster::start(0);
+    for server in &cluster.servers {
+        server.signal("STOP");
+    }
+    let app = App::on_redis(&cluster.url());
+    let mut visitor = app.visitor();
+    let mut took = Vec::new();
+    for _ in 0..20 {
+        let reply = visitor.get("/foo");
+        assert_eq!((reply.status, reply.header("set-cookie")), (503, None));
+        took.push(reply.took);
+    }
+    assert!(took[0] < Duration::from_millis(1_250), "{took:?}");
+    took.sort_unstable();
+    assert!(took[10] < Duration::from_millis(100), "half of them waited: {took:?}");
+    for server in &cluster.servers {
+        server.signal("CONT");
+    }
+    wait_for("the cluster to be found", || visitor.get("/foo").status == 200);
+    let log = app.log();
+    let times = |text: &str| log.matches(text).count();
+    assert_eq!(times("ERROR Redis is unavailable"), times("WARN Redis answers again"), "{log}");
+    assert!(times("ERROR") <= 4, "{log}");
+}
+
+#[test]
+fn plain_url_of_a_cluster_names_the_remedy() {
+    let cluster = Cluster::start(0);
+    let apps: Vec<_> = cluster.servers.iter().map(|it| App::on_redis(&it.url())).collect();
+    // Two of three servers do not have the session's slot.
+    wait_for("one of them to say so", || {
+        apps.iter().any(|app| {
+            app.visitor().get("/foo");
+            app.log().contains("write `redis-cluster://`")
+        })
+    });
+}
+
+/// A master, a replica and three sentinels.
+struct Watched {
+    servers: [RedisServer; 2],
+    sentinels: Vec<RedisServer>,
+    folder: std::path::PathBuf,
+}
+
+impl Watched {
+    fn start() -> Self {
+        let master = RedisServer::start();
+        let folder = std::env::temp_dir().join(format!("sentinels-{}", master.port));
+        std::fs::create_dir_all(&folder).unwrap();
+        let replica = RedisServer::start_with(
+            free_port(),
+            &format!(
+                "--replicaof 127.0.0.1 {} --repl-diskless-sync-delay 0 --dir {}",
+                master.port,
+                folder.display()
+            ),
+        );
+        let sentinels = (0..3).map(|_| {
+            let port = free_port();
+            let file = folder.join(format!("{port}.conf"));
+            let text = format!(
+                "port {port}\nbind 127.0.0.1\n\
+                 sentinel monitor sessions 127.0.0.1 {} 2\n\
+                 sentinel down-after-milliseconds sessions 500\n\
+                 sentinel failover-timeout sessions 3000\n",
+                master.port
+            );
+            std::fs::write(&file, text).unwrap();
+            RedisServer::run(port, &format!("{} --sentinel", file.display()))
+        });
+        let watched = Self { sentinels: sentinels.collect(), servers: [master, replica], folder };
+        for sentinel in &watched.sentinels {
+            wait_for("the sentinels to know each other and the replica", || {
+                let about: String =
+                    cmd("INFO").arg("sentinel").query(&mut sentinel.connect()).unwrap();
+                about.contains("status=ok") && about.contains("slaves=1,sentinels=3")
+            });
+        }
+        wait_for("the replica to be in step", || {
+            let about: RedisResult<String> =
+                cmd("INFO").arg("replication").query(&mut watched.servers[1].connect());
+            about.is_ok_and(|it| it.contains("master_link_status:up"))
+        });
+        watched
+    }
+
+    fn url(&self) -> String {
+        let [first, second, _] = &self.sentinels[..] else { panic!("there are three") };
+        format!(
+            "redis-sentinel://127.0.0.1:{}?node=127.0.0.1:{}&sentinelServiceName=sessions",
+            first.port, second.port
+        )
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[test]
+fn master_that_dies_under_sentinels_is_replaced_and_no_count_is_lost() {
+    let watched = Watched::start();
+    let [master, replica] = &watched.servers;
+    let mut trial = Trial::start("The master of sentinels is killed", master, &watched.url());
+    master.signal("KILL");
+    // The sentinel that is named first goes with it.
+    watched.sentinels[0].signal("KILL");
+    trial.storm(Duration::from_secs(1));
+    trial.outlast(TAKEOVER);
+    trial.end(replica, 1..=1);
+    let _: () = replica.connect().ping().unwrap();
+}
+
+#[test]
+fn master_that_sentinels_replace_in_peace_is_hardly_missed() {
+    let watched = Watched::start();
+    let [master, replica] = &watched.servers;
+    let mut trial = Trial::start("Sentinels hand over", master, &watched.url());
+    trial.storm_during(|| {
+        cmd("SENTINEL")
+            .arg(&["FAILOVER", "sessions"])
+            .exec(&mut watched.sentinels[0].connect())
+            .unwrap();
+        wait_for("the replica to be the master", || {
+            let about: String =
+                cmd("INFO").arg("replication").query(&mut replica.connect()).unwrap();
+            about.contains("role:master")
+        });
+    });
+    trial.outlast(TAKEOVER);
+    trial.end(replica, 0..=2);
+}

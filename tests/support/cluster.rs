@@ -1,0 +1,212 @@
+//! A Redis Cluster of the suite's own: three masters, and a replica of each where asked for.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::thread::sleep;
+use std::time::Duration;
+
+use redis::{Connection, RedisResult, Value, cmd};
+
+use crate::support::{RedisServer, free_port, wait_for};
+
+/// How many slots there are.
+const SLOTS: usize = 16_384;
+
+const MASTERS: usize = 3;
+
+/// Milliseconds without a word from a server until the others call it dead.
+const NODE_TIMEOUT: u32 = 1_500;
+
+pub struct Cluster {
+    pub servers: Vec<RedisServer>,
+    /// Ports of servers that do not answer.
+    lost: Mutex<BTreeSet<u16>>,
+    _folder: Folder,
+}
+
+/// A folder that is removed when this value is dropped.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Cluster {
+    pub fn start(replicas_of_each: usize) -> Self {
+        let number = MASTERS * (1 + replicas_of_each);
+        let folder = Folder(std::env::temp_dir().join(format!("cluster-{}", free_port())));
+        std::fs::create_dir_all(&folder.0).unwrap();
+        let buses: Vec<_> = (0..number).map(|_| free_port()).collect();
+        let servers: Vec<_> = buses
+            .iter()
+            .map(|bus| {
+                let options = format!(
+                    "--cluster-enabled yes --cluster-config-file nodes-{bus}.conf --dir {} \
+                     --cluster-node-timeout {NODE_TIMEOUT} --cluster-port {bus} \
+                     --repl-diskless-sync-delay 0",
+                    folder.0.display()
+                );
+                RedisServer::start_with(free_port(), &options)
+            })
+            .collect();
+        let cluster = Self { servers, lost: Mutex::default(), _folder: folder };
+        cluster.join(&buses);
+        cluster
+    }
+
+    fn join(&self, buses: &[u16]) {
+        for (at, server) in self.servers.iter().enumerate() {
+            let mut connection = server.connect();
+            cluster(&mut connection, &["SET-CONFIG-EPOCH", &(at + 1).to_string()]);
+            if at < MASTERS {
+                let first = (SLOTS * at / MASTERS).to_string();
+                let last = (SLOTS * (at + 1) / MASTERS - 1).to_string();
+                cluster(&mut connection, &["ADDSLOTSRANGE", &first, &last]);
+            }
+        }
+        let mut first = self.servers[0].connect();
+        for (server, bus) in self.servers.iter().zip(buses).skip(1) {
+            let (port, bus) = (server.port.to_string(), bus.to_string());
+            cluster(&mut first, &["MEET", "127.0.0.1", &port, &bus]);
+        }
+        self.wait_until_all_say(&format!("cluster_known_nodes:{}\r", self.servers.len()));
+        for (at, server) in self.servers.iter().enumerate().skip(MASTERS) {
+            let master = id(&self.servers[at % MASTERS]);
+            wait_for("a replica to know its master", || {
+                let asked: RedisResult<()> =
+                    cmd("CLUSTER").arg("REPLICATE").arg(&master).query(&mut server.connect());
+                asked.is_ok()
+            });
+        }
+        self.wait_until_all_say("cluster_state:ok");
+        self.wait_for_replicas();
+    }
+
+    /// Waits until every replica has what its master has.
+    pub fn wait_for_replicas(&self) {
+        for server in &self.servers[MASTERS..] {
+            wait_for("a replica to be in step", || {
+                let about: RedisResult<String> =
+                    cmd("INFO").arg("replication").query(&mut server.connect());
+                about.is_ok_and(|it| it.contains("master_link_status:up"))
+            });
+        }
+    }
+
+    fn wait_until_all_say(&self, text: &str) {
+        for server in &self.servers {
+            wait_for(text, || {
+                let about: String =
+                    cmd("CLUSTER").arg("INFO").query(&mut server.connect()).unwrap();
+                about.contains(text)
+            });
+        }
+    }
+
+    /// What an application is told: one server, and another one.
+    pub fn url(&self) -> String {
+        let [first, second, ..] = &self.servers[..] else { panic!("a cluster has servers") };
+        format!("redis-cluster://127.0.0.1:{}?node=127.0.0.1:{}", first.port, second.port)
+    }
+
+    /// The servers that answer, and call themselves masters.
+    pub fn masters(&self) -> Vec<&RedisServer> {
+        let lost = self.lost.lock().unwrap().clone();
+        let is_master = |server: &&RedisServer| {
+            let role: Vec<Value> = cmd("ROLE").query(&mut server.connect()).unwrap();
+            role.first() == Some(&Value::BulkString(b"master".to_vec()))
+        };
+        self.servers.iter().filter(|it| !lost.contains(&it.port)).filter(is_master).collect()
+    }
+
+    /// The server that has a slot.
+    pub fn owner(&self, slot: u16) -> &RedisServer {
+        let has_it = |server: &&&RedisServer| {
+            let nodes: String = cmd("CLUSTER").arg("NODES").query(&mut server.connect()).unwrap();
+            let own = nodes.lines().find(|line| line.contains("myself")).unwrap();
+            own.split(' ').skip(8).any(|range| {
+                let (first, last) = range.split_once('-').unwrap_or((range, range));
+                let parse = |text: &str| text.parse::<u16>();
+                matches!((parse(first), parse(last)), (Ok(first), Ok(last)) if (first..=last).contains(&slot))
+            })
+        };
+        let masters = self.masters();
+        masters.iter().find(has_it).unwrap_or_else(|| panic!("nobody has slot {slot}"))
+    }
+
+    /// The slot of a key.
+    pub fn slot(&self, key: &str) -> u16 {
+        cmd("CLUSTER").arg("KEYSLOT").arg(key).query(&mut self.masters()[0].connect()).unwrap()
+    }
+
+    /// All keys that begin with `prefix`.
+    pub fn keys(&self, prefix: &str) -> Vec<String> {
+        let all = self.masters().into_iter().flat_map(|server| server.keys(prefix));
+        all.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// A connection to the server that has a key.
+    pub fn connect(&self, key: &str) -> Connection {
+        self.owner(self.slot(key)).connect()
+    }
+
+    /// Moves a slot to another server while the cluster is at work. `amid` runs when some requests
+    /// find the slot's keys here, and others there.
+    pub fn move_slot(&self, slot: u16, to: &RedisServer, amid: impl FnOnce()) {
+        let from = self.owner(slot);
+        let (source, target) = (id(from), id(to));
+        let (mut here, mut there) = (from.connect(), to.connect());
+        let slot_text = slot.to_string();
+        cluster(&mut there, &["SETSLOT", &slot_text, "IMPORTING", &source]);
+        cluster(&mut here, &["SETSLOT", &slot_text, "MIGRATING", &target]);
+        let move_keys = |here: &mut Connection| {
+            let keys: Vec<String> =
+                cmd("CLUSTER").arg(&["GETKEYSINSLOT", &slot_text, "1000"]).query(here).unwrap();
+            for key in keys {
+                let port = to.port.to_string();
+                cmd("MIGRATE").arg(&["127.0.0.1", &port, &key, "0", "2000"]).exec(here).unwrap();
+            }
+        };
+        move_keys(&mut here);
+        amid();
+        move_keys(&mut here);
+        for server in [to, from] {
+            cluster(&mut server.connect(), &["SETSLOT", &slot_text, "NODE", &target]);
+        }
+        for server in self.masters() {
+            let _: RedisResult<()> = cmd("CLUSTER")
+                .arg(&["SETSLOT", &slot_text, "NODE", &target])
+                .exec(&mut server.connect());
+        }
+    }
+
+    /// Sends a master a signal that it does not bear, and waits until its replica has taken over.
+    pub fn lose(&self, server: &RedisServer, signal: &str) {
+        self.lost.lock().unwrap().insert(server.port);
+        server.signal(signal);
+        while self.masters().len() < MASTERS {
+            sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Hands a master's slots to its replica, with the consent of both.
+    pub fn hand_over(&self, master: &RedisServer) {
+        let at = self.servers.iter().position(|it| it.port == master.port).unwrap();
+        let replica = &self.servers[at + MASTERS];
+        cluster(&mut replica.connect(), &["FAILOVER"]);
+        wait_for("the replica to take over", || {
+            self.masters().iter().any(|it| it.port == replica.port)
+        });
+    }
+}
+
+fn id(server: &RedisServer) -> String {
+    cmd("CLUSTER").arg("MYID").query(&mut server.connect()).unwrap()
+}
+
+fn cluster(connection: &mut Connection, args: &[&str]) {
+    cmd("CLUSTER").arg(args).exec(connection).unwrap();
+}
