@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use redis::{Commands, RedisResult, cmd};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, begin_move};
 use crate::process::App;
 use crate::support::{RedisServer, free_port, wait_for};
 use crate::trial::{Keeper, Trial};
@@ -162,7 +162,7 @@ fn server_that_dies_while_a_slot_moves_to_it_is_an_outage_of_that_slot_alone() {
     let slot = slot_of(&gone);
     assert_ne!(slot, slot_of(&other));
     let (from, to) = (cluster.owner(slot), &cluster.servers[3]);
-    cluster.begin_move(slot, from, to);
+    begin_move(slot, from, to);
     assert_eq!(gone.get("/foo").status, 200, "sent on by ASK");
     to.signal("KILL");
     let mut took = Vec::new();

@@ -157,7 +157,7 @@ impl Cluster {
     /// there, and their slot is still here.
     pub fn move_slot(&self, slot: u16, to: &RedisServer, amid: impl FnOnce()) {
         let from = self.owner(slot);
-        self.begin_move(slot, from, to);
+        begin_move(slot, from, to);
         amid();
         migrate(slot, from, to);
         let (slot, target) = (slot.to_string(), id(to));
@@ -169,14 +169,6 @@ impl Cluster {
                 .arg(&["SETSLOT", &slot, "NODE", &target])
                 .exec(&mut server.connect());
         }
-    }
-
-    /// Moves the keys of a slot, and not the slot.
-    pub fn begin_move(&self, slot: u16, from: &RedisServer, to: &RedisServer) {
-        let (text, source, target) = (slot.to_string(), id(from), id(to));
-        cluster(&mut to.connect(), &["SETSLOT", &text, "IMPORTING", &source]);
-        cluster(&mut from.connect(), &["SETSLOT", &text, "MIGRATING", &target]);
-        migrate(slot, from, to);
     }
 
     /// Sends a master a signal that it does not bear, and waits until its replica has taken over.
@@ -197,6 +189,14 @@ impl Cluster {
             self.masters().iter().any(|it| it.port == replica.port)
         });
     }
+}
+
+/// Moves the keys of a slot, and not the slot.
+pub fn begin_move(slot: u16, from: &RedisServer, to: &RedisServer) {
+    let (text, source, target) = (slot.to_string(), id(from), id(to));
+    cluster(&mut to.connect(), &["SETSLOT", &text, "IMPORTING", &source]);
+    cluster(&mut from.connect(), &["SETSLOT", &text, "MIGRATING", &target]);
+    migrate(slot, from, to);
 }
 
 fn server(folder: &Folder, bus: u16) -> RedisServer {
