@@ -151,7 +151,16 @@ mod tests {
     #[test]
     fn debug_shows_no_secret() {
         let secret = Secret::generate();
-        assert!(!format!("{secret:?}").contains(&secret.encode()));
-        assert!(!format!("{:?}", secret.fingerprint()).contains(&secret.fingerprint().encode()));
+        let fingerprint = secret.fingerprint();
+        let shown = format!("{secret:?} {fingerprint:?}");
+        assert!(!shown.contains(&secret.encode()) && !shown.contains(&fingerprint.encode()));
+        assert!(shown.contains("Secret") && shown.contains("Fingerprint"), "{shown}");
+    }
+
+    #[test]
+    fn short_form_tells_fingerprints_apart() {
+        let fingerprints: Vec<_> = (0..3).map(|_| Secret::generate().fingerprint()).collect();
+        let short: Vec<_> = fingerprints.iter().map(Fingerprint::short).collect();
+        assert!(short[0] != short[1] && short[1] != short[2] && short[2] != short[0], "{short:?}");
     }
 }

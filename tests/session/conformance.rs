@@ -336,6 +336,7 @@ async fn memory_lets_records_lapse() {
     let clock = ManualClock::now();
     let store = Memory::with_clock(10, Arc::new(clock.clone()));
     store.create(record(0), fields(&[("a", "1")]), HOUR).await.unwrap();
+    assert!(!store.is_empty());
     clock.advance(Duration::from_secs(3599));
     let (id, touch) = (record(0), Request { ttl: Some(HOUR), ..request(&[], Read::Everything) });
     assert!(matches!(store.apply(id, &touch).await.unwrap(), Answer::Live(_)));

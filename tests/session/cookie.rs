@@ -14,6 +14,8 @@ on_both_stores![
     only_the_exact_name_is_ours,
     cookies_of_an_older_key_are_read_and_sealed_anew,
     cookies_of_an_unknown_key_are_ignored,
+    key_is_the_same_in_hex_as_in_base64,
+    response_that_is_private_already_is_cached_as_it_says,
     other_cookies_of_the_response_survive,
     huge_and_odd_cookie_headers_are_survived,
 ];
@@ -138,6 +140,26 @@ async fn cookies_of_an_unknown_key_are_ignored(world: World) {
     world.store.take_calls();
     assert_eq!(world.get("/peek/a", Some(&header)).await.body, "0");
     assert_eq!(world.store.round_trips(), 0);
+}
+
+async fn key_is_the_same_in_hex_as_in_base64(world: World) {
+    let mut visitor = world.visitor();
+    visitor.get("/count/a").await;
+    let header = format!("{NAME}={}", visitor.cookie.unwrap());
+    let hex = "d067e746f595f077744ed3ed28a9afc968c02b120659144c55959c20f5861532";
+    let world = world.reconfigured("secret_key", hex).await;
+    assert_eq!(world.get("/peek/a", Some(&header)).await.body, "1");
+}
+
+async fn response_that_is_private_already_is_cached_as_it_says(world: World) {
+    for (said, sent) in [
+        ("private,max-age=60", "private,max-age=60"),
+        ("no-store,max-age=0", "no-store,max-age=0"),
+        ("public,max-age=60", "no-store"),
+    ] {
+        let page = world.get(&format!("/cached/{said}"), None).await;
+        assert_eq!(page.cache_control.as_deref(), Some(sent));
+    }
 }
 
 async fn other_cookies_of_the_response_survive(world: World) {

@@ -1,5 +1,7 @@
 //! What an observer hears.
 
+use std::collections::BTreeSet;
+
 use cloud_run_sessions::session::{Deadline, Event, Handle, Rejection};
 
 use crate::world::{Visitor, World, on_both_stores};
@@ -99,4 +101,24 @@ async fn events_hold_no_secret(world: World) {
             }
         }
     }
+}
+
+#[test]
+fn every_event_reads_differently_and_names_its_session() {
+    let session = Handle::parse("01a20ae1-f18c-7d29-891b-262bdedc1ea2").unwrap();
+    let events = [
+        Event::Created(session),
+        Event::Touched(session),
+        Event::Regenerated(session),
+        Event::Bound(session),
+        Event::Ended(session),
+        Event::Expired(session, Deadline::Idle),
+        Event::Expired(session, Deadline::Absolute),
+        Event::Rejected(Rejection::Ended(session)),
+        Event::Rejected(Rejection::Superseded(session)),
+        Event::Rejected(Rejection::Lost(session)),
+    ];
+    let texts: BTreeSet<String> = events.iter().map(ToString::to_string).collect();
+    assert_eq!(texts.len(), events.len(), "{texts:?}");
+    assert!(texts.iter().all(|text| text.contains(&session.to_string())), "{texts:?}");
 }

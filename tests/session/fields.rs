@@ -117,6 +117,18 @@ async fn typed(session: Session<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+#[get("/emptiness")]
+async fn emptiness(session: Session<'_>) -> session::Result<()> {
+    assert!(session.snapshot().await?.is_empty());
+    session.bind("alice", "phone").await?;
+    assert!(session.snapshot().await?.is_empty(), "the layer's own fields do not count");
+    session.increment(COUNT, 1).await?;
+    assert!(!session.snapshot().await?.is_empty());
+    session.remove(COUNT).await?;
+    assert!(session.snapshot().await?.is_empty());
+    Ok(())
+}
+
 /// A value that JSON cannot express.
 struct Refusing;
 
@@ -152,13 +164,28 @@ async fn batched(session: Session<'_>) -> session::Result<()> {
     Ok(())
 }
 
+/// The handler at `path` finds everything as it should be.
+async fn holds(path: &str) {
+    let rocket = rocket::custom(figment())
+        .attach(Sessions::fairing())
+        .mount("/", routes![typed, batched, emptiness]);
+    let client = Client::tracked(rocket).await.unwrap();
+    assert_eq!(client.get(path).dispatch().await.status(), Status::Ok, "{path}");
+}
+
 #[rocket::async_test]
 async fn values_of_any_type_come_back_and_wrong_types_name_the_field() {
-    for path in ["/typed", "/batched"] {
-        let rocket = rocket::custom(figment())
-            .attach(Sessions::fairing())
-            .mount("/", routes![typed, batched]);
-        let client = Client::tracked(rocket).await.unwrap();
-        assert_eq!(client.get(path).dispatch().await.status(), Status::Ok, "{path}");
-    }
+    holds("/typed").await;
+    holds("/batched").await;
+}
+
+#[rocket::async_test]
+async fn session_without_a_field_of_the_applications_is_empty() {
+    holds("/emptiness").await;
+}
+
+#[test]
+fn keys_and_fields_are_shown_by_their_names() {
+    assert!(format!("{TEXT:?}").contains("text"));
+    assert!(format!("{:?}", TEXT.at("a")).contains("text:a"));
 }

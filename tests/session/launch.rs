@@ -50,7 +50,7 @@ async fn misspelt_key_fails_the_launch_and_is_named() {
 
 #[rocket::async_test]
 async fn impossible_values_fail_the_launch_and_are_named() {
-    let wrong: [(&str, figment::value::Value); 22] = [
+    let wrong: [(&str, figment::value::Value); 23] = [
         ("idle_timeout", 0.into()),
         ("idle_timeout", "soon".into()),
         ("idle_timeout", (-5).into()),
@@ -72,6 +72,7 @@ async fn impossible_values_fail_the_launch_and_are_named() {
         ("max_field_size", 0.into()),
         ("max_record_size", 1.into()),
         ("previous_keys", vec!["short"].into()),
+        ("previous_keys", vec!["AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHw=="].into()),
         ("previous_keys", vec!["AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="].into()),
     ];
     for (key, value) in wrong {
@@ -80,6 +81,17 @@ async fn impossible_values_fail_the_launch_and_are_named() {
         assert!(message.contains(key), "{key} = {value:?}: {message}");
         assert!(!launches(figment).await, "{key} = {value:?}");
     }
+}
+
+#[test]
+fn configuration_is_shown_with_the_place_of_redis_and_without_secrets() {
+    let figment = figment()
+        .merge(("session.url", "rediss://default:hunter2@redis.example:6379"))
+        .merge(("session.previous_keys", vec![crate::world::KEY]));
+    let text = format!("{:?}", Config::extract(&figment).unwrap());
+    assert!(text.contains("rediss://redis.example:6379"), "{text}");
+    assert!(text.contains("previous_keys: [SealingKey"), "{text}");
+    assert!(!text.contains("hunter2") && !text.contains(crate::world::KEY), "{text}");
 }
 
 #[rocket::async_test]

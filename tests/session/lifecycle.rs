@@ -31,6 +31,8 @@ on_both_stores![
     error_status_still_delivers_the_cookie,
     session_can_begin_anew_in_the_request_that_ended_it,
     cookie_can_be_made_to_last_as_long_as_the_browser,
+    cookie_lasts_as_long_as_the_browser_where_the_settings_say_so,
+    write_after_the_headers_have_gone_begins_no_session,
     redirected_visitor_sees_what_was_written,
     message_is_shown_once_in_the_round_trip_of_the_page,
 ];
@@ -298,6 +300,27 @@ async fn cookie_can_be_made_to_last_as_long_as_the_browser(world: World) {
     let page = visitor.get("/remember/true").await;
     assert!(page.set_cookies[0].contains("Max-Age=86400"), "{:?}", page.set_cookies);
     assert!(visitor.get("/count/a").await.set_cookies.is_empty());
+}
+
+async fn cookie_lasts_as_long_as_the_browser_where_the_settings_say_so(world: World) {
+    let world = world.reconfigured("session.persistent", false).await;
+    let mut visitor = world.visitor();
+    for path in ["/count/a", "/count/a"] {
+        let page = visitor.get(path).await;
+        assert!(!page.set_cookies[0].contains("Max-Age"), "{:?}", page.set_cookies);
+    }
+    let page = world.get("/remember/true", None).await;
+    assert!(page.set_cookies[0].contains("Max-Age=3600"), "{:?}", page.set_cookies);
+}
+
+async fn write_after_the_headers_have_gone_begins_no_session(world: World) {
+    let page = world.get("/late", None).await;
+    assert_eq!((page.body.as_str(), page.set_cookies.len()), ("nothing was changed", 0));
+    assert_eq!(world.store.round_trips(), 0);
+    let mut visitor = world.visitor();
+    visitor.get("/count/a").await;
+    visitor.get("/count/a").await;
+    assert_eq!(visitor.body("/late").await, "1", "but one that is there goes on");
 }
 
 async fn redirected_visitor_sees_what_was_written(world: World) {

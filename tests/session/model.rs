@@ -138,8 +138,10 @@ impl Model {
         let ticket = ticket.filter(|it| !self.is_expired(it, now));
         if let What::End = what {
             let Some(ticket) = ticket else { return ("ended".into(), Cookie::Kept) };
-            // An end follows a successor however old it is.
-            self.sessions[ticket.session].is_dead = true;
+            // By a secret whose overlap is over, only the cookie is dropped.
+            if self.leads(ticket, now) {
+                self.sessions[ticket.session].is_dead = true;
+            }
             return ("ended".into(), Cookie::Cleared);
         }
         let Some(ticket) = ticket.filter(|it| self.leads(it, now)) else {

@@ -10,6 +10,7 @@ use crate::world::{World, on_both_stores};
 on_both_stores![
     outage_is_a_503_with_retry_after_and_touches_no_cookie,
     request_waits_for_a_failed_store_once,
+    every_failure_of_a_request_says_when_to_try_again,
     routes_without_a_session_are_not_affected,
     anonymous_visitors_read_nothing_write_nothing_and_keep_their_cookies,
     failure_amid_an_operation_does_not_say_that_nothing_was_changed,
@@ -53,6 +54,20 @@ async fn request_waits_for_a_failed_store_once(world: World) {
     world.store.take_calls();
     visitor.get("/together").await;
     assert_eq!(world.store.round_trips(), 1);
+}
+
+async fn every_failure_of_a_request_says_when_to_try_again(world: World) {
+    let fault = Fault { retry_after: Duration::from_secs(7), ..Fault::refused("down") };
+    world.store.fail(Some(fault));
+    let mut visitor = world.visitor();
+    assert_eq!(visitor.body("/patience").await, "7");
+}
+
+#[rocket::async_test]
+async fn time_that_a_handler_takes_for_itself_is_not_held_against_the_store() {
+    let world = World::redis().await;
+    let mut visitor = world.visitor();
+    assert_eq!(visitor.body("/busy/1000").await, "2", "longer than the deadline");
 }
 
 async fn routes_without_a_session_are_not_affected(world: World) {

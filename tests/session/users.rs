@@ -1,5 +1,6 @@
 //! People and their sessions: signing in, seeing all of one's sessions, ending them from elsewhere.
 
+use cloud_run_sessions::session::store::Store;
 use cloud_run_sessions::session::testing::Call;
 use redis::Commands;
 use rocket::http::Status;
@@ -357,6 +358,33 @@ async fn list_holds_no_name_and_no_secret_and_has_a_ttl() {
     assert_eq!(list.len(), 1);
     let held: Vec<String> = redis.hvals(&list[0]).unwrap();
     assert!(!held[0].contains(&visitor.cookie.unwrap()), "{held:?}");
+}
+
+#[rocket::async_test]
+async fn what_leads_to_a_users_session_lasts_longer_than_the_session_can() {
+    let world = World::redis().await;
+    let mut visitor = signed_in(&world, "alice", "phone").await;
+    visitor.get("/regenerate").await;
+    let list = REDIS.keys(&format!("{}user:", world.prefix));
+    let tombstones = world.keys_of_type("string");
+    assert_eq!((list.len(), tombstones.len()), (1, 1));
+    for key in [&list[0], &tombstones[0]] {
+        let ttl: i64 = REDIS.connect().ttl(key).unwrap();
+        assert!(ttl > 30 * 86_400, "{key}: {ttl}");
+    }
+}
+
+#[rocket::async_test]
+async fn sign_in_that_cannot_be_seen_stays_on_the_list_for_a_minute() {
+    let world = World::memory().await;
+    signed_in(&world, "alice", "phone").await;
+    let entries = world.store.list("alice").await.unwrap();
+    world.store.discard(entries[0].record).await.unwrap();
+    for (seconds, left) in [(59, 1), (1, 0)] {
+        world.advance(seconds);
+        assert_eq!(world.visitor().body("/logins/alice").await, "");
+        assert_eq!(world.store.list("alice").await.unwrap().len(), left);
+    }
 }
 
 #[rocket::async_test]

@@ -11,6 +11,7 @@ use cloud_run_sessions::session::{
 };
 use rocket::http::{Header, Status};
 use rocket::local::asynchronous::Client;
+use rocket::response::stream::TextStream;
 use rocket::{Build, Rocket, get, routes};
 
 use crate::cluster::Cluster;
@@ -143,6 +144,43 @@ async fn shown_once(item: &str, session: Session<'_>) -> session::Result<String>
     Ok(now.get(TEXT.at(item))?.unwrap_or_else(|| "none".into()))
 }
 
+/// What a second operation says, after the first has failed: in how many seconds to try again.
+#[get("/patience")]
+async fn patience(session: Session<'_>) -> String {
+    session.increment(COUNT, 1).await.unwrap_err();
+    let error = session.increment(COUNT, 1).await.unwrap_err();
+    error.retry_after().unwrap().as_secs().to_string()
+}
+
+/// Counts, is busy with something else for so many milliseconds, and counts again.
+#[get("/busy/<millis>")]
+async fn busy(millis: u64, session: Session<'_>) -> session::Result<String> {
+    session.increment(COUNT, 1).await?;
+    rocket::tokio::time::sleep(Duration::from_millis(millis)).await;
+    Ok(session.increment(COUNT, 1).await?.to_string())
+}
+
+/// Counts while the response is on its way already.
+#[get("/late")]
+fn late(session: Session<'_>) -> TextStream![String + '_] {
+    TextStream! {
+        yield match session.increment(COUNT, 1).await {
+            Ok(count) => count.to_string(),
+            Err(Error::Unavailable { .. }) => "nothing was changed".into(),
+            Err(error) => error.to_string(),
+        };
+    }
+}
+
+#[derive(rocket::Responder)]
+struct Cached(String, Header<'static>);
+
+#[get("/cached/<how>")]
+async fn cached(how: &str, session: Session<'_>) -> session::Result<Cached> {
+    let count = session.increment(COUNT, 1).await?;
+    Ok(Cached(count.to_string(), Header::new("Cache-Control", how.to_owned())))
+}
+
 #[get("/bind/<user>/<label>")]
 async fn bind(user: &str, label: &str, session: Session<'_>) -> session::Result<&'static str> {
     session.bind(user, label).await.map(|()| "bound")
@@ -225,6 +263,10 @@ async fn verdict(operation: &str, session: Session<'_>) -> &'static str {
 pub fn routes() -> Vec<rocket::Route> {
     routes![
         verdict,
+        patience,
+        busy,
+        late,
+        cached,
         shown_once,
         look_and_count,
         bind,
