@@ -13,6 +13,7 @@ on_both_stores![
     reading_renews_the_session_too,
     untouched_session_makes_no_cookie_and_asks_nobody,
     reading_or_removing_in_no_session_asks_nobody,
+    store_is_named_without_being_asked,
     idle_session_lapses,
     visitor_who_never_came_back_lapses_sooner,
     used_session_ends_at_its_absolute_lifetime,
@@ -98,6 +99,12 @@ async fn reading_or_removing_in_no_session_asks_nobody(world: World) {
         let page = visitor.get(path).await;
         assert_eq!((page.status, page.set_cookies.len()), (Status::Ok, 0), "{path}");
     }
+    assert_eq!(world.store.round_trips(), 0);
+}
+
+async fn store_is_named_without_being_asked(world: World) {
+    let name = if world.prefix.is_empty() { "memory" } else { "Redis" };
+    assert_eq!(world.visitor().body("/store").await, name);
     assert_eq!(world.store.round_trips(), 0);
 }
 

@@ -92,6 +92,11 @@ fn idle(session: Session<'_>) -> String {
     session.info().map_or_else(|| "nobody".into(), |info| info.handle.to_string())
 }
 
+#[get("/store")]
+fn store(session: Session<'_>) -> &'static str {
+    session.store()
+}
+
 #[get("/plain")]
 fn plain() -> &'static str {
     "plain"
@@ -290,6 +295,7 @@ pub fn routes() -> Vec<rocket::Route> {
         end,
         remember,
         idle,
+        store,
         plain,
         two,
         together,
