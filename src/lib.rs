@@ -8,6 +8,8 @@ pub mod session;
 #[cfg(feature = "site")]
 pub mod config;
 #[cfg(feature = "site")]
+mod exporter;
+#[cfg(feature = "site")]
 pub mod site;
 
 /// The application, configured by `Rocket.toml` and the environment.
@@ -22,5 +24,8 @@ pub mod site;
 #[cfg(feature = "site")]
 #[must_use]
 pub fn rocket() -> rocket::Rocket<rocket::Build> {
-    rocket::custom(config::figment()).attach(session::Sessions::fairing()).attach(site::stage())
+    rocket::custom(config::figment())
+        .attach(exporter::Exporter::default())
+        .attach(session::Sessions::fairing())
+        .attach(site::stage())
 }

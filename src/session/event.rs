@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use metrics::{Counter, counter, describe_counter};
+
 use super::id::Handle;
 
 /// Something that has happened to a session; [`Sessions::with_observer`] hears of it.
@@ -79,6 +81,73 @@ impl fmt::Display for Event {
             Self::Rejected(Rejection::Lost(handle)) => {
                 write!(f, "the record of session {handle} is lost")
             }
+        }
+    }
+}
+
+/// How often each kind of event has happened, for whatever recorder of metrics is installed.
+///
+/// The counters are asked for once: to find one by its labels takes longer than to count.
+pub(super) struct Counters {
+    created: Counter,
+    touched: Counter,
+    regenerated: Counter,
+    bound: Counter,
+    ended: Counter,
+    expired: Counter,
+    rejected: Counter,
+    unsealed: Counter,
+    ambiguous: Counter,
+    after_end: Counter,
+    superseded: Counter,
+    lost: Counter,
+}
+
+impl Counters {
+    pub(super) fn register() -> Self {
+        const EVENTS: &str = "session_events_total";
+        const REJECTIONS: &str = "session_rejections_total";
+        describe_counter!(EVENTS, "What has happened to sessions.");
+        describe_counter!(REJECTIONS, "Cookies that were treated as none, by the reason.");
+        Self {
+            created: counter!(EVENTS, "event" => "created"),
+            touched: counter!(EVENTS, "event" => "touched"),
+            regenerated: counter!(EVENTS, "event" => "regenerated"),
+            bound: counter!(EVENTS, "event" => "bound"),
+            ended: counter!(EVENTS, "event" => "ended"),
+            expired: counter!(EVENTS, "event" => "expired"),
+            rejected: counter!(EVENTS, "event" => "rejected"),
+            unsealed: counter!(REJECTIONS, "reason" => "unsealed"),
+            ambiguous: counter!(REJECTIONS, "reason" => "ambiguous"),
+            after_end: counter!(REJECTIONS, "reason" => "ended"),
+            superseded: counter!(REJECTIONS, "reason" => "superseded"),
+            lost: counter!(REJECTIONS, "reason" => "lost"),
+        }
+    }
+
+    pub(super) fn count(&self, event: Event) {
+        let counter = match event {
+            Event::Created(_) => &self.created,
+            Event::Touched(_) => &self.touched,
+            Event::Regenerated(_) => &self.regenerated,
+            Event::Bound(_) => &self.bound,
+            Event::Ended(_) => &self.ended,
+            Event::Expired(..) => &self.expired,
+            Event::Rejected(why) => {
+                self.reason(why).increment(1);
+                &self.rejected
+            }
+        };
+        counter.increment(1);
+    }
+
+    fn reason(&self, why: Rejection) -> &Counter {
+        match why {
+            Rejection::Unsealed => &self.unsealed,
+            Rejection::Ambiguous => &self.ambiguous,
+            Rejection::Ended(_) => &self.after_end,
+            Rejection::Superseded(_) => &self.superseded,
+            Rejection::Lost(_) => &self.lost,
         }
     }
 }

@@ -8,19 +8,20 @@ use figment::value::{Num, Value};
 use super::clock::Clock;
 use super::config::{Config, SealingKey, located, redacted};
 use super::cookie::KeyRing;
-use super::event::Event;
-use super::store::{Memory, Store};
+use super::event::{Counters, Event};
+use super::store::{Memory, Observed, Store};
 
 /// Hears of what happens to sessions.
 pub(super) type Observer = dyn Fn(Event) + Send + Sync;
 
 /// What every request's session works with.
 pub(super) struct Layer {
-    pub(super) store: Arc<dyn Store>,
+    pub(super) store: Observed,
     pub(super) config: Config,
     pub(super) keys: KeyRing,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) observer: Option<Arc<Observer>>,
+    counters: Counters,
     /// What the operator should know, for the log at launch.
     pub(super) notices: Vec<String>,
 }
@@ -57,10 +58,12 @@ impl Layer {
         };
         let previous = config.previous_keys.iter().map(|it| it.0.clone()).collect();
         let keys = KeyRing::new(first, previous);
-        Ok(Self { store, config, keys, clock, observer, notices })
+        let (store, counters) = (Observed::new(store), Counters::register());
+        Ok(Self { store, config, keys, clock, observer, counters, notices })
     }
 
     pub(super) fn tell(&self, event: Event) {
+        self.counters.count(event);
         if let Some(observer) = &self.observer {
             observer(event);
         }

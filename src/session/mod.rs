@@ -31,6 +31,10 @@
 //! - Give [`Result`] back, or deal with [`Error`]: an outage is a 503 that leaves the visitor's
 //!   cookie alone.
 //! - Name [`SameOrigin`] in routes that change something.
+//! - See what it does through the facades `metrics` and `tracing`: any recorder that is installed
+//!   before the launch gets counts of [`Event`]s, the store's latency, and Redis's batches, queue,
+//!   breaker and commands, under names that begin with `session_`; any subscriber gets a span at
+//!   level debug for each call of the store. With neither installed, both cost next to nothing.
 //! - Test with the clock and the spy in [`testing`].
 //!
 //! A session begins with the first write. Increments are exact, however many run at the same time.

@@ -28,7 +28,7 @@ mod views;
 use assets::Assets;
 use headers::SecurityHeaders;
 use instance::Instance;
-use views::{Intent, Pages};
+use views::{Counters, Intent, Pages};
 
 /// The whole site, to be attached to a Rocket that has sessions.
 #[must_use]
@@ -50,6 +50,7 @@ pub fn stage() -> AdHoc {
                 drawn.clear();
             }))
             .manage(pages)
+            .manage(Counters::register())
             .attach(SecurityHeaders)
             .attach(Intent::fairing())
             .manage(Instance::from_env())

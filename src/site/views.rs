@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use metrics::{Counter, counter, describe_counter};
 use rocket::fairing::AdHoc;
 use rocket::http::{Accept, Method, Status};
 use rocket::outcome::Outcome;
@@ -9,7 +10,7 @@ use rocket::request::{self, FromRequest, Request};
 use rocket::response::content::RawHtml;
 use rocket::response::{self, Responder};
 use rocket::serde::json::Json;
-use rocket::{Either, get};
+use rocket::{Either, State, get};
 use rocket_dyn_templates::Template;
 use serde::{Serialize, Serializer};
 
@@ -32,8 +33,9 @@ pub(super) async fn home(
     session: Session<'_>,
     frame: Frame<'_>,
     accept: Option<&Accept>,
+    counters: &State<Counters>,
 ) -> Result<Viewed, Failure> {
-    respond(Page::HOME, intent, session, frame, accept).await
+    respond(Page::HOME, intent, session, frame, accept, counters).await
 }
 
 #[get("/<segment>")]
@@ -43,9 +45,10 @@ pub(super) async fn view(
     session: Session<'_>,
     frame: Frame<'_>,
     accept: Option<&Accept>,
+    counters: &State<Counters>,
 ) -> Result<Viewed, Failure> {
     let page = Page::at(segment).ok_or(Failure::NoSuchPage)?;
-    respond(page, intent, session, frame, accept).await
+    respond(page, intent, session, frame, accept, counters).await
 }
 
 /// A page with its counts, as HTML or JSON.
@@ -57,11 +60,16 @@ async fn respond(
     session: Session<'_>,
     frame: Frame<'_>,
     accept: Option<&Accept>,
+    counters: &State<Counters>,
 ) -> Result<Viewed, Failure> {
     let is_returning = session.info().is_some();
     let instance = &frame.instance.id;
     let snapshot = match intent {
-        Intent::View => count(page, session, instance).await?,
+        Intent::View => {
+            let snapshot = count(page, session, instance).await?;
+            counters.count(page);
+            snapshot
+        }
         Intent::Look => session.snapshot().await?,
     };
     let counts = Counts { page, views: Page::ALL.iter().map(|it| views(&snapshot, it)).collect() };
@@ -116,6 +124,24 @@ async fn count(page: &Page, session: Session<'_>, instance: &str) -> session::Re
         }
     }
     Ok(snapshot)
+}
+
+/// How many views each page has had from all visitors together, for whatever recorder of metrics is
+/// installed.
+pub(super) struct Counters(Vec<(&'static str, Counter)>);
+
+impl Counters {
+    pub(super) fn register() -> Self {
+        const VIEWS: &str = "site_views_total";
+        describe_counter!(VIEWS, "Views that were counted, by page.");
+        Self(Page::ALL.iter().map(|it| (it.path, counter!(VIEWS, "page" => it.path))).collect())
+    }
+
+    fn count(&self, page: &Page) {
+        if let Some((_, counter)) = self.0.iter().find(|(path, _)| *path == page.path) {
+            counter.increment(1);
+        }
+    }
 }
 
 /// A page's count. What is damaged counts as nothing, until the page's next view mends it.

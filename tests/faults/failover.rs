@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use redis::{Commands, RedisResult, cmd};
 
-use crate::cluster::{Cluster, begin_move};
+use crate::cluster::{Cluster, begin_move, is_replicated};
 use crate::process::App;
 use crate::support::{RedisServer, free_port, wait_for};
 use crate::trial::{Keeper, Trial};
@@ -201,16 +201,12 @@ struct Watched {
 
 impl Watched {
     fn start() -> Self {
-        let master = RedisServer::start();
+        let master = RedisServer::start_with(free_port(), "--repl-diskless-sync-delay 0");
         let folder = std::env::temp_dir().join(format!("sentinels-{}", master.port));
         std::fs::create_dir_all(&folder).unwrap();
         let replica = RedisServer::start_with(
             free_port(),
-            &format!(
-                "--replicaof 127.0.0.1 {} --repl-diskless-sync-delay 0 --dir {}",
-                master.port,
-                folder.display()
-            ),
+            &format!("--replicaof 127.0.0.1 {} --dir {}", master.port, folder.display()),
         );
         let sentinels = (0..3).map(|_| {
             let port = free_port();
@@ -233,11 +229,7 @@ impl Watched {
                 about.contains("status=ok") && about.contains("slaves=1,sentinels=3")
             });
         }
-        wait_for("the replica to be in step", || {
-            let about: RedisResult<String> =
-                cmd("INFO").arg("replication").query(&mut watched.servers[1].connect());
-            about.is_ok_and(|it| it.contains("master_link_status:up"))
-        });
+        wait_for("the replica to be in step", || is_replicated(&watched.servers[0]));
         watched
     }
 
@@ -274,26 +266,23 @@ fn master_that_dies_under_sentinels_is_replaced_and_no_count_is_lost() {
 fn master_that_sentinels_replace_in_peace_takes_no_count_with_it() {
     let watched = Watched::start();
     let [master, replica] = &watched.servers;
-    for server in &watched.servers {
-        let bound = ["SET", "min-replicas-to-write", "1"];
-        cmd("CONFIG").arg(&bound).exec(&mut server.connect()).unwrap();
-    }
     let mut trial = Trial::start("Sentinels hand over", master, &watched.url());
-    let role_is = |server: &RedisServer, role: &str| {
-        let about: String = cmd("INFO").arg("replication").query(&mut server.connect()).unwrap();
-        about.contains(&format!("role:{role}"))
+    let bound = ["SET", "min-replicas-to-write", "1"];
+    cmd("CONFIG").arg(&bound).exec(&mut master.connect()).unwrap();
+    let is_master = |server: &RedisServer| {
+        // Who is promoted closes all connections.
+        let client = redis::Client::open(server.url()).unwrap();
+        let about: RedisResult<String> = client
+            .get_connection()
+            .and_then(|mut connection| cmd("INFO").arg("replication").query(&mut connection));
+        about.is_ok_and(|it| it.contains("role:master"))
     };
     // Nobody comes at the moment itself: what a server has not passed on by then, no client can save.
+    wait_for("the replica to be in step", || is_replicated(master));
     let failover = ["FAILOVER", "sessions"];
     cmd("SENTINEL").arg(&failover).exec(&mut watched.sentinels[0].connect()).unwrap();
-    wait_for("the replica to be the master", || role_is(replica, "master"));
-    // Its own replica comes seconds later, and until then it would take no writes.
-    let unbound = ["SET", "min-replicas-to-write", "0"];
-    cmd("CONFIG").arg(&unbound).exec(&mut replica.connect()).unwrap();
+    wait_for("the replica to be the master", || is_master(replica));
     let took = trial.outlast(TAKEOVER);
-    assert!(
-        role_is(master, "master"),
-        "the old master was left within {took:?}, while it lived on"
-    );
+    assert!(is_master(master), "it was left within {took:?}, while it lived on");
     trial.end(replica, 0..=3);
 }

@@ -20,6 +20,7 @@ mod interleaving;
 mod launch;
 mod lifecycle;
 mod loss;
+mod measured;
 mod model;
 mod outage;
 mod releases;

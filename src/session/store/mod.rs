@@ -20,10 +20,12 @@ use std::time::{Duration, SystemTime};
 pub use super::id::{Fingerprint, Handle};
 
 mod memory;
+mod observed;
 #[cfg(feature = "redis")]
 mod redis;
 
 pub use memory::Memory;
+pub(super) use observed::Observed;
 #[cfg(feature = "redis")]
 pub use redis::{OpenError, Redis, Settings};
 

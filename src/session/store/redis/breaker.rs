@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use metrics::Gauge;
 use parking_lot::Mutex;
 
+use super::metrics::open_breakers;
 use crate::session::store::Fault;
 
 /// Failures of connections that worked before, in a row, until the breaker opens. One at a time is
@@ -32,6 +34,8 @@ pub(super) enum Gravity {
 }
 
 pub(super) struct Breaker {
+    /// How many breakers are open: this one adds itself to it.
+    open: Gauge,
     state: Mutex<State>,
     /// What tells the server from others in the log: nothing, or its place and a colon.
     server: String,
@@ -54,7 +58,8 @@ struct Outage {
 
 impl Breaker {
     pub(super) fn new(server: String) -> Self {
-        Self { state: Mutex::new(State::Closed { failures: 0 }), server }
+        let state = Mutex::new(State::Closed { failures: 0 });
+        Self { open: open_breakers(), state, server }
     }
 
     /// Lets a request pass, or refuses it at once.
@@ -75,7 +80,7 @@ impl Breaker {
             State::Closed { failures: 0 } => {}
             State::Closed { .. } => *state = State::Closed { failures: 0 },
             State::Open(outage) | State::HalfOpen(outage) => {
-                *state = State::Closed { failures: 0 };
+                self.change(&mut state, State::Closed { failures: 0 });
                 drop(state);
                 let seconds = outage.began.elapsed().as_secs_f32();
                 log::warn!("Redis answers again: {}after {seconds:.1} s", self.server);
@@ -103,7 +108,7 @@ impl Breaker {
         };
         let is_news = matches!(*state, State::Closed { .. });
         let outage = outage.paused(gravity, now);
-        *state = State::Open(outage);
+        self.change(&mut state, State::Open(outage));
         drop(state);
         if is_news {
             let server = &self.server;
@@ -117,13 +122,36 @@ impl Breaker {
         let mut state = self.state.lock();
         let State::Open(outage) = *state else { return None };
         if has_answered {
-            *state = State::HalfOpen(outage);
+            self.change(&mut state, State::HalfOpen(outage));
             return None;
         }
         let outage = Outage { attempts: outage.attempts + 1, ..outage };
         let outage = outage.paused(Gravity::Down, Instant::now());
         *state = State::Open(outage);
         Some(outage.pause)
+    }
+
+    fn change(&self, state: &mut State, next: State) {
+        match (state.is_open(), next.is_open()) {
+            (false, true) => self.open.increment(1),
+            (true, false) => self.open.decrement(1),
+            _ => {}
+        }
+        *state = next;
+    }
+}
+
+impl Drop for Breaker {
+    fn drop(&mut self) {
+        if self.state.get_mut().is_open() {
+            self.open.decrement(1);
+        }
+    }
+}
+
+impl State {
+    fn is_open(&self) -> bool {
+        matches!(self, Self::Open(_))
     }
 }
 

@@ -13,6 +13,7 @@ mod connection;
 mod fault;
 mod frame;
 mod index;
+mod metrics;
 mod pipeline;
 mod protocol;
 mod sentinel;

@@ -21,6 +21,7 @@ use super::address::{Address, Settings};
 use super::breaker::{Breaker, Failures, Gravity};
 use super::connection::{Manager, Target};
 use super::fault;
+use super::metrics::Metrics;
 use crate::session::store::Fault;
 
 /// Requests that share one write. More would make the first wait for the last.
@@ -46,6 +47,7 @@ pub(super) struct Workers {
     breaker: Arc<Breaker>,
     is_closing: Arc<AtomicBool>,
     deadline: Duration,
+    metrics: Metrics,
 }
 
 struct Worker {
@@ -55,6 +57,7 @@ struct Worker {
     breaker: Arc<Breaker>,
     is_closing: Arc<AtomicBool>,
     is_cluster: bool,
+    metrics: Metrics,
 }
 
 impl Workers {
@@ -87,6 +90,7 @@ impl Workers {
         let breaker =
             Arc::new(Breaker::new(member.map_or_else(String::new, |it| format!("{it}: "))));
         let is_closing = Arc::new(AtomicBool::new(false));
+        let metrics = Metrics::register();
         for number in 0..settings.connections {
             let worker = Worker {
                 jobs: jobs.clone(),
@@ -95,12 +99,13 @@ impl Workers {
                 breaker: Arc::clone(&breaker),
                 is_closing: Arc::clone(&is_closing),
                 is_cluster,
+                metrics: metrics.clone(),
             };
             thread::Builder::new()
                 .name(format!("session-redis-{number}"))
                 .spawn(move || worker.run())?;
         }
-        Ok(Self { queue, breaker, is_closing, deadline: settings.deadline })
+        Ok(Self { queue, breaker, is_closing, deadline: settings.deadline, metrics })
     }
 
     /// Whether what is asked now would be refused at once.
@@ -115,14 +120,15 @@ impl Workers {
         // The threads give up a little earlier than those who ask: so the breaker is open by the
         // time that somebody is told to come again.
         let deadline = Instant::now() + self.deadline.mul_f32(0.95);
-        match self.queue.try_send(Job { packed, replies, deadline, answer }) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => {
-                return Err(Fault::refused("too many requests wait for Redis"));
-            }
-            Err(TrySendError::Disconnected(_)) => {
-                return Err(Fault::refused("no thread talks to Redis any more"));
-            }
+        self.metrics.queue_depth.increment(1);
+        if let Err(error) = self.queue.try_send(Job { packed, replies, deadline, answer }) {
+            self.metrics.queue_depth.decrement(1);
+            return Err(match error {
+                TrySendError::Full(_) => Fault::refused("too many requests wait for Redis"),
+                TrySendError::Disconnected(_) => {
+                    Fault::refused("no thread talks to Redis any more")
+                }
+            });
         }
         match timeout(self.deadline, reply).await {
             // Whoever had the request is gone, and it may have been sent.
@@ -151,6 +157,7 @@ impl Worker {
         while let Ok(first) = self.jobs.recv() {
             batch.push(first);
             batch.extend(self.jobs.try_iter().take(MAX_BATCH - 1));
+            self.metrics.taken(batch.len());
             // Whoever has stopped waiting has got an answer: what was not sent must stay unsent.
             let now = Instant::now();
             batch.retain(|job: &Job| now < job.deadline && !job.answer.is_closed());
@@ -193,6 +200,7 @@ impl Worker {
             answer_all(batch, &Fault::unanswered("the connection to Redis broke"));
             return Err(broken(&error));
         }
+        self.metrics.sent(batch.len(), batch.iter().map(|job| job.replies).sum());
         let mut result = Ok(());
         let mut answers = Vec::with_capacity(batch.len());
         for job in batch.iter() {

@@ -1,0 +1,56 @@
+//! What the adapter measures, for whatever recorder of metrics is installed.
+//!
+//! A cluster has threads and a breaker for each server. They share these: nothing here tells
+//! servers apart, so gauges are added to and taken from, and never set.
+
+use metrics::{
+    Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram,
+};
+
+/// Handles, asked for once: to find one by its name takes longer than to count.
+#[derive(Clone)]
+pub(super) struct Metrics {
+    /// Requests that wait for a thread.
+    pub(super) queue_depth: Gauge,
+    batch_size: Histogram,
+    commands: Counter,
+}
+
+impl Metrics {
+    pub(super) fn register() -> Self {
+        const BATCH_SIZE: &str = "session_redis_batch_size";
+        const QUEUE_DEPTH: &str = "session_redis_queue_depth";
+        const COMMANDS: &str = "session_redis_commands_total";
+        describe_histogram!(BATCH_SIZE, "Requests that have shared one write to Redis.");
+        describe_gauge!(QUEUE_DEPTH, "Requests that wait for a thread that talks to Redis.");
+        describe_counter!(COMMANDS, "Commands about sessions that were sent to Redis.");
+        Self {
+            batch_size: histogram!(BATCH_SIZE),
+            queue_depth: gauge!(QUEUE_DEPTH),
+            commands: counter!(COMMANDS),
+        }
+    }
+
+    /// A thread has taken so many requests.
+    pub(super) fn taken(&self, requests: usize) {
+        self.queue_depth.decrement(number(requests));
+    }
+
+    /// A batch was written.
+    pub(super) fn sent(&self, requests: usize, commands: usize) {
+        self.batch_size.record(number(requests));
+        self.commands.increment(number(commands).into());
+    }
+}
+
+/// How many breakers are open.
+pub(super) fn open_breakers() -> Gauge {
+    const OPEN: &str = "session_redis_breaker_open";
+    describe_gauge!(OPEN, "Redis servers whose requests are refused at once.");
+    gauge!(OPEN)
+}
+
+fn number(count: usize) -> u32 {
+    count.try_into().unwrap_or(u32::MAX)
+}
