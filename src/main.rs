@@ -3,6 +3,13 @@
 mod log;
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rocket::config::Shutdown;
+use rocket::error::ErrorKind;
+use rocket::tokio::time::sleep;
+use rocket::{Orbit, Rocket};
 
 #[rocket::main]
 async fn main() -> ExitCode {
@@ -11,11 +18,28 @@ async fn main() -> ExitCode {
     if log::is_on_cloud_run() {
         rocket = rocket.attach(log::Traces);
     }
-    match rocket.launch().await {
-        Ok(_) => ExitCode::SUCCESS,
-        Err(error) => {
-            ::log::error!("{}", error.pretty_print());
-            ExitCode::FAILURE
-        }
+    let Err(error) = rocket.launch().await else { return ExitCode::SUCCESS };
+    if let ErrorKind::Shutdown(rocket, None) = error.kind()
+        && finish(rocket).await
+    {
+        return ExitCode::SUCCESS;
     }
+    ::log::error!("{}", error.pretty_print());
+    ExitCode::FAILURE
+}
+
+/// Waits until the last request is answered, as long as Rocket itself would.
+///
+/// Rocket 0.5.2 sometimes sees that its port is closed before it sees why, and then returns at once,
+/// with requests under way and an error. Each of them holds a reference.
+async fn finish(rocket: &Arc<Rocket<Orbit>>) -> bool {
+    let Shutdown { grace, mercy, .. } = rocket.config().shutdown;
+    let start = Instant::now();
+    while Arc::strong_count(rocket) > 1 {
+        if start.elapsed() > Duration::from_secs((grace + mercy).into()) {
+            return false;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    true
 }
