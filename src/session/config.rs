@@ -325,9 +325,9 @@ impl From<&str> for Url {
 impl fmt::Debug for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = self.0.split_once("://").map_or("?", |(scheme, _)| scheme);
-        let host = self.0.rsplit_once('@').map_or("[redacted]", |(_, host)| host);
         // What follows may be a password of sentinels.
-        let host = host.split_once('?').map_or(host, |(host, _)| host);
+        let (place, _) = self.0.split_once('?').unwrap_or((&self.0, ""));
+        let host = place.rsplit_once('@').map_or("[redacted]", |(_, host)| host);
         write!(f, "{scheme}://{host}")
     }
 }

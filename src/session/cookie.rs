@@ -274,6 +274,25 @@ mod tests {
         assert_eq!(Ticket::read(&ticket.write()), Some(ticket));
     }
 
+    /// An earlier release reads it while both serve, and after a way back.
+    #[test]
+    fn ticket_is_written_as_release_0_1_0_did() {
+        let user = Ticket {
+            handle: Handle::parse("01a20d6d-5a00-71c7-a340-8ca596f18ea6").unwrap(),
+            secret: Secret::parse("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8").unwrap(),
+            stage: Stage::Returning,
+            owner: Owner::User,
+            ..ticket()
+        };
+        assert_eq!(
+            user.write(),
+            "1.01a20d6d-5a00-71c7-a340-8ca596f18ea6.AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\
+             .1790000000.rpu"
+        );
+        let visitor = Ticket { stage: Stage::First, owner: Owner::Visitor, ..user };
+        assert!(visitor.write().ends_with(".1790000000.fp"), "{}", visitor.write());
+    }
+
     #[test]
     fn ticket_with_anything_changed_is_refused() {
         let text = ticket().write();

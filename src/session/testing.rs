@@ -49,7 +49,13 @@ impl ManualClock {
     /// A clock that shows the present time.
     #[must_use]
     pub fn now() -> Self {
-        Self(Arc::new(Mutex::new(SystemTime::now())))
+        Self::at(SystemTime::now())
+    }
+
+    /// A clock that shows `time`.
+    #[must_use]
+    pub fn at(time: SystemTime) -> Self {
+        Self(Arc::new(Mutex::new(time)))
     }
 
     /// Moves the clock forward.

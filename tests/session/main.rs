@@ -22,5 +22,6 @@ mod lifecycle;
 mod loss;
 mod model;
 mod outage;
+mod releases;
 mod rights;
 mod users;

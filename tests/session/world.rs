@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use cloud_run_sessions::session::store::{Memory, Redis, Settings, Store};
 use cloud_run_sessions::session::testing::{ManualClock, Spy};
@@ -357,9 +357,14 @@ impl World {
     }
 
     pub async fn redis() -> Self {
+        Self::redis_at(SystemTime::now()).await
+    }
+
+    /// On Redis, at another time than the present.
+    pub async fn redis_at(time: SystemTime) -> Self {
         let prefix = new_prefix();
         let store = Arc::new(redis_store(&prefix));
-        Self::new(store, ManualClock::now(), prefix, figment()).await
+        Self::new(store, ManualClock::at(time), prefix, figment()).await
     }
 
     pub async fn cluster() -> Self {

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, spawn};
@@ -19,9 +20,30 @@ pub struct App {
     listeners: Vec<JoinHandle<()>>,
 }
 
+/// A release of the application: its binary, and the folder with its `Rocket.toml` and templates.
+pub struct Release {
+    program: PathBuf,
+    folder: PathBuf,
+}
+
+impl Release {
+    /// The one under test.
+    pub fn this() -> Self {
+        let program = env!("CARGO_BIN_EXE_cloud-run-sessions").into();
+        Self { program, folder: env!("CARGO_MANIFEST_DIR").into() }
+    }
+
+    /// One that stands in a folder as it does in the image.
+    pub fn of(folder: &str) -> Self {
+        let folder = PathBuf::from(folder);
+        Self { program: folder.join("cloud-run-sessions"), folder }
+    }
+}
+
 /// The binary with nothing of the outer environment that it would heed.
-pub fn command(env: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cloud-run-sessions"));
+fn command(release: &Release, env: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(&release.program);
+    command.current_dir(&release.folder);
     for (name, _) in std::env::vars() {
         if name.starts_with("ROCKET_")
             || ["PORT", "REDIS_URL", "RUST_LOG", "K_SERVICE"].contains(&&*name)
@@ -35,7 +57,7 @@ pub fn command(env: &[(&str, &str)]) -> Command {
 
 /// Runs the binary to its end, which must come by itself.
 pub fn run_to_end(env: &[(&str, &str)]) -> (bool, String) {
-    let mut child = command(env).spawn().unwrap();
+    let mut child = command(&Release::this(), env).spawn().unwrap();
     let start = Instant::now();
     while child.try_wait().unwrap().is_none() {
         if start.elapsed() > Duration::from_secs(10) {
@@ -55,11 +77,15 @@ fn text(output: &Output) -> String {
 
 impl App {
     pub fn start(env: &[(&str, &str)]) -> Self {
+        Self::start_of(&Release::this(), env)
+    }
+
+    pub fn start_of(release: &Release, env: &[(&str, &str)]) -> Self {
         let port = free_port();
         let own_port = port.to_string();
         let mut env = env.to_vec();
         env.push(("PORT", &own_port));
-        let mut child = command(&env).spawn().unwrap();
+        let mut child = command(release, &env).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let listeners = vec![listen(out, log.clone()), listen(err, log.clone())];
@@ -69,7 +95,11 @@ impl App {
     }
 
     pub fn on_redis(url: &str) -> Self {
-        Self::start(&[("REDIS_URL", url), ("ROCKET_SECRET_KEY", KEY)])
+        Self::of_on_redis(&Release::this(), url)
+    }
+
+    pub fn of_on_redis(release: &Release, url: &str) -> Self {
+        Self::start_of(release, &[("REDIS_URL", url), ("ROCKET_SECRET_KEY", KEY)])
     }
 
     pub fn visitor(&self) -> Visitor {

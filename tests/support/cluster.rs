@@ -20,9 +20,9 @@ const NODE_TIMEOUT: u32 = 1_500;
 
 pub struct Cluster {
     pub servers: Vec<RedisServer>,
+    folder: Folder,
     /// Ports of servers that do not answer.
     lost: Mutex<BTreeSet<u16>>,
-    _folder: Folder,
 }
 
 /// A folder that is removed when this value is dropped.
@@ -40,21 +40,21 @@ impl Cluster {
         let folder = Folder(std::env::temp_dir().join(format!("cluster-{}", free_port())));
         std::fs::create_dir_all(&folder.0).unwrap();
         let buses: Vec<_> = (0..number).map(|_| free_port()).collect();
-        let servers: Vec<_> = buses
-            .iter()
-            .map(|bus| {
-                let options = format!(
-                    "--cluster-enabled yes --cluster-config-file nodes-{bus}.conf --dir {} \
-                     --cluster-node-timeout {NODE_TIMEOUT} --cluster-port {bus} \
-                     --repl-diskless-sync-delay 0",
-                    folder.0.display()
-                );
-                RedisServer::start_with(free_port(), &options)
-            })
-            .collect();
-        let cluster = Self { servers, lost: Mutex::default(), _folder: folder };
+        let servers: Vec<_> = buses.iter().map(|bus| server(&folder, *bus)).collect();
+        let cluster = Self { servers, folder, lost: Mutex::default() };
         cluster.join(&buses);
         cluster
+    }
+
+    /// A further server, which has no slots yet.
+    pub fn add_server(&mut self) {
+        let bus = free_port();
+        let new = server(&self.folder, bus);
+        let (port, bus) = (new.port.to_string(), bus.to_string());
+        cluster(&mut self.servers[0].connect(), &["MEET", "127.0.0.1", &port, &bus]);
+        self.servers.push(new);
+        self.wait_until_all_say(&format!("cluster_known_nodes:{}\r", self.servers.len()));
+        self.wait_until_all_say("cluster_state:ok");
     }
 
     fn join(&self, buses: &[u16]) {
@@ -153,32 +153,20 @@ impl Cluster {
         self.owner(self.slot(key)).connect()
     }
 
-    /// Moves a slot to another server while the cluster is at work. `amid` runs when some requests
-    /// find the slot's keys here, and others there.
+    /// Moves a slot to another server while the cluster is at work. `amid` runs when the keys are
+    /// there, and their slot is still here.
     pub fn move_slot(&self, slot: u16, to: &RedisServer, amid: impl FnOnce()) {
         let from = self.owner(slot);
-        let (source, target) = (id(from), id(to));
-        let (mut here, mut there) = (from.connect(), to.connect());
-        let slot_text = slot.to_string();
-        cluster(&mut there, &["SETSLOT", &slot_text, "IMPORTING", &source]);
-        cluster(&mut here, &["SETSLOT", &slot_text, "MIGRATING", &target]);
-        let move_keys = |here: &mut Connection| {
-            let keys: Vec<String> =
-                cmd("CLUSTER").arg(&["GETKEYSINSLOT", &slot_text, "1000"]).query(here).unwrap();
-            for key in keys {
-                let port = to.port.to_string();
-                cmd("MIGRATE").arg(&["127.0.0.1", &port, &key, "0", "2000"]).exec(here).unwrap();
-            }
-        };
-        move_keys(&mut here);
+        begin_move(slot, from, to);
         amid();
-        move_keys(&mut here);
+        migrate(slot, from, to);
+        let (slot, target) = (slot.to_string(), id(to));
         for server in [to, from] {
-            cluster(&mut server.connect(), &["SETSLOT", &slot_text, "NODE", &target]);
+            cluster(&mut server.connect(), &["SETSLOT", &slot, "NODE", &target]);
         }
         for server in self.masters() {
             let _: RedisResult<()> = cmd("CLUSTER")
-                .arg(&["SETSLOT", &slot_text, "NODE", &target])
+                .arg(&["SETSLOT", &slot, "NODE", &target])
                 .exec(&mut server.connect());
         }
     }
@@ -203,8 +191,34 @@ impl Cluster {
     }
 }
 
+/// Moves the keys of a slot, and not the slot.
+pub fn begin_move(slot: u16, from: &RedisServer, to: &RedisServer) {
+    let (text, source, target) = (slot.to_string(), id(from), id(to));
+    cluster(&mut to.connect(), &["SETSLOT", &text, "IMPORTING", &source]);
+    cluster(&mut from.connect(), &["SETSLOT", &text, "MIGRATING", &target]);
+    migrate(slot, from, to);
+}
+
+fn server(folder: &Folder, bus: u16) -> RedisServer {
+    let options = format!(
+        "--cluster-enabled yes --cluster-config-file nodes-{bus}.conf --dir {} \
+         --cluster-node-timeout {NODE_TIMEOUT} --cluster-port {bus} --repl-diskless-sync-delay 0",
+        folder.0.display()
+    );
+    RedisServer::start_with(free_port(), &options)
+}
+
 fn id(server: &RedisServer) -> String {
     cmd("CLUSTER").arg("MYID").query(&mut server.connect()).unwrap()
+}
+
+fn migrate(slot: u16, from: &RedisServer, to: &RedisServer) {
+    let (mut here, slot, port) = (from.connect(), slot.to_string(), to.port.to_string());
+    let keys: Vec<String> =
+        cmd("CLUSTER").arg(&["GETKEYSINSLOT", &slot, "1000"]).query(&mut here).unwrap();
+    for key in keys {
+        cmd("MIGRATE").arg(&["127.0.0.1", &port, &key, "0", "2000"]).exec(&mut here).unwrap();
+    }
 }
 
 fn cluster(connection: &mut Connection, args: &[&str]) {

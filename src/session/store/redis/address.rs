@@ -96,6 +96,9 @@ impl Address {
             )
         })?;
         let redis = info.redis_settings();
+        if redis.username().is_some_and(|it| !it.is_empty()) && redis.password().is_none() {
+            return Err(wrong("names a user and no password; write `user:password@`"));
+        }
         let (host, port, tls) = match info.addr() {
             ConnectionAddr::Tcp(host, _) if host.ends_with(".upstash.io") => {
                 return Err(wrong(

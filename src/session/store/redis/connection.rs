@@ -18,7 +18,7 @@ use super::address::Address;
 use super::breaker::Failures;
 use super::fault::{Unusable, describe_connect};
 use super::frame::{self, MAX_REPLY};
-use super::topology::Sentinels;
+use super::sentinel::Sentinels;
 
 /// How much is read at a time.
 const CHUNK: usize = 16 << 10;
@@ -40,8 +40,8 @@ pub(super) struct Manager {
 /// What to connect to.
 pub(super) enum Target {
     Server(Address),
-    /// Whatever server is the master at that moment.
-    Master(Sentinels),
+    /// Whatever server is the master at the time.
+    Master(Box<Sentinels>),
 }
 
 impl Target {
@@ -60,6 +60,8 @@ pub(super) struct Connection {
     inbox: Vec<u8>,
     used: Instant,
     is_broken: bool,
+    /// The sentinels' configuration under which it leads to the master, if there are any.
+    pub(super) epoch: u64,
 }
 
 enum Stream {
@@ -145,6 +147,7 @@ impl Connection {
             inbox: Vec::new(),
             used: Instant::now(),
             is_broken: false,
+            epoch: 0,
         };
         connection.greet(address, deadline)?;
         Ok(connection)
@@ -302,6 +305,11 @@ impl r2d2::ManageConnection for Manager {
     fn is_valid(&self, connection: &mut Connection) -> Result<(), Unusable> {
         if connection.is_disturbed() {
             return Err(Unusable("it was closed, or said something unasked".to_owned()));
+        }
+        if let Target::Master(sentinels) = &self.target
+            && !sentinels.is_current(connection.epoch)
+        {
+            return Err(Unusable("another server is the master now".to_owned()));
         }
         if connection.used.elapsed() <= TRUST {
             return Ok(());

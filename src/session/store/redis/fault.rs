@@ -33,17 +33,26 @@ pub(super) fn complaint(error: &ServerError) -> Option<Complaint> {
             Some(Complaint::NotACounter)
         }
         "ERR" if details.starts_with("no such key") => Some(Complaint::NoSuchKey),
-        // A transaction that is aborted for another reason has that reason before it.
-        "MOVED" | "ASK" | "TRYAGAIN" | "EXECABORT" => Some(Complaint::Elsewhere),
+        "MOVED" | "ASK" | "TRYAGAIN" => Some(Complaint::Elsewhere),
         _ => None,
     }
 }
 
+pub(super) fn complains(reply: &Value, about: Complaint) -> bool {
+    matches!(reply, Value::ServerError(error) if complaint(error) == Some(about))
+}
+
 /// The first error among the replies that is about the server.
 pub(super) fn refusal(replies: &[Value], is_cluster: bool) -> Option<Refusal> {
-    let error = replies.iter().find_map(|reply| server_error(reply, is_cluster))?;
-    let code = error.code();
+    let is_meant = |at: usize| !(is_cluster && is_redirection(&replies[..=at]));
+    let mut errors = replies.iter().map(server_error).enumerate();
+    let error = errors.find_map(|(at, error)| error.filter(|_| is_meant(at)))?;
     let details = error.details().unwrap_or_default();
+    // A transaction may be checked again as a whole, and the cause then stands in the details.
+    let code = match details.split_once("because of: ") {
+        Some((_, cause)) if error.code() == ABORTED => cause.split(' ').next().unwrap_or_default(),
+        _ => error.code(),
+    };
     let gravity = if is_quota(details) { Gravity::Quota } else { Gravity::Connection };
     // The text may name the user or the key; the code does not.
     let message = match gravity {
@@ -60,14 +69,26 @@ pub(super) fn refusal(replies: &[Value], is_cluster: bool) -> Option<Refusal> {
     Some(Refusal { fault, gravity })
 }
 
-fn server_error(reply: &Value, is_cluster: bool) -> Option<&ServerError> {
+/// What an aborted transaction is answered by.
+const ABORTED: &str = "EXECABORT";
+
+/// Whether the last of these replies says that another server has the keys: by itself, or as the end
+/// of a transaction in which one has said so.
+fn is_redirection(replies: &[Value]) -> bool {
+    let is_elsewhere = |reply: &Value| complains(reply, Complaint::Elsewhere);
+    let Some((Value::ServerError(last), before)) = replies.split_last() else { return false };
+    let mut own = before.iter().rev().take_while(|reply| **reply != Value::Okay);
+    complaint(last) == Some(Complaint::Elsewhere)
+        || (last.code() == ABORTED && own.any(is_elsewhere))
+}
+
+fn server_error(reply: &Value) -> Option<&ServerError> {
     match reply {
         Value::ServerError(error) => match complaint(error) {
-            None => Some(error),
-            Some(Complaint::Elsewhere) if !is_cluster => Some(error),
+            None | Some(Complaint::Elsewhere) => Some(error),
             Some(_) => None,
         },
-        Value::Array(items) => items.iter().find_map(|item| server_error(item, is_cluster)),
+        Value::Array(items) => items.iter().find_map(server_error),
         _ => None,
     }
 }
@@ -103,6 +124,9 @@ pub(super) fn describe_connect(error: &RedisError, address: &Address) -> Unusabl
         (Some(_), _) if error.to_string().contains("cluster support disabled") => {
             "; it is part of no cluster: write `redis://` or `rediss://`"
         }
+        (Some(_), _) if error.to_string().to_lowercase().contains("unknown command 'sentinel'") => {
+            "; it is no sentinel: write `redis://` or `rediss://` for a server"
+        }
         (_, None) if error.is_connection_dropped() => {
             "; if it speaks TLS, write `rediss://` instead of `redis://`"
         }
@@ -119,4 +143,48 @@ pub(super) fn describe_connect(error: &RedisError, address: &Address) -> Unusabl
         Some(code) => format!("{host}:{port} says {code}{hint}"),
         None => format!("{host}:{port}: {error}{hint}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a server says, read as it comes over the wire.
+    fn replies(lines: &[&str]) -> Vec<Value> {
+        lines
+            .iter()
+            .map(|it| redis::parse_redis_value(format!("{it}\r\n").as_bytes()).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn transaction_that_is_aborted_at_its_end_was_refused_and_the_cause_is_named() {
+        // Redis checks once more at EXEC, when every command has been queued.
+        let oom = "-EXECABORT Transaction discarded because of: OOM command not allowed";
+        for is_cluster in [false, true] {
+            let given = replies(&["+OK", "+QUEUED", "+QUEUED", oom]);
+            let refusal = refusal(&given, is_cluster).unwrap();
+            assert_eq!(refusal.fault.message, "Redis refused: OOM");
+            assert_eq!(refusal.fault.kind, crate::session::store::FaultKind::Refused);
+        }
+    }
+
+    #[test]
+    fn only_in_a_cluster_it_is_no_refusal_that_another_server_has_the_keys() {
+        let aborted = "-EXECABORT Transaction discarded because of previous errors.";
+        for given in [
+            replies(&["-MOVED 7 127.0.0.1:1", "-MOVED 7 127.0.0.1:1"]),
+            replies(&["+OK", "-ASK 7 127.0.0.1:1", "+QUEUED", aborted]),
+            replies(&["+OK", "-TRYAGAIN later", aborted, ":1"]),
+            replies(&["+OK", "+QUEUED", "-MOVED 7 127.0.0.1:1"]),
+        ] {
+            assert!(refusal(&given, true).is_none(), "{given:?}");
+            let message = refusal(&given, false).unwrap().fault.message;
+            assert!(message.contains("redis-cluster://"), "{message}");
+        }
+        let another = replies(&["-MOVED 7 127.0.0.1:1", "+OK", "-OOM no", "+QUEUED", aborted]);
+        assert_eq!(refusal(&another, true).unwrap().fault.message, "Redis refused: OOM");
+        let alone = replies(&["-MOVED 7 127.0.0.1:1", "+OK", "+QUEUED", aborted]);
+        assert!(refusal(&alone, true).is_some(), "what has moved was another unit");
+    }
 }

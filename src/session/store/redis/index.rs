@@ -15,10 +15,9 @@ use std::time::{Duration, SystemTime};
 
 use redis::Value;
 
+use super::fault::{Complaint, complains};
 use super::pipeline::Pipeline;
-use super::protocol::{
-    Complaint, MARKER, NOTHING, array, complains, hash, is_marker, nonsense, seconds, text,
-};
+use super::protocol::{MARKER, NOTHING, array, hash, is_marker, nonsense, seconds, text};
 use crate::session::id::{Fingerprint, Handle, unix};
 use crate::session::store::{Entry, Fault, RecordId, Standing, USER};
 

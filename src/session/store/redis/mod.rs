@@ -178,8 +178,8 @@ impl Store for Redis {
     }
 
     async fn create(&self, record: RecordId, fields: Fields, ttl: Duration) -> Result<(), Fault> {
-        self.ask(protocol::create(&self.key(record), record.handle, &fields, ttl)).await?;
-        Ok(())
+        let pipeline = protocol::create(&self.key(record), record.handle, &fields, ttl);
+        protocol::read_create(self.ask(pipeline).await?)
     }
 
     async fn apply(&self, record: RecordId, request: &Request) -> Result<Answer, Fault> {

@@ -19,8 +19,7 @@ use std::time::{Duration, SystemTime};
 
 use redis::Value;
 
-pub(super) use super::fault::Complaint;
-use super::fault::complaint;
+use super::fault::{Complaint, complains};
 use super::pipeline::Pipeline;
 use crate::session::id::{Fingerprint, Handle, unix};
 use crate::session::store::{
@@ -124,6 +123,11 @@ pub(super) fn discard(key: &str) -> Pipeline {
     let mut pipeline = Pipeline::default();
     pipeline.command("UNLINK", key, NOTHING);
     pipeline
+}
+
+/// Reads the answer to [`create`].
+pub(super) fn read_create(replies: Vec<Value>) -> Result<(), Fault> {
+    executed(replies).map(drop)
 }
 
 /// Reads the answer to [`apply`]. `None`: the reply bears another session's marker.
@@ -278,10 +282,6 @@ pub(super) fn text(reply: Value) -> Result<String, Fault> {
         Value::Int(number) => Ok(number.to_string()),
         _ => Err(nonsense("no text where one was due")),
     }
-}
-
-pub(super) fn complains(reply: &Value, about: Complaint) -> bool {
-    matches!(reply, Value::ServerError(error) if complaint(error) == Some(about))
 }
 
 pub(super) fn nonsense(what: &str) -> Fault {

@@ -1,69 +1,204 @@
 //! Which server is the master, as its sentinels say.
 //!
-//! They are asked whenever a connection is made, and a connection is made whenever one has failed:
-//! so a failover needs no watching. What they name must call itself a master too: during a failover
-//! they may still name a server that has become a replica.
+//! An old master may live on after another one was promoted, and takes writes for some ten seconds
+//! that are lost in the end. So the sentinels are asked again and again while requests come, and a
+//! connection to any other server than the one that they name last is given up. Of what they say, the
+//! latest configuration counts: some hear of a failover seconds after others.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use redis::{Value, cmd};
 
 use super::address::Address;
 use super::connection::Connection;
 use super::fault::{Unusable, describe_connect};
-use super::topology::Sentinels;
+
+/// How old an answer may be. It costs each sentinel two cheap commands.
+const PERIOD: Duration = Duration::from_millis(500);
+
+/// So soon nobody asks again: connections are made several at a time.
+const SOON: Duration = Duration::from_millis(50);
+
+/// How long requests are held up by that, at most.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// A sentinel that has not answered is left in peace for so long, unless there is no other.
+const REST: Duration = Duration::from_secs(10);
+
+/// Who knows the master, and how to speak to it.
+pub(super) struct Sentinels {
+    /// What they call the master and its replicas.
+    service: String,
+    /// A server of theirs, at a place that is not known yet.
+    server: Address,
+    nodes: Mutex<Nodes>,
+    claim: Mutex<Option<Claim>>,
+}
+
+struct Nodes {
+    all: Vec<Node>,
+    asked: Option<Instant>,
+}
+
+struct Node {
+    address: Address,
+    connection: Option<Connection>,
+    failed: Option<Instant>,
+}
+
+/// That a server is the master.
+#[derive(Clone)]
+struct Claim {
+    /// The configuration that says so. Each failover raises it.
+    epoch: u64,
+    address: Address,
+}
 
 impl Sentinels {
-    /// A connection to the master.
-    pub(super) fn open_master(&self, deadline: Instant) -> Result<Connection, Unusable> {
-        let address = self.locate(deadline)?;
-        let mut connection = Connection::open(&address, deadline)?;
-        // HELLO needs no rights, unlike ROLE.
-        let about = connection.ask(cmd("HELLO").arg(2), deadline);
-        let about = about.map_err(|error| describe_connect(&error, &address))?;
-        if says_master(&about) {
-            return Ok(connection);
+    pub(super) fn new(nodes: Vec<Address>, service: String, server: Address) -> Self {
+        let node = |address| Node { address, connection: None, failed: None };
+        let all = nodes.into_iter().map(node).collect();
+        Self {
+            service,
+            server,
+            nodes: Mutex::new(Nodes { all, asked: None }),
+            claim: Mutex::new(None),
         }
-        let Address { host, port, .. } = address;
-        Err(Unusable(format!("{host}:{port} is no master, though the sentinels say so")))
     }
 
-    /// Where the first sentinel that answers says that the master is.
-    fn locate(&self, deadline: Instant) -> Result<Address, Unusable> {
+    /// A connection to the master, which must call itself that.
+    pub(super) fn open_master(&self, deadline: Instant) -> Result<Connection, Unusable> {
+        let late = || Unusable("no sentinel has answered in time".to_owned());
+        let mut nodes = self.nodes.try_lock_until(deadline).ok_or_else(late)?;
+        let why = if nodes.asked.is_some_and(|at| at.elapsed() < SOON) {
+            late()
+        } else {
+            self.survey(&mut nodes, deadline)
+        };
+        drop(nodes);
+        let claim = self.claim.lock().clone();
+        let Claim { epoch, address } = claim.ok_or(why)?;
+        let opened = Connection::open(&address, deadline).and_then(|mut connection| {
+            // HELLO needs no rights, unlike ROLE.
+            let about = connection.ask(cmd("HELLO").arg(2), deadline);
+            let about = about.map_err(|error| describe_connect(&error, &address))?;
+            let Address { host, port, .. } = &address;
+            let is_master = value_of(&about, "role") == Some(b"master");
+            connection.epoch = epoch;
+            is_master.then_some(connection).ok_or_else(|| {
+                Unusable(format!("{host}:{port} is no master, though the sentinels say so"))
+            })
+        });
+        if opened.is_err() {
+            // Sentinels that were set up anew count from the beginning.
+            self.claim.lock().take_if(|claim| claim.epoch == epoch);
+        }
+        opened
+    }
+
+    /// Whether a connection that was opened under `epoch` still leads to the master.
+    pub(super) fn is_current(&self, epoch: u64) -> bool {
+        if let Some(mut nodes) = self.nodes.try_lock()
+            && nodes.asked.is_none_or(|at| at.elapsed() > PERIOD)
+        {
+            self.survey(&mut nodes, Instant::now() + PATIENCE);
+        }
+        // While none of them answers, the master stays what it was.
+        self.claim.lock().as_ref().is_none_or(|claim| claim.epoch == epoch)
+    }
+
+    /// Asks all sentinels, and says what the last one that failed has said.
+    fn survey(&self, nodes: &mut Nodes, deadline: Instant) -> Unusable {
         let mut why = String::new();
-        for (tried, sentinel) in self.nodes.iter().enumerate() {
+        let mut has_answer = false;
+        nodes.all.sort_by_key(|node| node.failed);
+        let number = nodes.all.len();
+        for (tried, node) in nodes.all.iter_mut().enumerate() {
+            if has_answer && node.failed.is_some_and(|at| at.elapsed() < REST) {
+                continue;
+            }
             // One that swallows everything leaves time for the others, and for the master.
             let now = Instant::now();
-            let left = u32::try_from(self.nodes.len() - tried + 1).unwrap_or(u32::MAX);
-            let share = now + deadline.saturating_duration_since(now) / left;
-            match self.ask(sentinel, share) {
-                Ok(address) => return Ok(address),
-                Err(Unusable(further)) => why = further,
+            let left = u32::try_from(number - tried + 1).unwrap_or(u32::MAX);
+            let share = deadline.saturating_duration_since(now) / left;
+            let share = if has_answer { share.min(PATIENCE) } else { share };
+            match self.ask(node, now + share) {
+                Ok(claim) => {
+                    has_answer = true;
+                    node.failed = None;
+                    self.hear(claim);
+                }
+                Err(Unusable(further)) => {
+                    (node.connection, node.failed, why) = (None, Some(now), further);
+                }
             }
         }
-        Err(Unusable(format!("no sentinel names the master `{}`: {why}", self.service)))
+        nodes.asked = Some(Instant::now());
+        Unusable(format!("no sentinel names the master `{}`: {why}", self.service))
     }
 
-    fn ask(&self, sentinel: &Address, deadline: Instant) -> Result<Address, Unusable> {
-        let mut connection = Connection::open(sentinel, deadline)?;
-        let mut command = cmd("SENTINEL");
-        command.arg("get-master-addr-by-name").arg(&self.service);
-        let reply = connection.ask(&command, deadline);
-        let reply = reply.map_err(|error| describe_connect(&error, sentinel))?;
-        let place: Option<(String, u16)> = redis::from_redis_value(reply).ok().flatten();
-        let Address { host, port, .. } = sentinel;
-        let (master, at) =
-            place.ok_or_else(|| Unusable(format!("{host}:{port} knows none of that name")))?;
-        self.server.at(&master, at).ok_or_else(|| {
+    fn hear(&self, news: Claim) {
+        let mut claim = self.claim.lock();
+        match &*claim {
+            Some(known) if known.epoch >= news.epoch => return,
+            Some(_) => {
+                let Address { host, port, .. } = &news.address;
+                log::warn!("Redis has another master: {host}:{port}");
+            }
+            None => {}
+        }
+        *claim = Some(news);
+    }
+
+    /// What one sentinel says, on the connection that was kept if that still works.
+    fn ask(&self, node: &mut Node, deadline: Instant) -> Result<Claim, Unusable> {
+        if let Some(kept) = node.connection.take()
+            && let Ok(claim) = self.ask_on(node, kept, deadline)
+        {
+            return Ok(claim);
+        }
+        let connection = Connection::open(&node.address, deadline)?;
+        self.ask_on(node, connection, deadline)
+    }
+
+    /// The epoch is asked for before the address: if a failover comes between the two, the new
+    /// master goes with the old epoch, and is heard of again; the other way round, the old one would
+    /// go with the new epoch, and stay.
+    fn ask_on(
+        &self,
+        node: &mut Node,
+        mut connection: Connection,
+        deadline: Instant,
+    ) -> Result<Claim, Unusable> {
+        let Address { host, port, .. } = &node.address;
+        let mut ask = |what: &str| {
+            let reply = connection.ask(cmd("SENTINEL").arg(what).arg(&self.service), deadline);
+            reply.map_err(|error| describe_connect(&error, &node.address))
+        };
+        let about = ask("master")?;
+        let place = redis::from_redis_value(ask("get-master-addr-by-name")?);
+        let place: Option<(String, u16)> = place.ok().flatten();
+        let epoch = value_of(&about, "config-epoch");
+        let epoch = epoch.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+        let ((master, at), epoch) = place
+            .zip(epoch)
+            .ok_or_else(|| Unusable(format!("{host}:{port} knows none of that name")))?;
+        let address = self.server.at(&master, at).ok_or_else(|| {
             Unusable(format!("{host}:{port} names a host that no certificate can name"))
-        })
+        })?;
+        node.connection = Some(connection);
+        Ok(Claim { epoch, address })
     }
 }
 
-/// Whether the answer to HELLO, which is a flat list of names and values, has the role of a master.
-fn says_master(about: &Value) -> bool {
-    let Value::Array(items) = about else { return false };
-    let is =
-        |item: &Value, text: &str| matches!(item, Value::BulkString(it) if it == text.as_bytes());
-    items.chunks(2).any(|pair| pair.len() == 2 && is(&pair[0], "role") && is(&pair[1], "master"))
+/// What a flat list of names and values has for a name.
+fn value_of<'v>(list: &'v Value, name: &str) -> Option<&'v [u8]> {
+    let Value::Array(items) = list else { return None };
+    items.chunks_exact(2).find_map(|pair| match pair {
+        [Value::BulkString(found), Value::BulkString(value)] if found == name.as_bytes() => {
+            Some(value.as_slice())
+        }
+        _ => None,
+    })
 }

@@ -9,24 +9,16 @@
 //! The last two name further nodes as `?node=host:port`, as the clients of the field write them.
 
 use super::address::{Address, NO_NAME, OpenError, Settings, wrong};
+use super::sentinel::Sentinels;
 
 /// What the URL leads to.
 pub(super) enum Topology {
     /// One server.
     Server(Address),
     /// The server that sentinels call the master.
-    Master(Sentinels),
+    Master(Box<Sentinels>),
     /// The servers of a cluster, some of which are named.
     Cluster(Vec<Address>),
-}
-
-/// Who knows the master, and how to speak to it.
-pub(super) struct Sentinels {
-    pub(super) nodes: Vec<Address>,
-    /// What they call the master, and its replicas.
-    pub(super) service: String,
-    /// A server of theirs, at a place that is not known yet.
-    pub(super) server: Address,
 }
 
 /// What a URL that names more than one node says besides where they are.
@@ -70,7 +62,7 @@ impl Topology {
         (first.username, first.password) = (query.username, query.password);
         first.database = 0;
         let nodes = with_others(first, query.nodes, SENTINEL_PORT)?;
-        Ok(Self::Master(Sentinels { nodes, service, server }))
+        Ok(Self::Master(Box::new(Sentinels::new(nodes, service, server))))
     }
 }
 
@@ -79,29 +71,49 @@ fn split(url: &str, kind: &str) -> Result<Option<(String, Query)>, OpenError> {
     let Some((scheme, rest)) = url.split_once("://") else { return Ok(None) };
     let Some(scheme) = scheme.strip_suffix(kind) else { return Ok(None) };
     let (rest, text) = rest.split_once('?').unwrap_or((rest, ""));
+    if rest.rsplit('@').next().is_some_and(|hosts| hosts.contains(',')) {
+        return Err(wrong(
+            "names several hosts before the `?`; write the others as `node=host:port`",
+        ));
+    }
     let mut query = Query::default();
     for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
         let value = value.into_owned();
-        match &*name {
-            "node" => query.nodes.push(node(&value)?),
-            "sentinelServiceName" => query.service = Some(value),
-            "sentinelUsername" => query.username = Some(value),
-            "sentinelPassword" => query.password = Some(value),
+        let before = match &*name {
+            "node" => {
+                query.nodes.push(node(&value)?);
+                None
+            }
+            "sentinelServiceName" => query.service.replace(value),
+            "sentinelUsername" => query.username.replace(value),
+            "sentinelPassword" => query.password.replace(value),
             _ => {
                 return Err(wrong(
                     "has an unknown parameter; known are `node`, `sentinelServiceName`, \
                      `sentinelUsername` and `sentinelPassword`",
                 ));
             }
+        };
+        if before.is_some() {
+            return Err(wrong("has a parameter twice of which only one counts"));
         }
+    }
+    if query.username.is_some() && query.password.is_none() {
+        return Err(wrong("has a `sentinelUsername` without a `sentinelPassword`"));
     }
     Ok(Some((format!("{scheme}://{rest}"), query)))
 }
 
 /// Reads `host:port`, or a host alone.
 fn node(text: &str) -> Result<(String, Option<u16>), OpenError> {
-    let url = url::Url::parse(&format!("redis://{text}"));
-    let parsed = url.ok().and_then(|url| Some((url.host_str()?.to_owned(), url.port())));
+    let is_bare = |url: &url::Url| {
+        let extras = [url.path(), url.username(), url.query().unwrap_or_default()];
+        extras.iter().all(|part| part.is_empty())
+            && url.password().or(url.fragment()).is_none()
+            && url.host_str().is_some_and(|host| !host.contains(','))
+    };
+    let url = url::Url::parse(&format!("redis://{text}")).ok().filter(is_bare);
+    let parsed = url.and_then(|url| Some((url.host_str()?.to_owned(), url.port())));
     let (host, port) = parsed.ok_or_else(|| wrong("has a `node` that is not `host:port`"))?;
     Ok((host.trim_matches(['[', ']']).to_owned(), port))
 }

@@ -4,14 +4,14 @@
 //! failed. Nothing watches it in between: on Cloud Run there is no CPU between requests.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use redis::{Value, cmd};
 use rocket::tokio;
 use rocket::tokio::sync::OwnedMutexGuard;
 use rocket::tokio::task::JoinHandle;
+use rocket::tokio::time::timeout;
 
 use super::server::Server;
 use crate::session::store::Fault;
@@ -20,11 +20,19 @@ use crate::session::store::redis::connection::Connection;
 use crate::session::store::redis::fault::{Unusable, describe_connect};
 use crate::session::store::redis::pipeline::SLOTS;
 
-/// The servers are asked for the map no more often than this.
-const PAUSE: Duration = Duration::from_millis(250);
+/// The servers are asked for the map no more often than this; while it stays the same, by and by less.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long servers are asked for the map in all.
+/// How long servers are asked for the map in all, and how many of them.
 const TIMEOUT: Duration = Duration::from_millis(600);
+const MAX_TRIES: usize = 4;
+
+/// How long a request waits for a map when the last one could not be fetched …
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// … unless that is so long ago that nothing is known of the servers now.
+const STALE: Duration = Duration::from_secs(2);
 
 /// A server that has no slots, and has not been asked for so long, is forgotten.
 const DISUSE: Duration = Duration::from_secs(60);
@@ -35,10 +43,29 @@ pub(super) struct Map {
     /// Servers that the URL names. One may be gone, and another may be no master.
     seeds: Vec<Address>,
     known: RwLock<Known>,
-    /// When the map was last fetched. Held by whoever does that.
-    refreshed: Arc<tokio::sync::Mutex<Option<Instant>>>,
-    /// Whether no server is known, and none could be asked.
-    is_lost: AtomicBool,
+    /// Held by whoever fetches the map.
+    turn: Arc<tokio::sync::Mutex<Turn>>,
+    /// When somebody has last waited in vain for any map at all.
+    lost: Mutex<Option<Instant>>,
+}
+
+/// When the map may be fetched again.
+struct Turn {
+    due: Instant,
+    pause: Duration,
+    /// Where to begin among those who can be asked, after some have not answered.
+    start: usize,
+    trouble: Trouble,
+}
+
+/// Why the map cannot be fetched is logged once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    None,
+    /// The last map goes on.
+    Outdated,
+    /// There is none.
+    Lost,
 }
 
 struct Known {
@@ -54,8 +81,13 @@ impl Map {
             settings: settings.clone(),
             seeds,
             known: RwLock::new(Known { servers: Vec::new(), owners }),
-            refreshed: Arc::default(),
-            is_lost: AtomicBool::new(false),
+            turn: Arc::new(tokio::sync::Mutex::new(Turn {
+                due: Instant::now(),
+                pause: FIRST_PAUSE,
+                start: 0,
+                trouble: Trouble::None,
+            })),
+            lost: Mutex::default(),
         }
     }
 
@@ -64,14 +96,23 @@ impl Map {
         if let Some(owner) = self.known_owner(slot) {
             return Ok(owner);
         }
-        if self.is_lost.load(Ordering::Relaxed) {
-            // Nobody waits for an outage that is known.
-            drop(self.refresh());
-        } else {
-            let turn = self.refreshed.clone().lock_owned().await;
-            if let Some(refresh) = self.refresh_in(turn) {
-                let _ = refresh.await;
+        let is_lost = self.lost.lock().is_some_and(|at| at.elapsed() < STALE);
+        if is_lost {
+            // Of those who come while an outage is known, one waits at a time, and not for long.
+            if let Some(refresh) = self.refresh() {
+                let _ = timeout(PATIENCE, refresh).await;
             }
+        } else {
+            let refreshed = async {
+                let turn = self.turn.clone().lock_owned().await;
+                if let Some(refresh) = self.refresh_in(turn) {
+                    let _ = refresh.await;
+                }
+            };
+            let _ = timeout(TIMEOUT, refreshed).await;
+        }
+        if self.known.read().servers.is_empty() {
+            *self.lost.lock() = Some(Instant::now());
         }
         self.known_owner(slot)
             .ok_or_else(|| Fault::refused("no server of the cluster is known to have the session"))
@@ -99,7 +140,7 @@ impl Map {
     pub(super) fn server_at(&self, place: &str, by: &Server) -> Result<Arc<Server>, Fault> {
         let nonsense = || Fault::refused("a server of the cluster sends on to nowhere");
         let (host, port) = place.rsplit_once(':').ok_or_else(nonsense)?;
-        let host = if host.is_empty() { &by.address.host } else { host };
+        let host = if is_name(host.as_bytes()) { host } else { &by.address.host };
         let port = port.parse().map_err(|_| nonsense())?;
         self.server(&mut self.known.write(), host, port).map_err(Fault::refused)
     }
@@ -118,76 +159,137 @@ impl Map {
 
     /// Begins to fetch the map, unless somebody is at it, or was just now.
     pub(super) fn refresh(self: &Arc<Self>) -> Option<JoinHandle<()>> {
-        self.refresh_in(self.refreshed.clone().try_lock_owned().ok()?)
+        self.refresh_in(self.turn.clone().try_lock_owned().ok()?)
     }
 
-    fn refresh_in(
-        self: &Arc<Self>,
-        mut turn: OwnedMutexGuard<Option<Instant>>,
-    ) -> Option<JoinHandle<()>> {
-        if turn.is_some_and(|at| at.elapsed() < PAUSE) {
+    fn refresh_in(self: &Arc<Self>, mut turn: OwnedMutexGuard<Turn>) -> Option<JoinHandle<()>> {
+        if Instant::now() < turn.due {
             return None;
         }
         let map = self.clone();
         Some(tokio::task::spawn_blocking(move || {
-            map.fetch();
-            *turn = Some(Instant::now());
+            let begun = Instant::now();
+            let is_news = map.fetch(&mut turn);
+            turn.pause = if is_news { FIRST_PAUSE } else { (turn.pause * 2).min(LONGEST_PAUSE) };
+            // From its beginning: it may end long after, where the process was frozen.
+            turn.due = begun + jittered(turn.pause);
         }))
     }
 
-    /// Asks one server after the other, until one answers.
-    fn fetch(&self) {
-        let mut servers = self.known.read().servers.clone();
-        // Those that do not answer come last.
-        servers.sort_by_key(|it| it.is_refusing());
-        let addresses: Vec<_> =
-            servers.iter().map(|it| &it.address).chain(&self.seeds).cloned().collect();
+    /// Asks one server after the other, until one answers. Whether that has changed the map.
+    fn fetch(&self, turn: &mut Turn) -> bool {
+        let candidates = self.candidates();
+        let number = candidates.len();
+        let order = (0..number).map(|at| &candidates[(turn.start + at) % number]);
         let deadline = Instant::now() + TIMEOUT;
         let mut why = Unusable(String::new());
-        for (tried, address) in addresses.iter().enumerate() {
+        for (tried, address) in order.take(MAX_TRIES).enumerate() {
             let now = Instant::now();
-            // One that swallows everything leaves time for two others.
-            let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX).min(3);
+            let left = u32::try_from(number.min(MAX_TRIES) - tried).unwrap_or(u32::MAX);
             let share = now + deadline.saturating_duration_since(now) / left;
             match ranges(address, share).and_then(|ranges| self.install(&ranges)) {
-                Ok(()) => {
-                    if self.is_lost.swap(false, Ordering::Relaxed) {
-                        log::warn!("Redis answers again: the servers of the cluster are known");
+                Ok(is_news) => {
+                    match std::mem::replace(&mut turn.trouble, Trouble::None) {
+                        Trouble::None => {}
+                        Trouble::Outdated => {
+                            log::warn!("the cluster says again where sessions are");
+                        }
+                        Trouble::Lost => {
+                            log::warn!("Redis answers again: the cluster says where sessions are");
+                        }
                     }
-                    return;
+                    *self.lost.lock() = None;
+                    turn.start = 0;
+                    return is_news;
                 }
                 Err(further) => why = further,
             }
         }
-        if servers.is_empty() && !self.is_lost.swap(true, Ordering::Relaxed) {
-            log::error!("Redis is unavailable, requests get 503 until it answers: {why}");
+        // Those that were asked now come last the next time.
+        turn.start = (turn.start + MAX_TRIES) % number;
+        if turn.trouble == Trouble::None {
+            if self.known.read().servers.is_empty() {
+                turn.trouble = Trouble::Lost;
+                log::error!("Redis is unavailable, requests get 503 until it answers: {why}");
+            } else {
+                turn.trouble = Trouble::Outdated;
+                log::warn!("the cluster does not say any more where sessions are: {why}");
+            }
         }
+        false
     }
 
-    fn install(&self, ranges: &[Slots]) -> Result<(), Unusable> {
+    /// Who can be asked for the map: servers that answer, in an order that differs from instance to
+    /// instance; those that the URL names; and the others.
+    fn candidates(&self) -> Vec<Address> {
+        let mut servers = self.known.read().servers.clone();
+        if !servers.is_empty() {
+            let number = servers.len();
+            servers.rotate_left(usize::from(random()) % number);
+        }
+        let (away, well): (Vec<_>, Vec<_>) = servers.iter().partition(|it| it.is_refusing());
+        let addresses = |servers: Vec<&Arc<Server>>| {
+            servers.into_iter().map(|it| it.address.clone()).collect::<Vec<_>>()
+        };
+        let mut all: Vec<Address> = Vec::new();
+        for address in [addresses(well), self.seeds.clone(), addresses(away)].concat() {
+            if !all.iter().any(|it| (&it.host, it.port) == (&address.host, address.port)) {
+                all.push(address);
+            }
+        }
+        all
+    }
+
+    /// Takes over a map. Whether it differs from the one before.
+    fn install(&self, ranges: &[Slots]) -> Result<bool, Unusable> {
         let mut known = self.known.write();
         let mut owners = vec![None; usize::from(SLOTS)];
-        let mut masters = Vec::new();
         for range in ranges {
             let server = self.server(&mut known, &range.host, range.port)?;
-            owners[range.first..=range.last].fill(Some(server.clone()));
-            masters.push(server);
+            owners[range.first..=range.last].fill(Some(server));
         }
-        known.owners = owners;
-        known.servers.retain(|it| {
-            if masters.iter().any(|master| Arc::ptr_eq(master, it)) {
-                return true;
-            }
-            if it.is_refusing() {
-                let Address { host, port, .. } = &it.address;
-                log::warn!("Redis answers again: another server has taken over from {host}:{port}");
-                return false;
-            }
-            // A server that slots are moving to may have none yet.
-            it.idle() < DISUSE
-        });
-        Ok(())
+        let place = |owner: &Option<Arc<Server>>| owner.as_ref().map(Arc::as_ptr);
+        let is_news = !owners.iter().map(place).eq(known.owners.iter().map(place));
+        let before = std::mem::replace(&mut known.owners, owners);
+        if is_news {
+            let masters = distinct(&known.owners);
+            let had_slots = distinct(&before);
+            known.servers.retain(|it| {
+                if masters.contains(&Arc::as_ptr(it)) {
+                    return true;
+                }
+                let is_replaced = it.is_refusing() && had_slots.contains(&Arc::as_ptr(it));
+                if is_replaced {
+                    let Address { host, port, .. } = &it.address;
+                    log::warn!(
+                        "Redis answers again: another server has taken over from {host}:{port}"
+                    );
+                }
+                // A server that slots are moving to may have none yet.
+                !is_replaced && it.idle() < DISUSE
+            });
+        }
+        Ok(is_news)
     }
+}
+
+fn distinct(owners: &[Option<Arc<Server>>]) -> Vec<*const Server> {
+    let mut servers: Vec<_> = owners.iter().flatten().map(Arc::as_ptr).collect();
+    servers.dedup();
+    servers.sort_unstable();
+    servers.dedup();
+    servers
+}
+
+/// Between three quarters and five, so that instances do not ask in step.
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f32(0.75 + f32::from(random()) / 512.0)
+}
+
+fn random() -> u8 {
+    let mut random = [0];
+    getrandom::fill(&mut random).expect("the operating system has a random generator");
+    random[0]
 }
 
 /// Slots that lie side by side, and where their owner is.
@@ -211,6 +313,11 @@ fn ranges(address: &Address, deadline: Instant) -> Result<Vec<Slots>, Unusable> 
     ranges.filter(|ranges| !ranges.is_empty()).ok_or_else(nonsense)
 }
 
+/// Whether a server knows its own name: it says nothing, or `?`, where it does not.
+fn is_name(host: &[u8]) -> bool {
+    !host.is_empty() && host != b"?"
+}
+
 impl Slots {
     /// `first last [host port …] …`: the master comes first, and replicas after it.
     fn read(reply: Value, asked: &str) -> Option<Self> {
@@ -220,7 +327,7 @@ impl Slots {
         };
         let [host, Value::Int(port), ..] = &master[..] else { return None };
         let host = match host {
-            Value::BulkString(host) if !host.is_empty() => String::from_utf8(host.clone()).ok()?,
+            Value::BulkString(host) if is_name(host) => String::from_utf8(host.clone()).ok()?,
             // It does not know its own name: it is reached as it was reached now.
             _ => asked.to_owned(),
         };

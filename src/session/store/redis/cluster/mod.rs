@@ -83,14 +83,14 @@ impl Cluster {
             hops += 1;
             let answer = match server.ask(&rest, is_asking).await {
                 Ok(answer) => answer,
-                Err(fault) => {
-                    let owner = self.new_owner(slot, &server).await;
-                    let (FaultKind::Refused, Some(owner)) = (fault.kind, owner) else {
+                Err(fault) if fault.kind == FaultKind::Refused => {
+                    let Some(owner) = self.new_owner(slot, &server).await else {
                         return Err(fault);
                     };
                     (server, is_asking) = (owner, false);
                     continue;
                 }
+                Err(fault) => return Err(fault),
             };
             let (done, redirect) = redirect::split(&rest, answer)?;
             rest = rest.part(done.len()..rest.units.len());
