@@ -158,6 +158,49 @@ mod tests {
     }
 
     #[test]
+    fn complaint_about_the_record_is_no_refusal_and_any_other_error_is() {
+        for record in [
+            "-WRONGTYPE Operation against a key holding the wrong kind of value",
+            "-ERR hash value is not an integer",
+            "-ERR increment or decrement would overflow",
+            "-ERR no such key",
+        ] {
+            assert!(refusal(&replies(&[record]), false).is_none(), "{record}");
+        }
+        for server in ["-ERR unknown command", "-OOM no memory", "-LOADING wait"] {
+            for given in [replies(&[server]), replies(&[&format!("*2\r\n:1\r\n{server}")])] {
+                assert!(refusal(&given, false).is_some(), "{given:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_where_nothing_was_carried_out_it_is_said_that_nothing_was() {
+        use crate::session::store::FaultKind;
+        let oom = "-OOM no memory";
+        for (given, kind) in [
+            (replies(&[oom, oom]), FaultKind::Refused),
+            (replies(&["+OK", "+QUEUED", oom]), FaultKind::Refused),
+            (replies(&[oom, "$-1"]), FaultKind::Unanswered),
+            (replies(&[":1", oom]), FaultKind::Unanswered),
+            (replies(&["+OK", "+QUEUED", &format!("*2\r\n:1\r\n{oom}")]), FaultKind::Unanswered),
+        ] {
+            assert_eq!(refusal(&given, false).unwrap().fault.kind, kind, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn used_up_quota_is_known_by_its_words_and_the_text_of_other_errors_is_not_told() {
+        let quota = replies(&["-ERR max requests limit exceeded. Limit: 500000"]);
+        let refused = refusal(&quota, false).unwrap();
+        assert_eq!(refused.gravity, Gravity::Quota);
+        assert!(refused.fault.message.contains("Limit: 500000"), "{}", refused.fault.message);
+        let refused = refusal(&replies(&["-NOPERM alice may not touch key"]), false).unwrap();
+        assert_eq!(refused.gravity, Gravity::Connection);
+        assert_eq!(refused.fault.message, "Redis refused: NOPERM");
+    }
+
+    #[test]
     fn transaction_that_is_aborted_at_its_end_was_refused_and_the_cause_is_named() {
         // Redis checks once more at EXEC, when every command has been queued.
         let oom = "-EXECABORT Transaction discarded because of: OOM command not allowed";
