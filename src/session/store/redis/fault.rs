@@ -127,7 +127,7 @@ pub(super) fn describe_connect(error: &RedisError, address: &Address) -> Unusabl
         (Some(_), _) if error.to_string().to_lowercase().contains("unknown command 'sentinel'") => {
             "; it is no sentinel: write `redis://` or `rediss://` for a server"
         }
-        (_, None) if error.is_connection_dropped() => {
+        (_, None) if error.is_connection_dropped() && !error.is_connection_refusal() => {
             "; if it speaks TLS, write `rediss://` instead of `redis://`"
         }
         (_, Some(_)) if error.to_string().contains("UnknownIssuer") => {
@@ -198,6 +198,39 @@ mod tests {
         let refused = refusal(&replies(&["-NOPERM alice may not touch key"]), false).unwrap();
         assert_eq!(refused.gravity, Gravity::Connection);
         assert_eq!(refused.fault.message, "Redis refused: NOPERM");
+    }
+
+    #[test]
+    fn remedy_is_told_where_the_cause_can_be_and_none_where_it_cannot() {
+        use std::io::ErrorKind;
+        let plain = Address::parse("redis://127.0.0.1:1", None).unwrap();
+        let tls = Address::parse("rediss://127.0.0.1:1", None).unwrap();
+        let said = |line: &str| match replies(&[line]).remove(0) {
+            Value::ServerError(error) => RedisError::from(error),
+            other => panic!("{other:?}"),
+        };
+        let broke = |kind: ErrorKind| RedisError::from(std::io::Error::from(kind));
+        for (error, address, remedy) in [
+            (said("-WRONGPASS no"), &plain, Some("the password in `url`")),
+            (said("-NOAUTH no"), &tls, Some("the password in `url`")),
+            (said("-NOPERM no"), &plain, Some("the user may not")),
+            (said("-ERR This instance has cluster support disabled"), &tls, Some("no cluster")),
+            (said("-ERR unknown command 'SENTINEL'"), &plain, Some("no sentinel")),
+            (said("-ERR something else"), &plain, None),
+            (said("-ERR something else"), &tls, None),
+            (broke(ErrorKind::ConnectionReset), &plain, Some("write `rediss://`")),
+            (broke(ErrorKind::ConnectionRefused), &plain, None),
+            (broke(ErrorKind::TimedOut), &plain, None),
+            (broke(ErrorKind::TimedOut), &tls, Some("write `redis://`")),
+            (broke(ErrorKind::ConnectionRefused), &tls, None),
+        ] {
+            let text = describe_connect(&error, address).to_string();
+            assert!(text.starts_with("127.0.0.1:1"), "{text}");
+            match remedy {
+                Some(remedy) => assert!(text.contains(remedy), "{text}"),
+                None => assert!(!text.contains(';'), "{text}"),
+            }
+        }
     }
 
     #[test]
