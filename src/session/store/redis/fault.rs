@@ -195,7 +195,7 @@ mod tests {
         let refused = refusal(&quota, false).unwrap();
         assert_eq!(refused.gravity, Gravity::Quota);
         assert!(refused.fault.message.contains("Limit: 500000"), "{}", refused.fault.message);
-        let refused = refusal(&replies(&["-NOPERM alice may not touch key"]), false).unwrap();
+        let refused = refusal(&replies(&["-NOPERM because of: alice"]), false).unwrap();
         assert_eq!(refused.gravity, Gravity::Connection);
         assert_eq!(refused.fault.message, "Redis refused: NOPERM");
     }
