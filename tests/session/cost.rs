@@ -143,3 +143,20 @@ async fn a_view_is_one_round_trip(world: World) {
         assert_eq!(world.store.round_trips(), 1);
     }
 }
+
+#[rocket::async_test]
+async fn answered_writes_are_not_asked_about_afterwards() {
+    let server = RedisServer::start();
+    let world = World::through(&server.url()).await;
+    let mut visitor = world.visitor();
+    for path in ["/count/a", "/view/a", "/set/a/x", "/take/a", "/count/a"] {
+        visitor.get(path).await;
+    }
+    // By then, a write that nobody has answered would be looked after.
+    sleep(Duration::from_millis(2100)).await;
+    server.reset_commands();
+    for expected in 4..10 {
+        assert_eq!(visitor.body("/count/a").await, expected.to_string());
+    }
+    assert_eq!(server.commands().get("expire"), None);
+}

@@ -74,6 +74,18 @@ fn rotate(from: &str) {
     let _: () = redis.set_ex(from, tombstone, 3600).unwrap();
 }
 
+/// A world whose commands are on their way for so long, each time.
+async fn paused() -> (World, Arc<Mutex<Duration>>) {
+    let pause = Arc::new(Mutex::new(Duration::ZERO));
+    let length = pause.clone();
+    let url = proxy(move |_| {
+        let length = *length.lock().unwrap();
+        thread::sleep(length);
+        Step::Pass
+    });
+    (World::through(&url).await, pause)
+}
+
 /// A world, and the key of a record in it that is rotated before the next such command, once it is
 /// named here.
 async fn rotating_before(command: &'static str) -> (World, Arc<Mutex<Option<String>>>) {
@@ -220,18 +232,11 @@ async fn cookie_of_the_first_user_does_not_show_the_second() {
 
 #[rocket::async_test]
 async fn two_operations_of_one_request_share_the_deadline() {
-    let slow = Arc::new(Mutex::new(Duration::ZERO));
-    let pause = slow.clone();
-    let url = proxy(move |_| {
-        let pause = *pause.lock().unwrap();
-        thread::sleep(pause);
-        Step::Pass
-    });
-    let world = World::through(&url).await;
+    let (world, pause) = paused().await;
     let mut visitor = world.visitor();
     visitor.get("/count/a").await;
     visitor.get("/two").await;
-    *slow.lock().unwrap() = Duration::from_millis(600);
+    *pause.lock().unwrap() = Duration::from_millis(600);
     let start = Instant::now();
     let page = visitor.get("/two").await;
     let took = start.elapsed();
@@ -239,21 +244,21 @@ async fn two_operations_of_one_request_share_the_deadline() {
 }
 
 #[rocket::async_test]
+async fn time_that_a_handler_takes_for_itself_is_not_held_against_the_store() {
+    let (world, pause) = paused().await;
+    *pause.lock().unwrap() = Duration::from_millis(20);
+    assert_eq!(world.visitor().body("/busy/1000").await, "2", "longer than the deadline");
+}
+
+#[rocket::async_test]
 async fn session_that_was_regenerated_often_can_be_ended_from_elsewhere() {
-    let slow = Arc::new(Mutex::new(Duration::ZERO));
-    let pause = slow.clone();
-    let url = proxy(move |_| {
-        let pause = *pause.lock().unwrap();
-        thread::sleep(pause);
-        Step::Pass
-    });
-    let world = World::through(&url).await;
+    let (world, pause) = paused().await;
     let mut thief = world.visitor();
     thief.body("/bind/alice/phone").await;
     for _ in 0..200 {
         thief.body("/regenerate").await;
     }
-    *slow.lock().unwrap() = Duration::from_millis(4);
+    *pause.lock().unwrap() = Duration::from_millis(4);
     world.store.take_calls();
     let page = world.visitor().get("/log-out-everywhere/alice").await;
     let trips = world.store.round_trips();

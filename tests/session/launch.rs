@@ -109,6 +109,7 @@ async fn wrong_url_fails_the_launch_without_showing_the_password() {
         "redis-cluster://default:hunter2@127.0.0.1?node=",
         "redis-cluster://default:hunter2@127.0.0.1?nodes=127.0.0.1:6379",
         "redis-cluster://default:x@127.0.0.1?sentinelPassword=hunter2",
+        "redis-cluster://default:hunter2@127.0.0.1?sentinelServiceName=main",
         "redis-cluster://default:hunter2@127.0.0.1?node=redis://127.0.0.1:7",
         "redis-cluster://default:x@127.0.0.1?node=u:hunter2@127.0.0.1:7",
         "redis-cluster://default:hunter2@127.0.0.1?node=a:1/x",

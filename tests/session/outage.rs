@@ -63,13 +63,6 @@ async fn every_failure_of_a_request_says_when_to_try_again(world: World) {
     assert_eq!(visitor.body("/patience").await, "7");
 }
 
-#[rocket::async_test]
-async fn time_that_a_handler_takes_for_itself_is_not_held_against_the_store() {
-    let world = World::redis().await;
-    let mut visitor = world.visitor();
-    assert_eq!(visitor.body("/busy/1000").await, "2", "longer than the deadline");
-}
-
 async fn routes_without_a_session_are_not_affected(world: World) {
     world.store.fail(Some(Fault::refused("down")));
     let mut visitor = world.visitor();

@@ -173,3 +173,34 @@ fn tls_config(ca_file: Option<&Path>) -> Result<ClientConfig, OpenError> {
         })?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_node_is_reached_as_the_first_is_and_must_prove_its_own_name() {
+        let first = Address::parse("rediss://alice:word@a.example:1/2", None).unwrap();
+        let other = first.at("b.example", 3).unwrap();
+        assert_eq!((other.host.as_str(), other.port, other.database), ("b.example", 3, 2));
+        assert_eq!(
+            (other.username.as_deref(), other.password.as_deref()),
+            (Some("alice"), Some("word"))
+        );
+        assert_eq!(other.tls.unwrap().name, ServerName::try_from("b.example").unwrap());
+        assert!(first.at("no name", 3).is_none());
+    }
+
+    #[test]
+    fn error_names_the_setting_that_is_wrong() {
+        let key = |url: &str, ca_file: Option<&str>| {
+            Address::parse(url, ca_file.map(Path::new)).err().map(|error| error.key())
+        };
+        assert_eq!(key("redis://127.0.0.1", None), None);
+        assert_eq!(key("http://127.0.0.1", None), Some("url"));
+        assert_eq!(key("rediss://127.0.0.1", Some("/nowhere.pem")), Some("ca_file"));
+        // A file that is there, and holds no certificate.
+        let no_certificate = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        assert_eq!(key("rediss://127.0.0.1", Some(no_certificate)), Some("ca_file"));
+    }
+}

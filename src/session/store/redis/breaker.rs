@@ -197,3 +197,108 @@ impl Failures {
         self.last.lock().as_ref().filter(|(at, _)| *at >= start).map(|(_, why)| why.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MILLIS: Duration = Duration::from_millis(1);
+
+    fn breaker() -> Breaker {
+        Breaker::new(String::new())
+    }
+
+    /// Whether a pause is what this length comes to once it is jittered.
+    fn is_jittered(pause: Duration, length: Duration) -> bool {
+        (length / 2..=length).contains(&pause)
+    }
+
+    #[test]
+    fn silence_opens_it_at_once_and_one_thread_probes() {
+        let breaker = breaker();
+        assert!(breaker.admit().is_ok());
+        let pause = breaker.failed(Gravity::Down, "silence").unwrap();
+        assert!(is_jittered(pause, 100 * MILLIS), "{pause:?}");
+        assert_eq!(breaker.admit().unwrap_err().retry_after, Duration::from_secs(1));
+        assert_eq!(breaker.failed(Gravity::Down, "silence"), None);
+    }
+
+    #[test]
+    fn third_broken_connection_in_a_row_opens_it() {
+        let breaker = breaker();
+        let fail = || breaker.failed(Gravity::Connection, "reset");
+        assert_eq!((fail(), fail()), (None, None));
+        breaker.succeeded();
+        assert_eq!((fail(), fail()), (None, None), "not in a row");
+        assert!(breaker.admit().is_ok());
+        assert!(fail().is_some());
+        assert!(breaker.admit().is_err());
+    }
+
+    #[test]
+    fn pauses_grow_to_a_second_and_no_two_instances_keep_step() {
+        let breaker = breaker();
+        breaker.failed(Gravity::Down, "silence");
+        for length in [200, 400, 800] {
+            let pause = breaker.probed(false).unwrap();
+            assert!(is_jittered(pause, length * MILLIS), "{length}: {pause:?}");
+        }
+        let longest: Vec<_> = (0..20).map(|_| breaker.probed(false).unwrap()).collect();
+        assert!(longest.iter().all(|pause| is_jittered(*pause, 1000 * MILLIS)), "{longest:?}");
+        assert!(longest.iter().any(|pause| *pause != longest[0]), "{longest:?}");
+    }
+
+    #[test]
+    fn probe_that_is_answered_lets_requests_pass_and_their_answer_closes_it() {
+        let breaker = breaker();
+        breaker.failed(Gravity::Down, "silence");
+        assert_eq!(breaker.probed(true), None);
+        assert!(breaker.admit().is_ok());
+        let pause = breaker.failed(Gravity::Connection, "reset").unwrap();
+        assert!(is_jittered(pause, 200 * MILLIS), "no tolerance until it is closed: {pause:?}");
+        breaker.probed(true);
+        breaker.succeeded();
+        assert_eq!(breaker.failed(Gravity::Connection, "reset"), None);
+    }
+
+    #[test]
+    fn used_up_quota_is_left_alone_for_as_long_as_is_told() {
+        let breaker = breaker();
+        let pause = breaker.failed(Gravity::Quota, "used up").unwrap();
+        assert!(is_jittered(pause, 30_000 * MILLIS), "{pause:?}");
+        assert_eq!(breaker.admit().unwrap_err().retry_after, pause);
+        let State::Open(outage) = *breaker.state.lock() else { panic!("it is open") };
+        assert!(outage.probe_due >= outage.began + pause);
+    }
+
+    #[test]
+    fn breaker_whose_probe_is_long_overdue_knows_nothing() {
+        let began = Instant::now();
+        for (overdue, is_refusing) in [(1000, true), (3000, false)] {
+            // As if the clock had gone on by so much.
+            let probe_due = began.checked_sub(overdue * MILLIS).unwrap();
+            let outage = Outage { began, attempts: 0, pause: MILLIS, probe_due };
+            let breaker = breaker();
+            *breaker.state.lock() = State::Open(outage);
+            assert_eq!(breaker.admit().is_err(), is_refusing, "{overdue}");
+        }
+    }
+
+    #[test]
+    fn failure_to_connect_is_told_to_those_who_wait_already() {
+        let (failures, start) = (Failures::default(), Instant::now());
+        assert_eq!(failures.since(start), None);
+        failures.record("refused".to_owned());
+        assert_eq!(failures.since(start).as_deref(), Some("refused"));
+        assert_eq!(failures.since(Instant::now() + MILLIS), None, "nor to those after it");
+    }
+
+    #[test]
+    fn idle_connection_that_died_is_remembered_for_a_while() {
+        let failures = Failures::default();
+        assert!(!failures.has_lost_touch(Duration::from_secs(3600)));
+        failures.lose_touch();
+        assert!(failures.has_lost_touch(Duration::from_secs(3600)));
+        assert!(!failures.has_lost_touch(Duration::ZERO));
+    }
+}

@@ -127,7 +127,7 @@ pub(super) fn describe_connect(error: &RedisError, address: &Address) -> Unusabl
         (Some(_), _) if error.to_string().to_lowercase().contains("unknown command 'sentinel'") => {
             "; it is no sentinel: write `redis://` or `rediss://` for a server"
         }
-        (_, None) if error.is_connection_dropped() => {
+        (_, None) if error.is_connection_dropped() && !error.is_connection_refusal() => {
             "; if it speaks TLS, write `rediss://` instead of `redis://`"
         }
         (_, Some(_)) if error.to_string().contains("UnknownIssuer") => {
@@ -155,6 +155,82 @@ mod tests {
             .iter()
             .map(|it| redis::parse_redis_value(format!("{it}\r\n").as_bytes()).unwrap())
             .collect()
+    }
+
+    #[test]
+    fn complaint_about_the_record_is_no_refusal_and_any_other_error_is() {
+        for record in [
+            "-WRONGTYPE Operation against a key holding the wrong kind of value",
+            "-ERR hash value is not an integer",
+            "-ERR increment or decrement would overflow",
+            "-ERR no such key",
+        ] {
+            assert!(refusal(&replies(&[record]), false).is_none(), "{record}");
+        }
+        for server in ["-ERR unknown command", "-OOM no memory", "-LOADING wait"] {
+            for given in [replies(&[server]), replies(&[&format!("*2\r\n:1\r\n{server}")])] {
+                assert!(refusal(&given, false).is_some(), "{given:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_where_nothing_was_carried_out_it_is_said_that_nothing_was() {
+        use crate::session::store::FaultKind;
+        let oom = "-OOM no memory";
+        for (given, kind) in [
+            (replies(&[oom, oom]), FaultKind::Refused),
+            (replies(&["+OK", "+QUEUED", oom]), FaultKind::Refused),
+            (replies(&[oom, "$-1"]), FaultKind::Unanswered),
+            (replies(&[":1", oom]), FaultKind::Unanswered),
+            (replies(&["+OK", "+QUEUED", &format!("*2\r\n:1\r\n{oom}")]), FaultKind::Unanswered),
+        ] {
+            assert_eq!(refusal(&given, false).unwrap().fault.kind, kind, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn used_up_quota_is_known_by_its_words_and_the_text_of_other_errors_is_not_told() {
+        let quota = replies(&["-ERR max requests limit exceeded. Limit: 500000"]);
+        let refused = refusal(&quota, false).unwrap();
+        assert_eq!(refused.gravity, Gravity::Quota);
+        assert!(refused.fault.message.contains("Limit: 500000"), "{}", refused.fault.message);
+        let refused = refusal(&replies(&["-NOPERM because of: alice"]), false).unwrap();
+        assert_eq!(refused.gravity, Gravity::Connection);
+        assert_eq!(refused.fault.message, "Redis refused: NOPERM");
+    }
+
+    #[test]
+    fn remedy_is_told_where_the_cause_can_be_and_none_where_it_cannot() {
+        use std::io::ErrorKind;
+        let plain = Address::parse("redis://127.0.0.1:1", None).unwrap();
+        let tls = Address::parse("rediss://127.0.0.1:1", None).unwrap();
+        let said = |line: &str| match replies(&[line]).remove(0) {
+            Value::ServerError(error) => RedisError::from(error),
+            other => panic!("{other:?}"),
+        };
+        let broke = |kind: ErrorKind| RedisError::from(std::io::Error::from(kind));
+        for (error, address, remedy) in [
+            (said("-WRONGPASS no"), &plain, Some("the password in `url`")),
+            (said("-NOAUTH no"), &tls, Some("the password in `url`")),
+            (said("-NOPERM no"), &plain, Some("the user may not")),
+            (said("-ERR This instance has cluster support disabled"), &tls, Some("no cluster")),
+            (said("-ERR unknown command 'SENTINEL'"), &plain, Some("no sentinel")),
+            (said("-ERR something else"), &plain, None),
+            (said("-ERR something else"), &tls, None),
+            (broke(ErrorKind::ConnectionReset), &plain, Some("write `rediss://`")),
+            (broke(ErrorKind::ConnectionRefused), &plain, None),
+            (broke(ErrorKind::TimedOut), &plain, None),
+            (broke(ErrorKind::TimedOut), &tls, Some("write `redis://`")),
+            (broke(ErrorKind::ConnectionRefused), &tls, None),
+        ] {
+            let text = describe_connect(&error, address).to_string();
+            assert!(text.starts_with("127.0.0.1:1"), "{text}");
+            match remedy {
+                Some(remedy) => assert!(text.contains(remedy), "{text}"),
+                None => assert!(!text.contains(';'), "{text}"),
+            }
+        }
     }
 
     #[test]

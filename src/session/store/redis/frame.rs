@@ -117,6 +117,16 @@ mod tests {
     }
 
     #[test]
+    fn longest_reply_is_waited_for_and_a_longer_one_is_refused_by_its_first_line() {
+        let of_length = |bytes: usize| {
+            let line = format!("${}\r\n", bytes - "$16777203\r\n\r\n".len());
+            Scan::default().advance(line.as_bytes())
+        };
+        assert_eq!(of_length(MAX_REPLY).unwrap(), None);
+        assert!(of_length(MAX_REPLY + 1).is_err());
+    }
+
+    #[test]
     fn what_is_no_reply_is_told_without_waiting_for_its_end() {
         for wrong in [
             "HTTP/1.1 400",

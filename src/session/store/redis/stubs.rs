@@ -89,3 +89,46 @@ pub(super) fn expire(keys: &[String], ttl: Duration) -> Pipeline {
     }
     pipeline
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(stubs: &Stubs) -> Vec<String> {
+        stubs.keys.lock().iter().map(|(_, key)| key.clone()).collect()
+    }
+
+    #[test]
+    fn write_is_in_doubt_unless_its_answer_settles_it_or_its_key_is_cleared() {
+        let stubs = Stubs::default();
+        stubs.doubt("answered".into()).settle();
+        drop(stubs.doubt("lost".into()));
+        drop(stubs.doubt("unlinked".into()));
+        stubs.clear("unlinked");
+        assert_eq!(keys(&stubs), ["lost"]);
+    }
+
+    #[test]
+    fn oldest_of_too_many_is_forgotten() {
+        let stubs = Stubs::default();
+        for number in 0..=MAX_KEYS {
+            stubs.suspect(number.to_string());
+        }
+        let held = keys(&stubs);
+        assert_eq!((held.len(), held[0].as_str()), (MAX_KEYS, "1"));
+    }
+
+    #[test]
+    fn keys_are_dealt_with_once_whoever_wrote_has_had_the_time_to_and_some_at_a_time() {
+        let stubs = Stubs::default();
+        let long_ago = Instant::now().checked_sub(2 * PATIENCE).unwrap();
+        for number in 0..=MAX_BATCH {
+            stubs.keys.lock().push_back((long_ago, number.to_string()));
+        }
+        stubs.suspect("new".into());
+        assert_eq!(stubs.take_old().len(), MAX_BATCH);
+        assert_eq!(stubs.take_old(), [MAX_BATCH.to_string()]);
+        assert_eq!(stubs.take_old(), Vec::<String>::new());
+        assert_eq!(keys(&stubs), ["new"]);
+    }
+}

@@ -131,3 +131,21 @@ fn with_others(
     let others = others.collect::<Option<Vec<_>>>().ok_or_else(|| wrong(NO_NAME))?;
     Ok([vec![first], others].concat())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::config::Config;
+
+    #[test]
+    fn nodes_of_a_cluster_listen_where_the_first_does_unless_told_otherwise() {
+        let url = "redis-cluster://alice:word@a.example:7000?node=b.example:7001&node=c.example";
+        let settings = Settings::from_config(&Config::default(), &url.into());
+        let Topology::Cluster(nodes) = Topology::parse(&settings).unwrap() else {
+            panic!("it is a cluster")
+        };
+        let places: Vec<_> = nodes.iter().map(|it| (it.host.as_str(), it.port)).collect();
+        assert_eq!(places, [("a.example", 7000), ("b.example", 7001), ("c.example", 7000)]);
+        assert!(nodes.iter().all(|it| it.password.as_deref() == Some("word")));
+    }
+}
