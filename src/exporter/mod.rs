@@ -30,7 +30,8 @@ use recorder::Recorder;
 /// The setting. Where it is unset, nothing is recorded and nobody listens.
 const KEY: &str = "metrics_port";
 
-const FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+const FORMAT: HeaderValue =
+    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
 /// How long one collection may take.
 const PATIENCE: Duration = Duration::from_secs(5);

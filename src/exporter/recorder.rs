@@ -1,17 +1,21 @@
-//! A recorder of metrics, and Prometheus's text for them.
+//! A recorder of metrics: what the facade `metrics` hears, in the client library of Prometheus.
 //!
-//! Whoever counts adds to atomic numbers; a lock is taken only to hand out a handle, and to write
-//! the text. Nothing is kept for each observation, so memory does not grow where nobody collects.
+//! Whoever counts adds to atomic numbers; a lock is taken to hand out a handle, to observe a
+//! duration, and to write the text. Nothing is kept for each observation, so memory does not grow
+//! where nobody collects.
 
-use std::collections::BTreeMap;
-use std::fmt::{self, Display, Formatter};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use metrics::{
-    Counter, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, SharedString, Unit,
-};
+use metrics::{CounterFn, GaugeFn, HistogramFn, Key, KeyName, Metadata, SharedString, Unit};
 use parking_lot::Mutex;
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Metric, Registry};
 
 /// The upper bounds of buckets for seconds: from a store in memory to the longest deadline.
 const SECONDS: &[f64] =
@@ -25,149 +29,136 @@ pub(super) struct Recorder {
     families: Mutex<Families>,
 }
 
-/// Numbers by name and by labels, as both are written.
-type Series<T> = BTreeMap<(String, String), Arc<T>>;
+type Labels = Vec<(String, String)>;
 
+/// Metrics by name and by labels.
 #[derive(Default)]
 struct Families {
-    help: BTreeMap<String, SharedString>,
-    counters: Series<AtomicU64>,
-    /// Each the bits of an `f64`.
-    gauges: Series<AtomicU64>,
-    histograms: Series<Buckets>,
+    registry: Registry,
+    help: HashMap<String, String>,
+    counters: HashMap<String, Family<Labels, Counter>>,
+    gauges: HashMap<String, Family<Labels, FloatGauge>>,
+    histograms: HashMap<String, Family<Labels, Histogram, Bounds>>,
+}
+
+type FloatGauge = Gauge<f64, AtomicU64>;
+
+/// The upper bounds of a histogram's buckets.
+#[derive(Clone, Debug)]
+struct Bounds(&'static [f64]);
+
+impl MetricConstructor<Histogram> for Bounds {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(self.0.iter().copied())
+    }
 }
 
 impl Recorder {
-    /// Everything, in the text format 0.0.4.
+    /// Everything, in the text format `OpenMetrics` 1.0.
     pub(super) fn text(&self) -> String {
-        self.families.lock().to_string()
+        let mut text = String::new();
+        text::encode(&mut text, &self.families.lock().registry)
+            .expect("a string takes whatever is written");
+        text
     }
 
-    fn describe(&self, name: &KeyName, help: SharedString) {
+    fn describe(&self, name: &KeyName, help: &SharedString) {
+        // The library ends each with a full stop itself.
+        let help = help.trim_end_matches('.').to_owned();
         self.families.lock().help.insert(name.as_str().to_owned(), help);
     }
 }
 
 impl metrics::Recorder for Recorder {
     fn describe_counter(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
-        self.describe(&name, help);
+        self.describe(&name, &help);
     }
 
     fn describe_gauge(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
-        self.describe(&name, help);
+        self.describe(&name, &help);
     }
 
     fn describe_histogram(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
-        self.describe(&name, help);
+        self.describe(&name, &help);
     }
 
-    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        Counter::from_arc(self.families.lock().counters.entry(place(key)).or_default().clone())
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> metrics::Counter {
+        let Families { registry, help, counters, .. } = &mut *self.families.lock();
+        let family = family(registry, help, counters, key, Family::default);
+        let counter = family.get_or_create(&labels(key)).clone();
+        metrics::Counter::from_arc(Arc::new(Handle(counter)))
     }
 
-    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::from_arc(self.families.lock().gauges.entry(place(key)).or_default().clone())
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> metrics::Gauge {
+        let Families { registry, help, gauges, .. } = &mut *self.families.lock();
+        let family = family(registry, help, gauges, key, Family::default);
+        let gauge = family.get_or_create(&labels(key)).clone();
+        metrics::Gauge::from_arc(Arc::new(Handle(gauge)))
     }
 
-    fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
-        let new = || Arc::new(Buckets::of(key.name()));
-        let mut families = self.families.lock();
-        Histogram::from_arc(families.histograms.entry(place(key)).or_insert_with(new).clone())
-    }
-}
-
-/// Name, and labels: `a="1",b="2"`.
-fn place(key: &Key) -> (String, String) {
-    let escape = |text: &str| text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
-    let labels = key.labels().map(|it| format!("{}=\"{}\"", it.key(), escape(it.value())));
-    (key.name().to_owned(), labels.collect::<Vec<_>>().join(","))
-}
-
-/// How many observations there were up to each bound, and their sum.
-struct Buckets {
-    bounds: &'static [f64],
-    /// One for each bound, and one for what is above all.
-    counts: Vec<AtomicU64>,
-    /// The bits of an `f64`.
-    sum: AtomicU64,
-}
-
-impl Buckets {
-    fn of(name: &str) -> Self {
-        let bounds = if name.ends_with("_seconds") { SECONDS } else { COUNTS };
-        let counts = (0..=bounds.len()).map(|_| AtomicU64::default()).collect();
-        Self { bounds, counts, sum: AtomicU64::default() }
+    fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> metrics::Histogram {
+        let bounds = if key.name().ends_with("_seconds") { SECONDS } else { COUNTS };
+        let new = || Family::new_with_constructor(Bounds(bounds));
+        let Families { registry, help, histograms, .. } = &mut *self.families.lock();
+        let family = family(registry, help, histograms, key, new);
+        let histogram = family.get_or_create(&labels(key)).clone();
+        metrics::Histogram::from_arc(Arc::new(Handle(histogram)))
     }
 }
 
-impl HistogramFn for Buckets {
+/// The family that a key belongs to. A new one is registered, under what was said of it before.
+fn family<'f, F: Metric + Clone>(
+    registry: &mut Registry,
+    help: &HashMap<String, String>,
+    families: &'f mut HashMap<String, F>,
+    key: &Key,
+    new: impl FnOnce() -> F,
+) -> &'f F {
+    let name = key.name();
+    families.entry(name.to_owned()).or_insert_with(|| {
+        let family = new();
+        let help = help.get(name).cloned().unwrap_or_default();
+        // The library ends counters with `_total` itself.
+        registry.register(name.trim_end_matches("_total"), help, family.clone());
+        family
+    })
+}
+
+fn labels(key: &Key) -> Labels {
+    key.labels().map(|it| (it.key().to_owned(), it.value().to_owned())).collect()
+}
+
+/// A metric of the library, as the facade reaches it.
+struct Handle<M>(M);
+
+impl CounterFn for Handle<Counter> {
+    fn increment(&self, value: u64) {
+        self.0.inc_by(value);
+    }
+
+    fn absolute(&self, value: u64) {
+        self.0.inner().fetch_max(value, Ordering::Relaxed);
+    }
+}
+
+impl GaugeFn for Handle<FloatGauge> {
+    fn increment(&self, value: f64) {
+        self.0.inc_by(value);
+    }
+
+    fn decrement(&self, value: f64) {
+        self.0.dec_by(value);
+    }
+
+    fn set(&self, value: f64) {
+        self.0.set(value);
+    }
+}
+
+impl HistogramFn for Handle<Histogram> {
     fn record(&self, value: f64) {
-        let bucket = self.bounds.partition_point(|bound| *bound < value);
-        self.counts[bucket].fetch_add(1, Ordering::Relaxed);
-        GaugeFn::increment(&self.sum, value);
+        self.0.observe(value);
     }
-}
-
-impl Display for Families {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        self.write(f, "counter", &self.counters, |f, name, labels, counter| {
-            writeln!(f, "{} {}", series(name, "", labels, ""), counter.load(Ordering::Relaxed))
-        })?;
-        self.write(f, "gauge", &self.gauges, |f, name, labels, gauge| {
-            writeln!(f, "{} {}", series(name, "", labels, ""), number(gauge))
-        })?;
-        self.write(f, "histogram", &self.histograms, |f, name, labels, buckets| {
-            let mut count = 0;
-            for (at, in_bucket) in buckets.counts.iter().enumerate() {
-                count += in_bucket.load(Ordering::Relaxed);
-                let bound = buckets.bounds.get(at).map_or("+Inf".to_owned(), f64::to_string);
-                let bound = format!("le=\"{bound}\"");
-                writeln!(f, "{} {count}", series(name, "_bucket", labels, &bound))?;
-            }
-            writeln!(f, "{} {}", series(name, "_sum", labels, ""), number(&buckets.sum))?;
-            writeln!(f, "{} {count}", series(name, "_count", labels, ""))
-        })
-    }
-}
-
-impl Families {
-    /// The series of one type, each family under its heading.
-    fn write<T>(
-        &self,
-        f: &mut Formatter<'_>,
-        kind: &str,
-        all: &Series<T>,
-        each: impl Fn(&mut Formatter<'_>, &str, &str, &T) -> fmt::Result,
-    ) -> fmt::Result {
-        let mut family = None;
-        for ((name, labels), value) in all {
-            if family.replace(name) != Some(name) {
-                if let Some(help) = self.help.get(name) {
-                    writeln!(
-                        f,
-                        "# HELP {name} {}",
-                        help.replace('\\', r"\\").replace('\n', r"\n")
-                    )?;
-                }
-                writeln!(f, "# TYPE {name} {kind}")?;
-            }
-            each(f, name, labels, value)?;
-        }
-        Ok(())
-    }
-}
-
-/// `name_suffix{labels,more}`
-fn series(name: &str, suffix: &str, labels: &str, more: &str) -> String {
-    let labels: Vec<_> = [labels, more].into_iter().filter(|it| !it.is_empty()).collect();
-    match labels.join(",") {
-        none if none.is_empty() => format!("{name}{suffix}"),
-        labels => format!("{name}{suffix}{{{labels}}}"),
-    }
-}
-
-fn number(bits: &AtomicU64) -> f64 {
-    f64::from_bits(bits.load(Ordering::Relaxed))
 }
 
 #[cfg(test)]
@@ -177,36 +168,41 @@ mod tests {
     use super::Recorder;
 
     #[test]
-    fn text_is_in_prometheus_format_and_escaped() {
+    fn what_the_facade_hears_is_in_the_text() {
         let recorder = Recorder::default();
         with_local_recorder(&recorder, || {
-            describe_counter!("a_total", "Two\nlines, \\.");
+            describe_counter!("a_total", "What it is.");
             for value in ["plain", "\"\\\n", "plain"] {
                 counter!("a_total", "b" => value, "c" => "d").increment(1);
             }
+            counter!("a_total", "b" => "plain", "c" => "d").absolute(1);
             gauge!("g").set(-0.5);
+            gauge!("g").increment(2.0);
+            gauge!("g").decrement(1.0);
             for value in [1.0, 2.0, 2.5, 100.0] {
                 histogram!("h", "e" => "f").record(value);
             }
+            histogram!("s_seconds").record(0.001);
         });
-        let expected = r#"# HELP a_total Two\nlines, \\.
-# TYPE a_total counter
-a_total{b="\"\\\n",c="d"} 1
-a_total{b="plain",c="d"} 2
-# TYPE g gauge
-g -0.5
-# TYPE h histogram
-h_bucket{e="f",le="1"} 1
-h_bucket{e="f",le="2"} 2
-h_bucket{e="f",le="4"} 3
-h_bucket{e="f",le="8"} 3
-h_bucket{e="f",le="16"} 3
-h_bucket{e="f",le="32"} 3
-h_bucket{e="f",le="64"} 3
-h_bucket{e="f",le="+Inf"} 4
-h_sum{e="f"} 105.5
-h_count{e="f"} 4
-"#;
-        assert_eq!(recorder.text(), expected);
+        let text = recorder.text();
+        for line in [
+            "# HELP a What it is.",
+            "# TYPE a counter",
+            r#"a_total{b="\"\\\n",c="d"} 1"#,
+            r#"a_total{b="plain",c="d"} 2"#,
+            "# TYPE g gauge",
+            "g 0.5",
+            "# TYPE h histogram",
+            r#"h_bucket{le="2.0",e="f"} 2"#,
+            r#"h_bucket{le="64.0",e="f"} 3"#,
+            r#"h_bucket{le="+Inf",e="f"} 4"#,
+            r#"h_sum{e="f"} 105.5"#,
+            r#"h_count{e="f"} 4"#,
+            r#"s_seconds_bucket{le="0.0005"} 0"#,
+            r#"s_seconds_bucket{le="0.001"} 1"#,
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|it| it == line), "{line} is missing:\n{text}");
+        }
     }
 }

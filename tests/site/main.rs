@@ -11,7 +11,6 @@ mod support;
 mod assets;
 mod configuration;
 mod damage;
-mod exposition;
 mod instances;
 mod log;
 mod metrics;

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 
-use crate::exposition;
 use crate::process::{App, KEY, Reply, Visitor, run_to_end, send};
 use crate::support::{RedisServer, free_port, wait_for};
 
@@ -36,12 +35,21 @@ impl Measured {
         let reply = self.get("/metrics");
         assert_eq!(reply.status, 200);
         let kind = reply.header("content-type").unwrap();
-        assert_eq!(kind, "text/plain; version=0.0.4; charset=utf-8");
+        assert_eq!(kind, "application/openmetrics-text; version=1.0.0; charset=utf-8");
         reply.body
     }
 
+    /// Every sample: `name{labels}` as written, and its value.
     fn samples(&self) -> BTreeMap<String, f64> {
-        exposition::read(&self.text())
+        let text = self.text();
+        let text = text.strip_suffix("# EOF\n").expect("the text has its end");
+        let mut samples = BTreeMap::new();
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let (series, value) = line.rsplit_once(' ').expect(line);
+            let value: f64 = value.parse().expect(line);
+            assert_eq!(samples.insert(series.to_owned(), value), None, "twice: {line}");
+        }
+        samples
     }
 }
 
@@ -147,7 +155,7 @@ fn metrics_tell_what_was_done_and_what_it_costs() {
     // One at a time, so each is a batch of its own.
     let calls = samples["session_redis_batch_size_count"];
     assert_eq!(calls, samples["session_redis_batch_size_sum"]);
-    assert_eq!(calls, samples["session_redis_batch_size_bucket{le=\"1\"}"]);
+    assert_eq!(calls, samples["session_redis_batch_size_bucket{le=\"1.0\"}"]);
     let commands = redis.commands();
     // What every new connection begins with; nobody bills it.
     let billed = commands.iter().filter(|(name, _)| *name != "ping").map(|(_, calls)| calls);
