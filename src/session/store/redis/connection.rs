@@ -27,6 +27,9 @@ const CHUNK: usize = 16 << 10;
 /// between requests, and what lies between forgets connections without a word.
 const TRUST: Duration = Duration::from_secs(30);
 
+/// What takes so much longer than it may has been frozen with the process.
+const FREEZE: Duration = Duration::from_secs(1);
+
 /// How long that question may take.
 const PING_TIMEOUT: Duration = Duration::from_millis(250);
 
@@ -297,9 +300,13 @@ impl r2d2::ManageConnection for Manager {
     type Error = Unusable;
 
     fn connect(&self) -> Result<Connection, Unusable> {
-        self.target
-            .open(Instant::now() + self.timeout)
-            .inspect_err(|error| self.failures.record(error.to_string()))
+        let begun = Instant::now();
+        self.target.open(begun + self.timeout).inspect_err(|error| {
+            // What failed long after its time-out was frozen, and tells nothing of the server now.
+            if begun.elapsed() < self.timeout + FREEZE {
+                self.failures.record(error.to_string());
+            }
+        })
     }
 
     fn is_valid(&self, connection: &mut Connection) -> Result<(), Unusable> {
