@@ -5,6 +5,7 @@ use std::time::Duration;
 use cloud_run_sessions::session::store::Fault;
 use rocket::http::Status;
 
+use crate::support::{RedisServer, wait_for};
 use crate::world::{World, on_both_stores};
 
 on_both_stores![
@@ -130,4 +131,43 @@ async fn failure_amid_an_operation_does_not_say_that_nothing_was_changed(world: 
     visitor.body(&format!("/set/a/{}", "x".repeat(185))).await;
     world.store.fail_after(1, Fault::refused("down"));
     assert_eq!(visitor.body("/verdict/fill").await, "nobody knows", "the change still stands");
+}
+
+/// The numbers of the connections to a server, but for this one.
+fn others(own: &mut redis::Connection) -> Vec<u64> {
+    let id: u64 = redis::cmd("CLIENT").arg("ID").query(own).unwrap();
+    let list: String = redis::cmd("CLIENT").arg("LIST").query(own).unwrap();
+    let ids = list.lines().filter_map(|line| line.strip_prefix("id=")?.split(' ').next());
+    ids.map(|it| it.parse().unwrap()).filter(|it| *it != id).collect()
+}
+
+#[rocket::async_test]
+async fn connection_that_was_closed_while_nobody_used_it_costs_no_request() {
+    let redis = RedisServer::start();
+    let world = World::through(&redis.url()).await;
+    let (mut visitor, mut own) = (world.visitor(), redis.connect());
+    for expected in ["1", "2", "3", "4"] {
+        assert_eq!(visitor.body("/count/a").await, expected);
+        let kill = ["KILL", "TYPE", "normal", "SKIPME", "yes"];
+        redis::cmd("CLIENT").arg(&kill).exec(&mut own).unwrap();
+        wait_for("Redis to close the connections", || others(&mut own).is_empty());
+    }
+}
+
+#[rocket::async_test]
+async fn connection_over_which_redis_has_refused_is_not_used_again() {
+    // Another server may stand behind the next one.
+    let redis = RedisServer::start();
+    let world = World::through(&redis.url()).await;
+    let (mut visitor, mut own) = (world.visitor(), redis.connect());
+    let mut limit = |memory: &str| {
+        redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(memory).exec(&mut own).unwrap();
+        others(&mut own)
+    };
+    visitor.body("/count/a").await;
+    let before = limit("1");
+    assert_eq!(visitor.get("/count/a").await.status, Status::ServiceUnavailable);
+    let after = limit("0");
+    assert!(before.iter().any(|id| !after.contains(id)), "{before:?}, {after:?}");
+    assert_eq!(visitor.body("/count/a").await, "2");
 }

@@ -202,3 +202,48 @@ fn value_of<'v>(list: &'v Value, name: &str) -> Option<&'v [u8]> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::address::Settings;
+    use super::super::topology::Topology;
+    use super::*;
+    use crate::session::config::Config;
+
+    fn sentinels(url: &str) -> Box<Sentinels> {
+        let settings = Settings::from_config(&Config::default(), &url.into());
+        match Topology::parse(&settings).unwrap() {
+            Topology::Master(sentinels) => sentinels,
+            _ => panic!("sentinels are named"),
+        }
+    }
+
+    fn places(sentinels: &Sentinels) -> Vec<(String, u16)> {
+        let nodes = sentinels.nodes.lock();
+        nodes.all.iter().map(|it| (it.address.host.clone(), it.address.port)).collect()
+    }
+
+    #[test]
+    fn sentinels_listen_on_their_own_port_unless_told_otherwise() {
+        let named = sentinels("redis-sentinel://a/2?sentinelServiceName=m&node=b:7&node=c");
+        let port = |host: &str, port: u16| (host.to_owned(), port);
+        assert_eq!(places(&named), [port("a", 26379), port("b", 7), port("c", 26379)]);
+        let named = sentinels("redis-sentinel://a:9?sentinelServiceName=m");
+        assert_eq!(places(&named), [port("a", 9)]);
+    }
+
+    #[test]
+    fn sentinels_and_their_master_are_each_told_their_own_password() {
+        let named = sentinels(
+            "redis-sentinel://alice:word@a/2?sentinelServiceName=m&node=b\
+             &sentinelUsername=carol&sentinelPassword=key",
+        );
+        let rights = |it: &Address| (it.username.clone(), it.password.clone(), it.database);
+        let own =
+            |user: &str, word: &str, database| (Some(user.into()), Some(word.into()), database);
+        assert_eq!(rights(&named.server), own("alice", "word", 2));
+        for node in &named.nodes.lock().all {
+            assert_eq!(rights(&node.address), own("carol", "key", 0));
+        }
+    }
+}
