@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use metrics::{Histogram, Unit, describe_histogram, histogram};
 use tracing::field::{self, Empty};
-use tracing::{Instrument, debug_span};
+use tracing::{Instrument, Span, debug_span};
 
 use super::{
     Answer, Entry, Fault, FaultKind, Fields, Handle, RecordId, Request, Rotation, Standing, Store,
@@ -77,16 +77,38 @@ impl Observed {
             handle = handle.map(field::display),
             outcome = Empty,
         );
-        let start = Instant::now();
-        let result = call.instrument(span.clone()).await;
-        let (outcome, histogram) = match &result {
+        let mut pending = Pending { operation, span, start: Instant::now(), is_over: false };
+        let result = call.instrument(pending.span.clone()).await;
+        pending.end(match &result {
             Ok(_) => ("ok", &operation.ok),
             Err(Fault { kind: FaultKind::Refused, .. }) => ("refused", &operation.refused),
             Err(Fault { kind: FaultKind::Unanswered, .. }) => ("unanswered", &operation.unanswered),
-        };
-        span.record("outcome", outcome);
-        histogram.record(start.elapsed());
+        });
         result
+    }
+}
+
+/// A call that is under way. Where nobody waits for it any more, it stays unanswered.
+struct Pending<'o> {
+    operation: &'o Operation,
+    span: Span,
+    start: Instant,
+    is_over: bool,
+}
+
+impl Pending<'_> {
+    fn end(&mut self, (outcome, histogram): (&str, &Histogram)) {
+        self.is_over = true;
+        self.span.record("outcome", outcome);
+        histogram.record(self.start.elapsed());
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.end(("unanswered", &self.operation.unanswered));
+        }
     }
 }
 

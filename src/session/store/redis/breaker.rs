@@ -111,8 +111,7 @@ impl Breaker {
         self.change(&mut state, State::Open(outage));
         drop(state);
         if is_news {
-            let server = &self.server;
-            log::error!("Redis is unavailable, requests get 503 until it answers: {server}{why}");
+            log::error!("Redis is unavailable, requests get 503 until it answers: {why}");
         }
         Some(outage.pause)
     }

@@ -44,7 +44,7 @@ pub(super) struct Manager {
 pub(super) enum Target {
     Server(Address),
     /// Whatever server is the master at the time.
-    Master(Box<Sentinels>),
+    Master(Arc<Sentinels>),
 }
 
 impl Target {

@@ -141,6 +141,7 @@ pub(super) fn describe_connect(error: &RedisError, address: &Address) -> Unusabl
     };
     Unusable(match error.code() {
         Some(code) => format!("{host}:{port} says {code}{hint}"),
+        None if error.is_timeout() => format!("{host}:{port} does not answer in time{hint}"),
         None => format!("{host}:{port}: {error}{hint}"),
     })
 }

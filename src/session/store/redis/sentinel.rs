@@ -5,23 +5,28 @@
 //! connection to any other server than the one that they name last is given up. Of what they say, the
 //! latest configuration counts: some hear of a failover seconds after others.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use redis::{Value, cmd};
 
 use super::address::Address;
 use super::connection::Connection;
 use super::fault::{Unusable, describe_connect};
 
-/// How old an answer may be. It costs each sentinel two cheap commands.
+/// How old an answer may be before they are asked again, which costs each two cheap commands.
 const PERIOD: Duration = Duration::from_millis(500);
 
 /// So soon nobody asks again: connections are made several at a time.
 const SOON: Duration = Duration::from_millis(50);
 
-/// How long requests are held up by that, at most.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// How long that may take. Nobody waits for it.
+const PATIENCE: Duration = Duration::from_millis(800);
 
 /// A sentinel that has not answered is left in peace for so long, unless there is no other.
 const REST: Duration = Duration::from_secs(10);
@@ -32,13 +37,17 @@ pub(super) struct Sentinels {
     service: String,
     /// A server of theirs, at a place that is not known yet.
     server: Address,
+    /// Held by whoever asks them.
     nodes: Mutex<Nodes>,
+    is_watching: AtomicBool,
     claim: Mutex<Option<Claim>>,
 }
 
 struct Nodes {
     all: Vec<Node>,
     asked: Option<Instant>,
+    /// Why one of them did not answer, the last time.
+    why: String,
 }
 
 struct Node {
@@ -53,6 +62,8 @@ struct Claim {
     /// The configuration that says so. Each failover raises it.
     epoch: u64,
     address: Address,
+    /// Whether that server could not be had, or denied it.
+    is_doubted: bool,
 }
 
 impl Sentinels {
@@ -62,23 +73,24 @@ impl Sentinels {
         Self {
             service,
             server,
-            nodes: Mutex::new(Nodes { all, asked: None }),
+            nodes: Mutex::new(Nodes { all, asked: None, why: String::new() }),
+            is_watching: AtomicBool::new(false),
             claim: Mutex::new(None),
         }
     }
 
     /// A connection to the master, which must call itself that.
     pub(super) fn open_master(&self, deadline: Instant) -> Result<Connection, Unusable> {
-        let late = || Unusable("no sentinel has answered in time".to_owned());
+        let late = || Unusable("the sentinels are being asked, and do not answer".to_owned());
         let mut nodes = self.nodes.try_lock_until(deadline).ok_or_else(late)?;
-        let why = if nodes.asked.is_some_and(|at| at.elapsed() < SOON) {
-            late()
-        } else {
-            self.survey(&mut nodes, deadline)
-        };
+        if nodes.asked.is_none_or(|at| at.elapsed() > SOON) {
+            self.survey(&mut nodes, deadline);
+        }
+        let claim = self.claim.lock().clone().ok_or_else(|| {
+            Unusable(format!("no sentinel names the master `{}`: {}", self.service, nodes.why))
+        })?;
         drop(nodes);
-        let claim = self.claim.lock().clone();
-        let Claim { epoch, address } = claim.ok_or(why)?;
+        let Claim { epoch, address, .. } = claim;
         let opened = Connection::open(&address, deadline).and_then(|mut connection| {
             // HELLO needs no rights, unlike ROLE.
             let about = connection.ask(cmd("HELLO").arg(2), deadline);
@@ -90,63 +102,74 @@ impl Sentinels {
                 Unusable(format!("{host}:{port} is no master, though the sentinels say so"))
             })
         });
-        if opened.is_err() {
-            // Sentinels that were set up anew count from the beginning.
-            self.claim.lock().take_if(|claim| claim.epoch == epoch);
+        if let Some(claim) = self.claim.lock().as_mut().filter(|claim| claim.epoch == epoch) {
+            claim.is_doubted = opened.is_err();
         }
         opened
     }
 
-    /// Whether a connection that was opened under `epoch` still leads to the master.
-    pub(super) fn is_current(&self, epoch: u64) -> bool {
-        if let Some(mut nodes) = self.nodes.try_lock()
-            && nodes.asked.is_none_or(|at| at.elapsed() > PERIOD)
-        {
-            self.survey(&mut nodes, Instant::now() + PATIENCE);
+    /// Whether a connection that was opened under `epoch` still leads to the master, as far as is
+    /// known. What is known is brought up to date meanwhile.
+    pub(super) fn is_current(self: &Arc<Self>, epoch: u64) -> bool {
+        let is_old =
+            |nodes: MutexGuard<'_, Nodes>| nodes.asked.is_none_or(|at| at.elapsed() > PERIOD);
+        if self.nodes.try_lock().is_some_and(is_old) && !self.is_watching.swap(true, Relaxed) {
+            let sentinels = self.clone();
+            let watch = thread::Builder::new().name("session-redis-watch".to_owned());
+            let started = watch.spawn(move || {
+                let survey =
+                    || sentinels.survey(&mut sentinels.nodes.lock(), Instant::now() + PATIENCE);
+                let _ = catch_unwind(AssertUnwindSafe(survey));
+                sentinels.is_watching.store(false, Relaxed);
+            });
+            if started.is_err() {
+                self.is_watching.store(false, Relaxed);
+            }
         }
-        // While none of them answers, the master stays what it was.
         self.claim.lock().as_ref().is_none_or(|claim| claim.epoch == epoch)
     }
 
-    /// Asks all sentinels, and says what the last one that failed has said.
-    fn survey(&self, nodes: &mut Nodes, deadline: Instant) -> Unusable {
-        let mut why = String::new();
-        let mut has_answer = false;
+    /// Asks all sentinels.
+    fn survey(&self, nodes: &mut Nodes, deadline: Instant) {
+        let mut heard: Vec<Claim> = Vec::new();
         nodes.all.sort_by_key(|node| node.failed);
         let number = nodes.all.len();
         for (tried, node) in nodes.all.iter_mut().enumerate() {
-            if has_answer && node.failed.is_some_and(|at| at.elapsed() < REST) {
+            if !heard.is_empty() && node.failed.is_some_and(|at| at.elapsed() < REST) {
                 continue;
             }
             // One that swallows everything leaves time for the others, and for the master.
             let now = Instant::now();
             let left = u32::try_from(number - tried + 1).unwrap_or(u32::MAX);
             let share = deadline.saturating_duration_since(now) / left;
-            let share = if has_answer { share.min(PATIENCE) } else { share };
             match self.ask(node, now + share) {
                 Ok(claim) => {
-                    has_answer = true;
                     node.failed = None;
-                    self.hear(claim);
+                    heard.push(claim);
                 }
-                Err(Unusable(further)) => {
-                    (node.connection, node.failed, why) = (None, Some(now), further);
+                Err(Unusable(why)) => {
+                    (node.connection, node.failed, nodes.why) = (None, Some(now), why);
                 }
             }
         }
         nodes.asked = Some(Instant::now());
-        Unusable(format!("no sentinel names the master `{}`: {why}", self.service))
+        let answers = heard.len();
+        if let Some(news) = heard.into_iter().max_by_key(|claim| claim.epoch) {
+            self.hear(news, answers, number);
+        }
     }
 
-    fn hear(&self, news: Claim) {
+    /// Takes over what so many sentinels, of all there are, have said at the latest.
+    fn hear(&self, news: Claim, answers: usize, number: usize) {
         let mut claim = self.claim.lock();
-        match &*claim {
-            Some(known) if known.epoch >= news.epoch => return,
-            Some(_) => {
-                let Address { host, port, .. } = &news.address;
-                log::warn!("Redis has another master: {host}:{port}");
+        if let Some(known) = &*claim {
+            // Some hear of a failover late. But where they were set up anew, they count from the start.
+            let is_believed = answers == number || (known.is_doubted && answers > number / 2);
+            if news.epoch == known.epoch || (news.epoch < known.epoch && !is_believed) {
+                return;
             }
-            None => {}
+            let Address { host, port, .. } = &news.address;
+            log::warn!("Redis has another master: {host}:{port}");
         }
         *claim = Some(news);
     }
@@ -188,7 +211,7 @@ impl Sentinels {
             Unusable(format!("{host}:{port} names a host that no certificate can name"))
         })?;
         node.connection = Some(connection);
-        Ok(Claim { epoch, address })
+        Ok(Claim { epoch, address, is_doubted: false })
     }
 }
 
@@ -210,7 +233,7 @@ mod tests {
     use super::*;
     use crate::session::config::Config;
 
-    fn sentinels(url: &str) -> Box<Sentinels> {
+    fn sentinels(url: &str) -> Arc<Sentinels> {
         let settings = Settings::from_config(&Config::default(), &url.into());
         match Topology::parse(&settings).unwrap() {
             Topology::Master(sentinels) => sentinels,

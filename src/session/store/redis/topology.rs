@@ -8,6 +8,8 @@
 //!
 //! The last two name further nodes as `?node=host:port`, as the clients of the field write them.
 
+use std::sync::Arc;
+
 use super::address::{Address, NO_NAME, OpenError, Settings, wrong};
 use super::sentinel::Sentinels;
 
@@ -16,7 +18,7 @@ pub(super) enum Topology {
     /// One server.
     Server(Address),
     /// The server that sentinels call the master.
-    Master(Box<Sentinels>),
+    Master(Arc<Sentinels>),
     /// The servers of a cluster, some of which are named.
     Cluster(Vec<Address>),
 }
@@ -62,7 +64,7 @@ impl Topology {
         (first.username, first.password) = (query.username, query.password);
         first.database = 0;
         let nodes = with_others(first, query.nodes, SENTINEL_PORT)?;
-        Ok(Self::Master(Box::new(Sentinels::new(nodes, service, server))))
+        Ok(Self::Master(Arc::new(Sentinels::new(nodes, service, server))))
     }
 }
 

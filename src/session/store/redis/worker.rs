@@ -5,6 +5,7 @@
 //! fixed, and the busier the application, the fewer system calls a request costs.
 
 use std::io;
+use std::iter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,7 +58,17 @@ struct Worker {
     breaker: Arc<Breaker>,
     is_closing: Arc<AtomicBool>,
     is_cluster: bool,
+    server: String,
     metrics: Metrics,
+}
+
+/// What became of a batch.
+struct Exchange {
+    /// The answers to the first of its jobs …
+    answers: Vec<Result<Vec<Value>, Fault>>,
+    /// … and what all others are told.
+    rest: Fault,
+    result: Result<(), (Gravity, String)>,
 }
 
 impl Workers {
@@ -74,6 +85,8 @@ impl Workers {
 
     fn begin(target: Target, settings: &Settings, member: Option<String>) -> io::Result<Self> {
         let is_cluster = member.is_some();
+        // What tells the server from others in the log.
+        let server = member.map_or_else(String::new, |place| format!("{place}: "));
         let failures = Arc::new(Failures::default());
         // Sooner than those who wait for the connection give up, so that they learn why.
         let timeout = settings.deadline.mul_f32(0.9);
@@ -87,8 +100,7 @@ impl Workers {
             .error_handler(Box::new(NopErrorHandler))
             .build_unchecked(manager);
         let (queue, jobs) = bounded(settings.queue);
-        let breaker =
-            Arc::new(Breaker::new(member.map_or_else(String::new, |it| format!("{it}: "))));
+        let breaker = Arc::new(Breaker::new(server.clone()));
         let is_closing = Arc::new(AtomicBool::new(false));
         let metrics = Metrics::register();
         for number in 0..settings.connections {
@@ -99,6 +111,7 @@ impl Workers {
                 breaker: Arc::clone(&breaker),
                 is_closing: Arc::clone(&is_closing),
                 is_cluster,
+                server: server.clone(),
                 metrics: metrics.clone(),
             };
             thread::Builder::new()
@@ -167,43 +180,47 @@ impl Worker {
             if batch.is_empty() {
                 continue;
             }
-            match self.exchange(&mut batch, &mut packed) {
-                Ok(()) => self.breaker.succeeded(),
-                Err((gravity, why)) => {
-                    if let Some(pause) = self.breaker.failed(gravity, &why) {
-                        self.recover(pause);
-                    }
+            let Exchange { answers, rest, result } = self.exchange(&batch, &mut packed);
+            // Whoever hears of a failure may ask again at once: the breaker must know by then.
+            let pause = match result {
+                Ok(()) => {
+                    self.breaker.succeeded();
+                    None
                 }
+                Err((gravity, why)) => self.breaker.failed(gravity, &why),
+            };
+            let answers = answers.into_iter().chain(iter::repeat_with(|| Err(rest.clone())));
+            for (job, answer) in batch.drain(..).zip(answers) {
+                // Nobody there any more: they have stopped waiting, and know it.
+                let _ = job.answer.send(answer);
+            }
+            if let Some(pause) = pause {
+                self.recover(pause);
             }
         }
     }
 
-    /// Answers every job of the batch.
-    fn exchange(
-        &self,
-        batch: &mut Vec<Job>,
-        packed: &mut Vec<u8>,
-    ) -> Result<(), (Gravity, String)> {
+    fn exchange(&self, batch: &[Job], packed: &mut Vec<u8>) -> Exchange {
+        let failed = |rest, result| Exchange { answers: Vec::new(), rest, result: Err(result) };
+        let broke = || Fault::unanswered("the connection to Redis broke");
         let deadline = batch.iter().map(|job| job.deadline).max().unwrap_or_else(Instant::now);
         let mut connection = match self.check_out(deadline) {
             Ok(connection) => connection,
             Err(why) => {
-                answer_all(batch, &Fault::refused("no connection to Redis"));
-                return Err((Gravity::Down, why));
+                return failed(Fault::refused("no connection to Redis"), (Gravity::Down, why));
             }
         };
         packed.clear();
-        for job in batch.iter() {
+        for job in batch {
             packed.extend_from_slice(&job.packed);
         }
         if let Err(error) = connection.send(packed, deadline) {
-            answer_all(batch, &Fault::unanswered("the connection to Redis broke"));
-            return Err(broken(&error));
+            return failed(broke(), self.broken(&error));
         }
         self.metrics.sent(batch.len(), batch.iter().map(|job| job.replies).sum());
         let mut result = Ok(());
         let mut answers = Vec::with_capacity(batch.len());
-        for job in batch.iter() {
+        for job in batch {
             let replies: Result<Vec<_>, _> =
                 (0..job.replies).map(|_| connection.receive(deadline)).collect();
             let refusal = match replies {
@@ -215,31 +232,34 @@ impl Worker {
                     Some(refusal) => refusal,
                 },
                 Err(error) => {
-                    result = Err(broken(&error));
+                    result = Err(self.broken(&error));
                     break;
                 }
             };
             // Another server may stand behind the next connection.
             connection.condemn();
-            result = Err((refusal.gravity, refusal.fault.message.clone()));
+            result = Err((refusal.gravity, format!("{}{}", self.server, refusal.fault.message)));
             answers.push(Err(refusal.fault));
         }
         if result.is_ok() && connection.has_said_too_much() {
             // Somewhere in between was a reply to nothing, and nobody knows whose the others are.
             connection.condemn();
-            answers.clear();
-            result = Err((Gravity::Connection, "it gives replies to nothing".to_owned()));
+            let why = format!("{}it gives replies to nothing", self.server);
+            return failed(broke(), (Gravity::Connection, why));
         }
-        // Whoever is answered may ask again at once: the connection must be back by then, or the
-        // pool would open another.
-        drop(connection);
-        let unanswered = || Err(Fault::unanswered("the connection to Redis broke"));
-        let answers = answers.into_iter().chain(std::iter::repeat_with(unanswered));
-        for (job, answer) in batch.drain(..).zip(answers) {
-            // Nobody there any more: they have stopped waiting, and know it.
-            let _ = job.answer.send(answer);
+        // Here the connection goes back: whoever asks again would make the pool open another.
+        Exchange { answers, rest: broke(), result }
+    }
+
+    /// What to make of a connection that broke. A time-out is worse than an end: whoever comes next
+    /// would wait as long.
+    fn broken(&self, error: &redis::RedisError) -> (Gravity, String) {
+        let server = &self.server;
+        if error.is_timeout() {
+            (Gravity::Down, format!("{server}it takes commands and does not reply in time"))
+        } else {
+            (Gravity::Connection, format!("{server}{error}"))
         }
-        result
     }
 
     /// A connection that works as far as can be told, or the reason why there is none.
@@ -284,14 +304,4 @@ impl Worker {
 
 fn answer_all(batch: &mut Vec<Job>, fault: &Fault) {
     batch.drain(..).for_each(|job| drop(job.answer.send(Err(fault.clone()))));
-}
-
-/// What to make of a connection that broke. A time-out is worse than an end: whoever comes next
-/// would wait as long.
-fn broken(error: &redis::RedisError) -> (Gravity, String) {
-    if error.is_timeout() {
-        (Gravity::Down, "it takes commands and does not reply in time".to_owned())
-    } else {
-        (Gravity::Connection, error.to_string())
-    }
 }

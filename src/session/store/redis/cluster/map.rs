@@ -11,7 +11,7 @@ use redis::{Value, cmd};
 use rocket::tokio;
 use rocket::tokio::sync::OwnedMutexGuard;
 use rocket::tokio::task::JoinHandle;
-use rocket::tokio::time::timeout;
+use rocket::tokio::time::{sleep_until, timeout};
 
 use super::server::Server;
 use crate::session::store::Fault;
@@ -33,9 +33,6 @@ const PATIENCE: Duration = Duration::from_millis(200);
 
 /// … unless that is so long ago that nothing is known of the servers now.
 const STALE: Duration = Duration::from_secs(2);
-
-/// A server that has no slots, and has not been asked for so long, is forgotten.
-const DISUSE: Duration = Duration::from_secs(60);
 
 /// The servers of a cluster, and their slots.
 pub(super) struct Map {
@@ -176,6 +173,16 @@ impl Map {
         }))
     }
 
+    /// Has the map fetched as soon as it may be: what has just failed has perhaps been replaced.
+    pub(super) fn refresh_soon(self: &Arc<Self>) {
+        let map = self.clone();
+        tokio::spawn(async move {
+            let turn = map.turn.clone().lock_owned().await;
+            sleep_until(turn.due.into()).await;
+            drop(map.refresh_in(turn));
+        });
+    }
+
     /// Asks one server after the other, until one answers. Whether that has changed the map.
     fn fetch(&self, turn: &mut Turn) -> bool {
         let candidates = self.candidates();
@@ -250,32 +257,21 @@ impl Map {
         }
         let place = |owner: &Option<Arc<Server>>| owner.as_ref().map(Arc::as_ptr);
         let is_news = !owners.iter().map(place).eq(known.owners.iter().map(place));
-        let before = std::mem::replace(&mut known.owners, owners);
-        if is_news {
-            let masters = distinct(&known.owners);
-            let had_slots = distinct(&before);
-            known.servers.retain(|it| {
-                if masters.contains(&Arc::as_ptr(it)) {
-                    return true;
-                }
-                let is_replaced = it.is_refusing() && had_slots.contains(&Arc::as_ptr(it));
-                if is_replaced {
-                    let Address { host, port, .. } = &it.address;
-                    log::warn!(
-                        "Redis answers again: another server has taken over from {host}:{port}"
-                    );
-                }
-                // A server that slots are moving to may have none yet.
-                !is_replaced && it.idle() < DISUSE
-            });
-        }
+        known.owners = owners;
+        let masters = distinct(&known.owners);
+        known.servers.retain(|server| {
+            let is_master = masters.contains(&Arc::as_ptr(server));
+            if is_master {
+                server.has_slots();
+            }
+            is_master || !server.is_dispensable()
+        });
         Ok(is_news)
     }
 }
 
 fn distinct(owners: &[Option<Arc<Server>>]) -> Vec<*const Server> {
     let mut servers: Vec<_> = owners.iter().flatten().map(Arc::as_ptr).collect();
-    servers.dedup();
     servers.sort_unstable();
     servers.dedup();
     servers

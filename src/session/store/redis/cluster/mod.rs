@@ -90,7 +90,10 @@ impl Cluster {
                     (server, is_asking) = (owner, false);
                     continue;
                 }
-                Err(fault) => return Err(fault),
+                Err(fault) => {
+                    self.map.refresh_soon();
+                    return Err(fault);
+                }
             };
             let (done, redirect) = redirect::split(&rest, answer)?;
             rest = rest.part(done.len()..rest.units.len());

@@ -1,5 +1,6 @@
 //! One server of a cluster.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -14,18 +15,23 @@ use crate::session::store::redis::worker::Workers;
 /// Lets one unit through to a slot that has not arrived yet as a whole.
 const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 
+/// A server that has no slots, and has not been asked for so long, is forgotten.
+const DISUSE: Duration = Duration::from_secs(60);
+
 /// A server of a cluster, with threads of its own.
 pub(super) struct Server {
     pub(super) address: Address,
     workers: Workers,
     used: Mutex<Instant>,
+    had_slots: AtomicBool,
 }
 
 impl Server {
     pub(super) fn start(address: Address, settings: &Settings) -> Result<Self, Unusable> {
         let workers = Workers::start_in_cluster(address.clone(), settings)
             .map_err(|error| Unusable(format!("a thread cannot be started: {error}")))?;
-        Ok(Self { address, workers, used: Mutex::new(Instant::now()) })
+        let used = Mutex::new(Instant::now());
+        Ok(Self { address, workers, used, had_slots: AtomicBool::new(false) })
     }
 
     pub(super) async fn ask(
@@ -62,7 +68,23 @@ impl Server {
         self.workers.is_refusing()
     }
 
-    pub(super) fn idle(&self) -> Duration {
-        self.used.lock().elapsed()
+    /// It is a master, as the map says.
+    pub(super) fn has_slots(&self) {
+        self.had_slots.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a server without slots can be forgotten: it does not answer, and another one has what
+    /// it had; or nobody has asked it for long. Slots may be on their way to one that had none yet.
+    pub(super) fn is_dispensable(&self) -> bool {
+        let Address { host, port, .. } = &self.address;
+        if self.is_refusing() && self.had_slots.load(Ordering::Relaxed) {
+            log::warn!("Redis answers again: another server has taken over from {host}:{port}");
+            return true;
+        }
+        let is_idle = self.used.lock().elapsed() > DISUSE;
+        if is_idle && self.is_refusing() {
+            log::warn!("Redis answers again: nobody needs {host}:{port} any more");
+        }
+        is_idle
     }
 }
