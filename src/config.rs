@@ -1,11 +1,12 @@
 //! Where the configuration comes from.
 //!
-//! From weak to strong: Rocket's defaults, `Rocket.toml`, `ROCKET_*`, `REDIS_URL`, `PORT`.
+//! From weak to strong: Rocket's defaults, `Rocket.toml`, `ROCKET_*`, then `REDIS_URL` and
+//! `PREVIOUS_SECRET_KEYS`, which come from secrets, and `PORT`.
 
 use std::env;
 
 use figment::providers::{Env, Serialized};
-use figment::value::{Dict, Map};
+use figment::value::{Dict, Map, Value};
 use figment::{Error, Figment, Metadata, Profile, Provider};
 
 use crate::session::Config as Session;
@@ -16,20 +17,39 @@ use crate::session::Config as Session;
 /// global, which a later profile does not override; so these are global too.
 #[must_use]
 pub fn figment() -> Figment {
-    rocket::Config::figment().merge(RedisUrl).merge(Env::raw().only(&["PORT"]).global())
+    rocket::Config::figment()
+        .merge(Secret { variable: "REDIS_URL", key: "url", read: |text| text.into() })
+        .merge(Secret { variable: "PREVIOUS_SECRET_KEYS", key: "previous_keys", read: list })
+        .merge(Env::raw().only(&["PORT"]).global())
 }
 
-/// `REDIS_URL` as `session.url`, under its own name in error messages.
-struct RedisUrl;
+/// What is between commas; nothing at all is no item.
+fn list(text: &str) -> Value {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect::<Vec<_>>().into()
+}
 
-impl Provider for RedisUrl {
+/// A variable as a setting of sessions, under its own name in error messages.
+struct Secret {
+    variable: &'static str,
+    key: &'static str,
+    read: fn(&str) -> Value,
+}
+
+impl Secret {
+    fn path(&self) -> String {
+        format!("{}.{}", Session::KEY, self.key)
+    }
+}
+
+impl Provider for Secret {
     fn metadata(&self) -> Metadata {
-        Metadata::named("the environment variable REDIS_URL")
-            .interpolater(|_, _| format!("{}.url", Session::KEY))
+        let path = self.path();
+        Metadata::named(format!("the environment variable {}", self.variable))
+            .interpolater(move |_, _| path.clone())
     }
 
     fn data(&self) -> Result<Map<Profile, Dict>, Error> {
-        let Ok(url) = env::var("REDIS_URL") else { return Ok(Map::new()) };
-        Serialized::global(&format!("{}.url", Session::KEY), url).data()
+        let Ok(text) = env::var(self.variable) else { return Ok(Map::new()) };
+        Serialized::global(&self.path(), (self.read)(&text)).data()
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::process::{App, KEY, run_to_end, send};
-use crate::support::free_port;
+use crate::support::{RedisServer, free_port};
 
 #[test]
 fn port_beats_everything() {
@@ -96,4 +96,28 @@ fn term_ends_the_process_quickly_and_cleanly() {
     app.signal("TERM");
     let (succeeded, log) = app.finish();
     assert!(succeeded && start.elapsed() < Duration::from_secs(2), "{log}");
+}
+
+#[test]
+fn key_is_rotated_by_its_variables_and_nobody_is_logged_out() {
+    const NEW: &str = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=";
+    let redis = RedisServer::start();
+    let url = redis.url();
+    let start = |key: &str, previous: &str| {
+        let keys = [("ROCKET_SECRET_KEY", key), ("PREVIOUS_SECRET_KEYS", previous)];
+        App::start(&[&keys[..], &[("REDIS_URL", &url)]].concat())
+    };
+    let before = start(KEY, "\n");
+    let mut visitor = before.visitor();
+    assert_eq!((visitor.get("/foo").views(), visitor.get("/foo").views()), (1, 2));
+    let both = start(KEY, &format!("{NEW},\n"));
+    let mut elsewhere = visitor.at(&both);
+    assert_eq!(elsewhere.get("/foo").views(), 3);
+    let swapped = start(NEW, &format!("{KEY}, {NEW}"));
+    let mut later = elsewhere.at(&swapped);
+    assert_eq!(later.get("/foo").views(), 4);
+    assert_ne!(later.cookie, visitor.cookie, "sealed anew");
+    let after = start(NEW, "");
+    assert_eq!(later.at(&after).get("/foo").views(), 5);
+    assert_eq!(visitor.at(&after).get("/foo").views(), 1, "a cookie of the key that is gone");
 }

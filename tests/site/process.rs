@@ -46,7 +46,8 @@ fn command(release: &Release, env: &[(&str, &str)]) -> Command {
     command.current_dir(&release.folder);
     for (name, _) in std::env::vars() {
         if name.starts_with("ROCKET_")
-            || ["PORT", "REDIS_URL", "RUST_LOG", "K_SERVICE"].contains(&&*name)
+            || ["PORT", "REDIS_URL", "PREVIOUS_SECRET_KEYS", "RUST_LOG", "K_SERVICE"]
+                .contains(&&*name)
         {
             command.env_remove(name);
         }
