@@ -15,12 +15,13 @@ use metrics::{
     set_default_local_recorder,
 };
 use rocket::futures::future::join_all;
+use rocket::http::Status;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::set_default;
 use tracing::{Level, Subscriber};
 
-use crate::support::wait_for;
+use crate::support::{RedisServer, wait_for};
 use crate::world::World;
 
 /// How often each series was added to, by name and labels.
@@ -153,6 +154,21 @@ async fn each_call_of_the_store_is_timed_once_by_what_became_of_it() {
     ] {
         assert_eq!(of(name), expected, "{name}: {timed:?}");
     }
+}
+
+#[rocket::async_test]
+async fn call_that_the_deadline_cuts_off_is_timed_as_unanswered() {
+    let recorder = Counts::default();
+    let _guard = set_default_local_recorder(&recorder);
+    let server = RedisServer::start();
+    let world = World::through(&server.url()).await;
+    // The layer gives up before the store does.
+    let world = world.reconfigured("session.deadline", "50ms").await;
+    server.signal("STOP");
+    assert_eq!(world.visitor().get("/count/a").await.status, Status::ServiceUnavailable);
+    server.signal("CONT");
+    let timed = recorder.starting_with("session_store_seconds ");
+    assert!(timed.contains(&("create unanswered".to_owned(), 1)), "{timed:?}");
 }
 
 #[rocket::async_test]

@@ -256,6 +256,34 @@ mod tests {
     }
 
     #[test]
+    fn only_the_latest_configuration_is_followed_and_a_doubted_one_is_not_forgotten() {
+        let sentinels = sentinels("redis-sentinel://a?sentinelServiceName=m&node=b&node=c");
+        // Nobody is asked here.
+        sentinels.nodes.lock().asked = Some(Instant::now() + REST);
+        let hear = |epoch, host: &str, answers| {
+            let address = sentinels.server.at(host, 1).unwrap();
+            sentinels.hear(Claim { epoch, address, is_doubted: false }, answers, 3);
+        };
+        assert!(sentinels.is_current(7), "nothing is known yet");
+        hear(1, "old", 3);
+        assert!(sentinels.is_current(1));
+        hear(2, "new", 1);
+        assert!(sentinels.is_current(2) && !sentinels.is_current(1));
+        hear(1, "old", 2);
+        assert!(!sentinels.is_current(1), "two that have not heard of it yet");
+        sentinels.claim.lock().as_mut().unwrap().is_doubted = true;
+        hear(1, "old", 1);
+        assert!(
+            !sentinels.is_current(1),
+            "the new one could not be had, and one has not heard of it"
+        );
+        hear(1, "another", 2);
+        assert!(sentinels.is_current(1), "most agree that it was none");
+        hear(0, "anew", 3);
+        assert!(sentinels.is_current(0), "all were set up anew");
+    }
+
+    #[test]
     fn sentinels_and_their_master_are_each_told_their_own_password() {
         let named = sentinels(
             "redis-sentinel://alice:word@a/2?sentinelServiceName=m&node=b\
