@@ -1,25 +1,22 @@
 //! The process's log: lines for people, and on Cloud Run JSON for Cloud Logging.
 
-use std::collections::HashMap;
 use std::env;
 use std::io::{self, Write};
-use std::sync::LazyLock;
 
 use ::log::{Level, Record};
 use env_logger::fmt::Formatter;
 use env_logger::{Builder, Env, Target};
-use parking_lot::Mutex;
 use rocket::fairing::{Fairing, Info, Kind};
-use rocket::tokio::task::{self, Id};
 use rocket::{Data, Request, Response};
 use serde_json::{Map, Value, json};
+
+use crate::requests::Requests;
 
 /// Rocket logs every request at length, and an unknown path as an error; the platform writes a
 /// request log already. What it says of the launch stays.
 const FILTER: &str = "info,rocket::server=off";
 
-/// The requests that are being answered, by the task that does it.
-static TRACES: LazyLock<Mutex<HashMap<Id, Trace>>> = LazyLock::new(Mutex::default);
+static TRACES: Requests<Trace> = Requests::new();
 
 /// Whether the log is read by Cloud Logging: Cloud Run sets `K_SERVICE`.
 pub(crate) fn is_on_cloud_run() -> bool {
@@ -50,23 +47,28 @@ fn write_entry(out: &mut Formatter, record: &Record<'_>, project: Option<&str>) 
     let mut entry = Map::new();
     entry.insert("severity".into(), json!(severity));
     entry.insert("message".into(), json!(record.args().to_string()));
-    if let (Some(project), Some(trace)) = (project, Trace::current()) {
+    if let (Some(project), Some(trace)) = (project, TRACES.get()) {
         let name = format!("projects/{project}/traces/{}", trace.id);
         entry.insert("logging.googleapis.com/trace".into(), json!(name));
         entry.insert("logging.googleapis.com/spanId".into(), json!(trace.span));
+        entry.insert("logging.googleapis.com/trace_sampled".into(), json!(trace.sampled));
     }
     writeln!(out, "{}", Value::Object(entry))
 }
 
 /// Where a request belongs among those that the platform traces.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Trace {
-    id: String,
-    span: String,
+pub(crate) struct Trace {
+    /// 32 hexadecimal digits.
+    pub(crate) id: String,
+    /// 16 hexadecimal digits.
+    pub(crate) span: String,
+    /// Whether the platform keeps it.
+    pub(crate) sampled: bool,
 }
 
 impl Trace {
-    fn of(request: &Request<'_>) -> Option<Self> {
+    pub(crate) fn of(request: &Request<'_>) -> Option<Self> {
         let header = |name| request.headers().get_one(name);
         header("traceparent")
             .and_then(Self::from_traceparent)
@@ -77,20 +79,24 @@ impl Trace {
     fn from_traceparent(text: &str) -> Option<Self> {
         let mut parts = text.split('-').skip(1);
         let (id, span) = (parts.next()?, parts.next()?);
-        (is_hex(id, 32) && is_hex(span, 16)).then(|| Self { id: id.into(), span: span.into() })
+        let flags = parts.next().and_then(|it| u8::from_str_radix(it, 16).ok()).unwrap_or_default();
+        (is_hex(id, 32) && is_hex(span, 16)).then(|| Self {
+            id: id.into(),
+            span: span.into(),
+            sampled: flags & 1 == 1,
+        })
     }
 
     /// `<32 hexadecimal digits>/<decimal number>;o=1`, as Google Cloud's load balancers have it.
     fn from_cloud(text: &str) -> Option<Self> {
         let (id, rest) = text.split_once('/')?;
-        let span: u64 = rest.split(';').next()?.parse().ok()?;
-        is_hex(id, 32).then(|| Self { id: id.into(), span: format!("{span:016x}") })
-    }
-
-    /// That of the request which is being answered by this task.
-    fn current() -> Option<Self> {
-        let task = task::try_id()?;
-        TRACES.lock().get(&task).cloned()
+        let (span, options) = rest.split_once(';').unwrap_or((rest, ""));
+        let span: u64 = span.parse().ok()?;
+        is_hex(id, 32).then(|| Self {
+            id: id.into(),
+            span: format!("{span:016x}"),
+            sampled: options == "o=1",
+        })
     }
 }
 
@@ -98,7 +104,7 @@ fn is_hex(text: &str, length: usize) -> bool {
     text.len() == length && text.bytes().all(|it| it.is_ascii_hexdigit())
 }
 
-/// Notes which request each task answers: Rocket handles every request in a task of its own.
+/// Notes where each request belongs.
 pub(crate) struct Traces;
 
 #[rocket::async_trait]
@@ -108,15 +114,13 @@ impl Fairing for Traces {
     }
 
     async fn on_request(&self, request: &mut Request<'_>, _: &mut Data<'_>) {
-        if let (Some(task), Some(trace)) = (task::try_id(), Trace::of(request)) {
-            TRACES.lock().insert(task, trace);
+        if let Some(trace) = Trace::of(request) {
+            TRACES.insert(trace);
         }
     }
 
     async fn on_response<'r>(&self, _: &'r Request<'_>, _: &mut Response<'r>) {
-        if let Some(task) = task::try_id() {
-            TRACES.lock().remove(&task);
-        }
+        TRACES.remove();
     }
 }
 
@@ -127,11 +131,15 @@ mod tests {
     #[test]
     fn both_headers_lead_to_the_same_trace() {
         let id = "0af7651916cd43dd8448eb211c80319c";
-        let expected = Trace { id: id.into(), span: "00000000000000ff".into() };
+        let expected = Trace { id: id.into(), span: "00000000000000ff".into(), sampled: true };
         let w3c = format!("00-{id}-00000000000000ff-01");
         assert_eq!(Trace::from_traceparent(&w3c), Some(expected.clone()));
         assert_eq!(Trace::from_cloud(&format!("{id}/255;o=1")), Some(expected.clone()));
-        assert_eq!(Trace::from_cloud(&format!("{id}/255")), Some(expected));
+        let unsampled = Some(Trace { sampled: false, ..expected });
+        let w3c = format!("00-{id}-00000000000000ff-00");
+        assert_eq!(Trace::from_traceparent(&w3c), unsampled);
+        assert_eq!(Trace::from_cloud(&format!("{id}/255;o=0")), unsampled);
+        assert_eq!(Trace::from_cloud(&format!("{id}/255")), unsampled);
     }
 
     #[test]

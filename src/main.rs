@@ -1,6 +1,9 @@
-//! The process: its log, and the launch.
+//! The process: its log, its traces, and the launch.
 
 mod log;
+mod requests;
+#[cfg(feature = "otel")]
+mod telemetry;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,15 +12,37 @@ use std::time::{Duration, Instant};
 use rocket::config::Shutdown;
 use rocket::error::ErrorKind;
 use rocket::tokio::time::sleep;
-use rocket::{Orbit, Rocket};
+use rocket::{Build, Orbit, Rocket};
 
 #[rocket::main]
 async fn main() -> ExitCode {
     log::start();
+    #[cfg(feature = "otel")]
+    let telemetry = match telemetry::Telemetry::start() {
+        Ok(telemetry) => telemetry,
+        Err(error) => {
+            ::log::error!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let mut rocket = cloud_run_sessions::rocket();
     if log::is_on_cloud_run() {
         rocket = rocket.attach(log::Traces);
     }
+    #[cfg(feature = "otel")]
+    if let Some(telemetry) = &telemetry {
+        rocket = rocket.attach(telemetry.fairing());
+    }
+    let code = run(rocket).await;
+    #[cfg(feature = "otel")]
+    if let Some(telemetry) = telemetry {
+        telemetry.end();
+    }
+    code
+}
+
+/// Serves until the process is told to end, and every request that is under way is answered.
+async fn run(rocket: Rocket<Build>) -> ExitCode {
     let Err(error) = rocket.launch().await else { return ExitCode::SUCCESS };
     if let ErrorKind::Shutdown(rocket, None) = error.kind()
         && finish(rocket).await

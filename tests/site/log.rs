@@ -46,6 +46,7 @@ fn on_cloud_run_every_line_is_json_and_bears_the_trace_of_its_request() {
         format!("projects/project-1/traces/{TRACE}")
     );
     assert_eq!(traced["logging.googleapis.com/spanId"], "00000000000000ff");
+    assert_eq!(traced["logging.googleapis.com/trace_sampled"], true);
     assert_eq!(bare.get("logging.googleapis.com/trace"), None);
 }
 

@@ -46,6 +46,7 @@ fn command(release: &Release, env: &[(&str, &str)]) -> Command {
     command.current_dir(&release.folder);
     for (name, _) in std::env::vars() {
         if name.starts_with("ROCKET_")
+            || name.starts_with("OTEL_")
             || ["PORT", "REDIS_URL", "PREVIOUS_SECRET_KEYS", "RUST_LOG", "K_SERVICE"]
                 .contains(&&*name)
         {
