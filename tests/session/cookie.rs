@@ -3,9 +3,9 @@
 use cookie::{Cookie, CookieJar, Key};
 use rocket::http::Status;
 
-use crate::world::{NAME, REDIS, World, on_both_stores};
+use crate::world::{NAME, REDIS, World, on_every_store};
 
-on_both_stores![
+on_every_store![
     cookie_has_exactly_the_attributes_that_its_prefix_demands,
     anything_but_our_own_cookie_is_a_fresh_visitor_and_asks_nobody,
     sealed_cookie_of_an_unknown_session_gets_another_id,

@@ -8,7 +8,7 @@ use rocket::http::Status;
 use rocket::tokio::time::sleep;
 
 use crate::support::RedisServer;
-use crate::world::{Visitor, World, on_both_stores};
+use crate::world::{Visitor, World, on_every_store};
 
 const DOCUMENTED: &str = include_str!("../../docs/cost.md");
 
@@ -133,7 +133,7 @@ async fn measure(server: &RedisServer, steps: &[&str]) -> (usize, BTreeMap<Strin
     (world.store.round_trips(), server.commands())
 }
 
-on_both_stores![a_view_is_one_round_trip];
+on_every_store![a_view_is_one_round_trip];
 
 async fn a_view_is_one_round_trip(world: World) {
     let mut visitor = world.visitor();

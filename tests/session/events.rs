@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use cloud_run_sessions::session::{Deadline, Event, Handle, Rejection};
 
-use crate::world::{Visitor, World, on_both_stores};
+use crate::world::{Visitor, World, on_every_store};
 
-on_both_stores![
+on_every_store![
     life_of_a_session_is_heard,
     both_deadlines_are_heard,
     rejected_cookies_are_heard_with_the_reason,

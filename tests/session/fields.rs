@@ -5,9 +5,9 @@ use rocket::http::Status;
 use rocket::local::asynchronous::Client;
 use rocket::{get, routes};
 
-use crate::world::{COUNT, TEXT, World, figment, on_both_stores};
+use crate::world::{COUNT, TEXT, World, figment, on_every_store};
 
-on_both_stores![
+on_every_store![
     removed_field_is_gone_and_the_others_stay,
     value_past_its_limit_is_refused_and_nothing_changes,
     record_past_its_limit_is_refused_and_the_old_value_stays,

@@ -5,9 +5,9 @@ use std::time::Duration;
 use cloud_run_sessions::session::testing::Call;
 use rocket::http::Status;
 
-use crate::world::{World, on_both_stores};
+use crate::world::{World, on_every_store};
 
-on_both_stores![
+on_every_store![
     first_write_sets_one_cookie_and_later_ones_none,
     cookie_and_ttl_are_renewed_together_when_a_tenth_of_the_idle_timeout_has_passed,
     reading_renews_the_session_too,

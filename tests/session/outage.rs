@@ -6,9 +6,9 @@ use cloud_run_sessions::session::store::Fault;
 use rocket::http::Status;
 
 use crate::support::{RedisServer, wait_for};
-use crate::world::{World, on_both_stores};
+use crate::world::{World, on_every_store};
 
-on_both_stores![
+on_every_store![
     outage_is_a_503_with_retry_after_and_touches_no_cookie,
     request_waits_for_a_failed_store_once,
     every_failure_of_a_request_says_when_to_try_again,

@@ -5,9 +5,9 @@ use cloud_run_sessions::session::testing::Call;
 use redis::Commands;
 use rocket::http::Status;
 
-use crate::world::{REDIS, Visitor, World, on_both_stores};
+use crate::world::{REDIS, Visitor, World, on_every_store};
 
-on_both_stores![
+on_every_store![
     signing_in_keeps_the_data_and_changes_the_cookie,
     cookie_from_before_the_sign_in_shows_no_user,
     signing_in_beside_a_rotation_takes_a_session_of_its_own,

@@ -496,8 +496,8 @@ impl World {
     }
 }
 
-/// Runs each test against both stores, and against Redis as a cluster too.
-macro_rules! on_both_stores {
+/// Runs each test against memory, Redis, and a cluster.
+macro_rules! on_every_store {
     ($($name:ident),* $(,)?) => {
         mod in_memory {
             $(#[rocket::async_test]
@@ -519,4 +519,4 @@ macro_rules! on_both_stores {
         }
     };
 }
-pub(crate) use on_both_stores;
+pub(crate) use on_every_store;
