@@ -7,7 +7,6 @@
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis::{Cmd, Parser, RedisError, Value, cmd};
@@ -15,46 +14,11 @@ use rustls::{ClientConnection, StreamOwned};
 use socket2::SockRef;
 
 use super::address::Address;
-use super::breaker::Failures;
 use super::fault::{Unusable, describe_connect};
 use super::frame::{self, MAX_REPLY};
-use super::sentinel::Sentinels;
 
 /// How much is read at a time.
 const CHUNK: usize = 16 << 10;
-
-/// A connection that was idle for longer is asked whether it still works. Cloud Run stops the CPU
-/// between requests, and what lies between forgets connections without a word.
-const TRUST: Duration = Duration::from_secs(30);
-
-/// What takes so much longer than it may has been frozen with the process.
-const FREEZE: Duration = Duration::from_secs(1);
-
-/// How long that question may take.
-const PING_TIMEOUT: Duration = Duration::from_millis(250);
-
-/// Makes and judges connections for r2d2.
-pub(super) struct Manager {
-    pub(super) target: Target,
-    pub(super) timeout: Duration,
-    pub(super) failures: Arc<Failures>,
-}
-
-/// What to connect to.
-pub(super) enum Target {
-    Server(Address),
-    /// Whatever server is the master at the time.
-    Master(Arc<Sentinels>),
-}
-
-impl Target {
-    fn open(&self, deadline: Instant) -> Result<Connection, Unusable> {
-        match self {
-            Self::Server(address) => Connection::open(address, deadline),
-            Self::Master(sentinels) => sentinels.open_master(deadline),
-        }
-    }
-}
 
 pub(super) struct Connection {
     stream: Stream,
@@ -254,13 +218,23 @@ impl Connection {
         !self.inbox.is_empty()
     }
 
+    /// How long ago the last reply came.
+    pub(super) fn idle(&self) -> Duration {
+        self.used.elapsed()
+    }
+
+    /// Whether it must not be used again.
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+
     /// Never to be used again.
     pub(super) fn condemn(&mut self) {
         self.is_broken = true;
     }
 
     /// Whether the server has closed the connection, or has said something unasked.
-    fn is_disturbed(&self) -> bool {
+    pub(super) fn is_disturbed(&self) -> bool {
         if self.has_said_too_much() {
             return true;
         }
@@ -293,44 +267,4 @@ fn dial(address: &Address, deadline: Instant) -> io::Result<TcpStream> {
         }
     }
     Err(refused)
-}
-
-impl r2d2::ManageConnection for Manager {
-    type Connection = Connection;
-    type Error = Unusable;
-
-    fn connect(&self) -> Result<Connection, Unusable> {
-        let begun = Instant::now();
-        self.target.open(begun + self.timeout).inspect_err(|error| {
-            // What failed long after its time-out was frozen, and tells nothing of the server now.
-            if begun.elapsed() < self.timeout + FREEZE {
-                self.failures.record(error.to_string());
-            }
-        })
-    }
-
-    fn is_valid(&self, connection: &mut Connection) -> Result<(), Unusable> {
-        if connection.is_disturbed() {
-            return Err(Unusable("it was closed, or said something unasked".to_owned()));
-        }
-        if let Target::Master(sentinels) = &self.target
-            && !sentinels.is_current(connection.epoch)
-        {
-            return Err(Unusable("another server is the master now".to_owned()));
-        }
-        if connection.used.elapsed() <= TRUST {
-            return Ok(());
-        }
-        // One that is dead speaks for all of its age: to ask each would take too long.
-        let is_dead = self.failures.has_lost_touch(PING_TIMEOUT * 4)
-            || connection
-                .ping(Instant::now() + PING_TIMEOUT)
-                .inspect_err(|_| self.failures.lose_touch())
-                .is_err();
-        if is_dead { Err(Unusable("it was idle, and is dead".to_owned())) } else { Ok(()) }
-    }
-
-    fn has_broken(&self, connection: &mut Connection) -> bool {
-        connection.is_broken
-    }
 }

@@ -13,6 +13,7 @@ mod connection;
 mod fault;
 mod frame;
 mod index;
+mod manager;
 mod metrics;
 mod pipeline;
 mod protocol;
@@ -24,7 +25,7 @@ mod worker;
 pub use address::{OpenError, Settings};
 
 use cluster::Cluster;
-use connection::Target;
+use manager::Target;
 use pipeline::Pipeline;
 use stubs::{Doubt, Stubs};
 use topology::Topology;

@@ -20,8 +20,8 @@ use rocket::tokio::time::timeout;
 
 use super::address::{Address, Settings};
 use super::breaker::{Breaker, Failures, Gravity};
-use super::connection::{Manager, Target};
 use super::fault;
+use super::manager::{Manager, Target};
 use super::metrics::Metrics;
 use crate::session::store::Fault;
 
