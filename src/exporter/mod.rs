@@ -80,7 +80,7 @@ impl Fairing for Exporter {
                 *self.listener.lock() = listener;
             }
             Err(error) => {
-                rocket::config::pretty_print_error(error);
+                log::error!("{error}");
                 return Err(rocket);
             }
         }

@@ -286,7 +286,7 @@ impl Config {
 }
 
 /// An error without the text that was set: it may be a password or a key.
-pub(super) fn redacted(mut error: figment::Error) -> figment::Error {
+fn redacted(mut error: figment::Error) -> figment::Error {
     use figment::error::{Actual, Kind};
     if let Kind::InvalidType(actual @ Actual::Str(_), _)
     | Kind::InvalidValue(actual @ Actual::Str(_), _) = &mut error.kind
@@ -346,6 +346,10 @@ impl<'de> Deserialize<'de> for Url {
 pub struct SealingKey(pub(super) Key);
 
 impl SealingKey {
+    /// What is wrong with a text that is no key.
+    pub(super) const FORM: &'static str =
+        "must be 32 or 64 random bytes in base64, as `openssl rand -base64 32` makes them";
+
     /// Reads a key as Rocket's `secret_key` is written: 44 or 88 characters of base64, or 64 of
     /// hex. One byte over and over is no key.
     fn parse(text: &str) -> Option<Self> {
@@ -376,11 +380,7 @@ impl fmt::Debug for SealingKey {
 
 impl<'de> Deserialize<'de> for SealingKey {
     fn deserialize<D: Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
-        let wrong = || {
-            D::Error::custom(
-                "must be 32 or 64 random bytes in base64, as `openssl rand -base64 32` makes them",
-            )
-        };
+        let wrong = || D::Error::custom(Self::FORM);
         let text = String::deserialize(de).map_err(|_| wrong())?;
         Self::parse(text.trim()).ok_or_else(wrong)
     }

@@ -86,8 +86,9 @@ impl Fairing for Sessions {
         match Layer::open(rocket.figment(), store.clone(), clock.clone(), observer.clone()) {
             Ok(layer) => Ok(rocket.manage(layer)),
             Err(errors) => {
+                // One line each: what is wrong, and where it was set.
                 for error in errors {
-                    rocket::config::pretty_print_error(error);
+                    log::error!("{error}");
                 }
                 Err(rocket)
             }

@@ -6,7 +6,7 @@ use figment::Figment;
 use figment::value::{Num, Value};
 
 use super::clock::Clock;
-use super::config::{Config, SealingKey, located, redacted};
+use super::config::{Config, SealingKey, located};
 use super::cookie::KeyRing;
 use super::event::{Counters, Event};
 use super::store::{Memory, Observed, Store};
@@ -85,8 +85,8 @@ fn open_store(
 ) -> Result<Arc<dyn Store>, Vec<figment::Error>> {
     let Some(url) = &config.url else {
         notices.push(
-            "sessions live in this process's memory and end with it; set REDIS_URL, or `url` in \
-             [default.session], to keep them"
+            "sessions live in this process's memory and end with it; to keep them, set `url` in \
+             [default.session], or ROCKET_SESSION='{url=\"rediss://…\"}'"
                 .into(),
         );
         return Ok(Arc::new(Memory::with_clock(config.memory_capacity, clock.clone())));
@@ -114,10 +114,12 @@ fn secret_key(figment: &Figment) -> Result<Option<SealingKey>, Vec<figment::Erro
     }
     let is_development = figment.profile() == rocket::Config::DEBUG_PROFILE;
     let is_published = value.as_str().is_some_and(|it| PUBLISHED_KEYS.contains(&it));
-    let key: SealingKey = figment.extract_inner(KEY).map_err(|error| vec![redacted(error)])?;
+    let wrong = |message| Err(vec![located(figment, KEY, message)]);
+    let Ok(key) = figment.extract_inner::<SealingKey>(KEY) else {
+        return wrong(SealingKey::FORM);
+    };
     if is_published && !is_development {
-        let message = "is a key that anybody can know; make one with `openssl rand -base64 32`";
-        return Err(vec![located(figment, KEY, message)]);
+        return wrong("is a key that anybody can know; make one with `openssl rand -base64 32`");
     }
     Ok(Some(key))
 }

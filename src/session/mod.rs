@@ -20,7 +20,8 @@
 //! # assert_eq!(page, "you viewed this page 2 times");
 //! ```
 //!
-//! - Attach [`Sessions`]; its settings are [`Config`], in `[default.session]`.
+//! - Attach [`Sessions`]; its settings are [`Config`], in `[default.session]`. Without a `url` there,
+//!   or in `ROCKET_SESSION='{url="…"}'`, sessions live in memory.
 //! - Declare each field once, as a [`Key`].
 //! - Take a [`Session`] in a handler. **Count the `.await`s on it, and you have counted the round
 //!   trips to the store**: the guard does no I/O, and nothing is saved behind the handler's back.

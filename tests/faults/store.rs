@@ -454,6 +454,30 @@ fn b06_user_without_the_rights_that_sessions_need_is_a_503() {
 }
 
 #[test]
+fn b06_single_right_that_is_missing_is_named_though_all_else_goes_on() {
+    let redis = RedisServer::start();
+    redis::cmd("ACL")
+        .arg(&["SETUSER", "most", "on", ">hunter2", "~*", "+@all", "-rename"])
+        .exec(&mut redis.connect())
+        .unwrap();
+    let app = App::on_redis(&format!("redis://most:hunter2@127.0.0.1:{}", redis.port));
+    let mut visitor = app.visitor();
+    for view in 1..=10 {
+        assert_eq!(visitor.get("/foo").views(), view);
+        let cookie = visitor.cookie.clone().unwrap();
+        let head = format!(
+            "POST /session/regenerate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\
+             Cookie: {cookie}\r\n"
+        );
+        let reply = crate::process::send(app.port, &head);
+        assert_eq!((reply.status, reply.header("set-cookie")), (503, None));
+    }
+    let log = app.log();
+    assert_eq!(log.matches("NOPERM for rename; give the user the rights").count(), 1, "{log}");
+    assert_eq!(log.matches("ERROR").count(), 0, "{log}");
+}
+
+#[test]
 fn b01_real_replica_that_becomes_the_master_is_used_again() {
     let redis = RedisServer::start();
     let mut trial = Trial::start("B1 the server becomes a replica", &redis, &redis.url());

@@ -22,6 +22,9 @@ const QUOTA_PAUSE: Duration = Duration::from_secs(30);
 /// breaker knew is old.
 const STALE: Duration = Duration::from_secs(2);
 
+/// Failures that open nothing are logged no more often than this.
+const WARNING_PAUSE: Duration = Duration::from_secs(60);
+
 /// How bad a failure is for the next request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Gravity {
@@ -37,6 +40,7 @@ pub(super) struct Breaker {
     /// How many breakers are open: this one adds itself to it.
     open: Gauge,
     state: Mutex<State>,
+    warned: Mutex<Option<Instant>>,
     /// What tells the server from others in the log: nothing, or its place and a colon.
     server: String,
 }
@@ -59,7 +63,7 @@ struct Outage {
 impl Breaker {
     pub(super) fn new(server: String) -> Self {
         let state = Mutex::new(State::Closed { failures: 0 });
-        Self { open: open_breakers(), state, server }
+        Self { open: open_breakers(), state, warned: Mutex::default(), server }
     }
 
     /// Lets a request pass, or refuses it at once.
@@ -99,6 +103,8 @@ impl Breaker {
                 if gravity == Gravity::Connection && failures + 1 < TOLERANCE =>
             {
                 *state = State::Closed { failures: failures + 1 };
+                drop(state);
+                self.warn(now, why);
                 return None;
             }
             State::Closed { .. } => {
@@ -114,6 +120,15 @@ impl Breaker {
             log::error!("Redis is unavailable, requests get 503 until it answers: {why}");
         }
         Some(outage.pause)
+    }
+
+    /// Says why some request has failed, now and then.
+    fn warn(&self, now: Instant, why: &str) {
+        let mut warned = self.warned.lock();
+        if warned.is_none_or(|at| now.duration_since(at) > WARNING_PAUSE) {
+            *warned = Some(now);
+            log::warn!("Redis has failed a request, or a few: {why}");
+        }
     }
 
     /// What a probe has found. The pause to make before the next one; `None` once requests pass.

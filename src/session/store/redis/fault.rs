@@ -61,12 +61,22 @@ pub(super) fn refusal(replies: &[Value], is_cluster: bool) -> Option<Refusal> {
             "it is part of a cluster; write `redis-cluster://` or `rediss-cluster://` in `url`"
                 .to_owned()
         }
+        _ if code == "NOPERM" => format!("Redis refused: NOPERM{}", missing_right(details)),
         _ => format!("Redis refused: {code}"),
     };
     // A pipeline runs on after an error: what was answered before and after it was done.
     let is_partly_done = replies.iter().any(is_done);
     let fault = if is_partly_done { Fault::unanswered(message) } else { Fault::refused(message) };
     Some(Refusal { fault, gravity })
+}
+
+/// Which right is missing. The command is named; the user and the key are not.
+fn missing_right(details: &str) -> String {
+    let command = details.split_once("run the '").and_then(|(_, rest)| rest.split('\'').next());
+    match command {
+        Some(command) => format!(" for {command}; give the user the rights that sessions need"),
+        None => "; the user may not reach keys that begin with `prefix`".to_owned(),
+    }
 }
 
 /// What an aborted transaction is answered by.
@@ -198,7 +208,10 @@ mod tests {
         assert!(refused.fault.message.contains("Limit: 500000"), "{}", refused.fault.message);
         let refused = refusal(&replies(&["-NOPERM because of: alice"]), false).unwrap();
         assert_eq!(refused.gravity, Gravity::Connection);
-        assert_eq!(refused.fault.message, "Redis refused: NOPERM");
+        assert_eq!(
+            refused.fault.message,
+            "Redis refused: NOPERM; the user may not reach keys that begin with `prefix`"
+        );
     }
 
     #[test]
