@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use redis::{Commands, RedisResult, cmd};
 
-use crate::cluster::{Cluster, begin_move, is_replicated};
+use crate::cluster::{Cluster, Folder, begin_move, is_replicated};
 use crate::process::App;
 use crate::support::{RedisServer, free_port, wait_for};
 use crate::trial::{Keeper, Trial};
@@ -197,21 +197,20 @@ fn plain_url_of_a_cluster_names_the_remedy() {
 struct Watched {
     servers: [RedisServer; 2],
     sentinels: Vec<RedisServer>,
-    folder: std::path::PathBuf,
+    _folder: Folder,
 }
 
 impl Watched {
     fn start() -> Self {
         let master = RedisServer::start_with(free_port(), "--repl-diskless-sync-delay 0");
-        let folder = std::env::temp_dir().join(format!("sentinels-{}", master.port));
-        std::fs::create_dir_all(&folder).unwrap();
+        let folder = Folder::new("sentinels");
         let replica = RedisServer::start_with(
             free_port(),
-            &format!("--replicaof 127.0.0.1 {} --dir {}", master.port, folder.display()),
+            &format!("--replicaof 127.0.0.1 {} --dir {}", master.port, folder.0.display()),
         );
         let sentinels = (0..3).map(|_| {
             let port = free_port();
-            let file = folder.join(format!("{port}.conf"));
+            let file = folder.0.join(format!("{port}.conf"));
             let text = format!(
                 "port {port}\nbind 127.0.0.1\n\
                  sentinel monitor sessions 127.0.0.1 {} 2\n\
@@ -222,7 +221,8 @@ impl Watched {
             std::fs::write(&file, text).unwrap();
             RedisServer::run(port, &format!("{} --sentinel", file.display()))
         });
-        let watched = Self { sentinels: sentinels.collect(), servers: [master, replica], folder };
+        let watched =
+            Self { sentinels: sentinels.collect(), servers: [master, replica], _folder: folder };
         for sentinel in &watched.sentinels {
             wait_for("the sentinels to know each other and the replica", || {
                 let about: String =
@@ -240,12 +240,6 @@ impl Watched {
             "redis-sentinel://127.0.0.1:{}?node=127.0.0.1:{}&sentinelServiceName=sessions",
             first.port, second.port
         )
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 

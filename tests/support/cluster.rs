@@ -25,8 +25,19 @@ pub struct Cluster {
     lost: Mutex<BTreeSet<u16>>,
 }
 
-/// A folder that is removed when this value is dropped.
-struct Folder(PathBuf);
+/// An empty folder that is removed when this value is dropped.
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    pub fn new(kind: &str) -> Self {
+        let name = format!("{kind}-{}", free_port());
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        // A process that was killed has left its own: a server would take what is there for its past.
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        Self(folder)
+    }
+}
 
 impl Drop for Folder {
     fn drop(&mut self) {
@@ -37,8 +48,7 @@ impl Drop for Folder {
 impl Cluster {
     pub fn start(replicas_of_each: usize) -> Self {
         let number = MASTERS * (1 + replicas_of_each);
-        let folder = Folder(std::env::temp_dir().join(format!("cluster-{}", free_port())));
-        std::fs::create_dir_all(&folder.0).unwrap();
+        let folder = Folder::new("cluster");
         let buses: Vec<_> = (0..number).map(|_| free_port()).collect();
         let servers: Vec<_> = buses.iter().map(|bus| server(&folder, *bus)).collect();
         let cluster = Self { servers, folder, lost: Mutex::default() };
