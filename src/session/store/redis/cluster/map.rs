@@ -4,6 +4,8 @@
 //! failed. Nothing watches it in between: on Cloud Run there is no CPU between requests.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
@@ -42,6 +44,8 @@ pub(super) struct Map {
     known: RwLock<Known>,
     /// Held by whoever fetches the map.
     turn: Arc<tokio::sync::Mutex<Turn>>,
+    /// Whether somebody waits to fetch it.
+    is_wanted: AtomicBool,
     /// When somebody has last waited in vain for any map at all.
     lost: Mutex<Option<Instant>>,
 }
@@ -84,6 +88,7 @@ impl Map {
                 start: 0,
                 trouble: Trouble::None,
             })),
+            is_wanted: AtomicBool::new(false),
             lost: Mutex::default(),
         }
     }
@@ -175,10 +180,15 @@ impl Map {
 
     /// Has the map fetched as soon as it may be: what has just failed has perhaps been replaced.
     pub(super) fn refresh_soon(self: &Arc<Self>) {
+        // One fetch serves all whose requests have failed meanwhile.
+        if self.is_wanted.swap(true, Relaxed) {
+            return;
+        }
         let map = self.clone();
         tokio::spawn(async move {
             let turn = map.turn.clone().lock_owned().await;
             sleep_until(turn.due.into()).await;
+            map.is_wanted.store(false, Relaxed);
             drop(map.refresh_in(turn));
         });
     }
