@@ -10,10 +10,15 @@ RUN cargo install --locked cargo-auditable@0.7.7
 # or Cargo.lock changes. Cargo goes by file times, and the real sources may be older than the
 # stand-in; so what was built of that is removed again, lest it be taken for them.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir src && echo 'fn main() {}' > src/main.rs && touch src/lib.rs \
+COPY crates/rocket_server_sessions/Cargo.toml crates/rocket_server_sessions/
+COPY crates/test_support/Cargo.toml crates/test_support/
+RUN mkdir -p src crates/rocket_server_sessions/src crates/test_support/src \
+    && echo 'fn main() {}' > src/main.rs \
+    && touch src/lib.rs crates/rocket_server_sessions/src/lib.rs crates/test_support/src/lib.rs \
     && cargo auditable build --locked --release --bin cloud-run-sessions \
-    && cargo clean --locked --release --package cloud-run-sessions
+    && cargo clean --locked --release --package cloud-run-sessions --package rocket_server_sessions
 
+COPY crates/rocket_server_sessions crates/rocket_server_sessions
 COPY src src
 RUN cargo auditable build --locked --release --bin cloud-run-sessions
 

@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use cloud_run_sessions::session::store::{
-    Answer, Fields, Fingerprint, Handle, Memory, Op, Read, RecordId, Redis, Request, Settings,
+use rocket_server_sessions::store::{
+    Answer, Fields, TokenHash, PublicId, Memory, Op, Read, RecordId, Redis, Request, Settings,
     Store,
 };
-use cloud_run_sessions::session::{self, Config, Key, Session, Sessions};
+use rocket_server_sessions::{self as session, Config, Key, Session};
 use cloud_run_sessions::{config, site};
 use divan::Bencher;
 use figment::Figment;
@@ -17,10 +17,8 @@ use rocket::http::{Header, Status};
 use rocket::local::blocking::Client;
 use rocket::tokio::runtime::Builder;
 use rocket::{get, routes};
+use test_support::RedisServer;
 
-#[allow(dead_code, clippy::unwrap_used, reason = "made for the suites, which need more of it")]
-#[path = "../tests/support/mod.rs"]
-mod support;
 
 fn main() {
     divan::main();
@@ -80,20 +78,20 @@ async fn begun(session: Session<'_>) -> session::Result<&'static str> {
 
 /// Routes of few words, on sessions in memory.
 fn small() -> rocket::Rocket<rocket::Build> {
-    rocket::custom(quiet()).attach(Sessions::fairing()).mount("/", routes![bare, opened, begun])
+    rocket::custom(quiet()).attach(Session::fairing()).mount("/", routes![bare, opened, begun])
 }
 
 /// The application itself, on sessions in `store`.
 fn whole(store: impl Store) -> Visitor {
     let rocket = rocket::custom(quiet());
-    Visitor::of(rocket.attach(Sessions::with_store(store)).attach(site::stage()), "/foo")
+    Visitor::of(rocket.attach(Session::fairing().store(store)).attach(site::stage()), "/foo")
 }
 
 fn quiet() -> Figment {
     config::figment().merge(("log_level", "off")).merge(("session.memory_capacity", 1000))
 }
 
-fn redis(server: &support::RedisServer) -> Redis {
+fn redis(server: &RedisServer) -> Redis {
     let config = Config::default();
     let url = server.url().as_str().into();
     Redis::open(&Settings::from_config(&config, &url)).expect("it opens")
@@ -125,8 +123,8 @@ fn request_with_cookie_sealed(bencher: Bencher<'_, '_>) {
 fn counted(bencher: Bencher<'_, '_>, store: &impl Store) {
     let handle = "01a20ae1-f18c-7d29-891b-262bdedc1ea2";
     let record = RecordId {
-        handle: Handle::parse(handle).expect("a handle"),
-        fingerprint: Fingerprint::parse("AAAAAAAAAAAAAAAAAAAAAA").expect("a fingerprint"),
+        id: PublicId::parse(handle).expect("a handle"),
+        token_hash: TokenHash::parse("AAAAAAAAAAAAAAAAAAAAAA").expect("a token_hash"),
     };
     let fields: Fields =
         ["views:/", "views:/foo", "views:/bar"].map(|it| (it.to_owned(), "1".to_owned())).into();
@@ -149,7 +147,7 @@ fn store_memory(bencher: Bencher<'_, '_>) {
 /// One at a time, so most of it is waiting.
 #[divan::bench]
 fn store_redis(bencher: Bencher<'_, '_>) {
-    let server = support::RedisServer::start();
+    let server = RedisServer::start();
     counted(bencher, &redis(&server));
 }
 
@@ -170,7 +168,7 @@ fn view_in_memory_as_html(bencher: Bencher<'_, '_>) {
 /// A whole view in Redis: one at a time, so most of it is waiting.
 #[divan::bench]
 fn view_in_redis_as_html(bencher: Bencher<'_, '_>) {
-    let server = support::RedisServer::start();
+    let server = RedisServer::start();
     let visitor = whole(redis(&server));
     bencher.bench_local(|| visitor.get("/foo", "text/html"));
 }

@@ -9,7 +9,7 @@ use figment::providers::{Env, Serialized};
 use figment::value::{Dict, Map, Value};
 use figment::{Error, Figment, Metadata, Profile, Provider};
 
-use crate::session::Config as Session;
+use rocket_server_sessions::Config as Sessions;
 
 /// The figment that the application is built on.
 ///
@@ -18,8 +18,8 @@ use crate::session::Config as Session;
 #[must_use]
 pub fn figment() -> Figment {
     rocket::Config::figment()
-        .merge(Secret { variable: "REDIS_URL", key: "url", read: |text| text.into() })
-        .merge(Secret { variable: "PREVIOUS_SECRET_KEYS", key: "previous_keys", read: list })
+        .merge(Variable { variable: "REDIS_URL", key: "url", read: |text| text.into() })
+        .merge(Variable { variable: "PREVIOUS_SECRET_KEYS", key: "previous_keys", read: list })
         .merge(Env::raw().only(&["PORT"]).global())
 }
 
@@ -29,19 +29,19 @@ fn list(text: &str) -> Value {
 }
 
 /// A variable as a setting of sessions, under its own name in error messages.
-struct Secret {
+struct Variable {
     variable: &'static str,
     key: &'static str,
     read: fn(&str) -> Value,
 }
 
-impl Secret {
+impl Variable {
     fn path(&self) -> String {
-        format!("{}.{}", Session::KEY, self.key)
+        format!("{}.{}", Sessions::KEY, self.key)
     }
 }
 
-impl Provider for Secret {
+impl Provider for Variable {
     fn metadata(&self) -> Metadata {
         let path = self.path();
         Metadata::named(format!("the environment variable {}", self.variable))

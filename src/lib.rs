@@ -1,16 +1,12 @@
-//! Page views that follow a visitor from instance to instance, and the session layer they rest on.
+//! Page views that follow a visitor from instance to instance.
 //!
-//! - [`session`] is for any Rocket application: a request guard, typed fields, and stores.
-//! - [`rocket()`] is the application itself: its pages, on that layer.
+//! [`rocket()`] is the application: its pages, on sessions by [`rocket_server_sessions`].
 
-pub mod session;
-
-#[cfg(feature = "site")]
 pub mod config;
-#[cfg(feature = "site")]
 mod exporter;
-#[cfg(feature = "site")]
 pub mod site;
+
+use rocket_server_sessions::Session;
 
 /// The application, configured by `Rocket.toml` and the environment.
 ///
@@ -21,11 +17,10 @@ pub mod site;
 /// # Ok(())
 /// # }
 /// ```
-#[cfg(feature = "site")]
 #[must_use]
 pub fn rocket() -> rocket::Rocket<rocket::Build> {
     rocket::custom(config::figment())
         .attach(exporter::Exporter::default())
-        .attach(session::Sessions::fairing())
+        .attach(Session::fairing())
         .attach(site::stage())
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::frame::Frame;
 use super::moment::Moment;
 use super::page::Page;
-use crate::session::{self, SameOrigin, Session};
+use rocket_server_sessions::{self as session, SameOrigin, Session};
 
 /// The page. What was just done, it says only as far as it is true: anybody may link to it.
 #[get("/?<ended>&<renewed>")]
@@ -24,19 +24,19 @@ pub(super) async fn show(
     let now = SystemTime::now();
     let views = |page: &Page| snapshot.get(page.views()).ok().flatten().unwrap_or_default().max(0);
     let own = session.info().filter(|_| !snapshot.is_empty()).map(|info| Own {
-        handle: info.handle.to_string(),
-        fingerprint: info.fingerprint.short(),
-        began: Moment::seen_from(now, info.handle.birth()),
+        id: info.id.to_string(),
+        token_hash: info.token_hash.short(),
+        began: Moment::seen_from(now, info.id.birth()),
         touched: Moment::seen_from(now, info.touched),
-        idle_deadline: Moment::seen_from(now, info.idle_deadline),
-        absolute_deadline: Moment::seen_from(now, info.absolute_deadline),
+        idle_expiry: Moment::seen_from(now, info.idle_expiry),
+        absolute_expiry: Moment::seen_from(now, info.absolute_expiry),
         store: session.store(),
         views: Page::ALL.iter().map(views).fold(0, i64::saturating_add),
         fields: snapshot.len(),
     });
     let notice = match &own {
         None if ended == Some(true) => Some(ENDED),
-        Some(own) if renewed == Some(&own.fingerprint) => Some(RENEWED),
+        Some(own) if renewed == Some(&own.token_hash) => Some(RENEWED),
         _ => None,
     };
     Ok(Template::render("session", Context { frame, session: own, notice }))
@@ -50,8 +50,8 @@ pub(super) async fn regenerate(
     session.regenerate().await?;
     Ok(match session.info() {
         Some(info) => {
-            let fingerprint = info.fingerprint.short().replace(' ', "+");
-            Redirect::to(format!("/session?renewed={fingerprint}"))
+            let token_hash = info.token_hash.short().replace(' ', "+");
+            Redirect::to(format!("/session?renewed={token_hash}"))
         }
         None => Redirect::to("/session"),
     })
@@ -59,12 +59,12 @@ pub(super) async fn regenerate(
 
 #[post("/end")]
 pub(super) async fn end(_same: SameOrigin, session: Session<'_>) -> session::Result<Redirect> {
-    session.end().await?;
+    session.destroy().await?;
     Ok(Redirect::to("/session?ended=true"))
 }
 
 const ENDED: &str = "You are forgotten. Nothing of your session is left.";
-const RENEWED: &str = "Your ticket has a new secret: see its fingerprint. The handle is as it was, and \
+const RENEWED: &str = "Your ticket has a new secret: see its token_hash. The id is as it was, and \
      your counts came along.";
 
 #[derive(Debug, Serialize)]
@@ -77,12 +77,12 @@ struct Context<'r> {
 
 #[derive(Debug, Serialize)]
 struct Own {
-    handle: String,
-    fingerprint: String,
+    id: String,
+    token_hash: String,
     began: Moment,
     touched: Moment,
-    idle_deadline: Moment,
-    absolute_deadline: Moment,
+    idle_expiry: Moment,
+    absolute_expiry: Moment,
     store: &'static str,
     views: i64,
     fields: usize,

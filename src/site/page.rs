@@ -1,6 +1,6 @@
 //! The pages that count. A further one is a line here and a template.
 
-use crate::session::{Field, Key};
+use rocket_server_sessions::{Field, Key};
 
 /// How often the visitor has viewed each page: `views:/foo`.
 const VIEWS: Key<i64> = Key::new("views");

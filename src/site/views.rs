@@ -19,7 +19,7 @@ use super::instance::Instance;
 use super::moment::Moment;
 use super::page::Page;
 use super::stencil::{Slot, Stencils, Values};
-use crate::session::{self, Error, Key, Session, Snapshot};
+use rocket_server_sessions::{self as session, Error, Key, Session, Snapshot};
 
 /// The instances that have answered the session, in the order of their first answer.
 const INSTANCES: Key<Vec<String>> = Key::new("instances");
@@ -83,8 +83,8 @@ async fn respond(
         let Moment { text, exact } = Moment::seen_from(now, time.unwrap_or(now));
         Marked { text: values.put(text), exact: values.put(exact) }
     };
-    let began = moment(info.map(|it| it.handle.birth()));
-    let lapses = moment(info.map(|it| it.idle_deadline.min(it.absolute_deadline)));
+    let began = moment(info.map(|it| it.id.birth()));
+    let lapses = moment(info.map(|it| it.idle_expiry.min(it.absolute_expiry)));
     let sketch = Sketch {
         page: Current::of(&counts, &mut values),
         pages: counts.bars(&mut values),
@@ -109,7 +109,7 @@ async fn count(page: &Page, session: Session<'_>, instance: &str) -> session::Re
     }
     let snapshot = match batch.commit().await {
         Ok(snapshot) if views(&snapshot, page) > 0 => snapshot,
-        Ok(_) | Err(Error::NotACounter { .. }) => {
+        Ok(_) | Err(Error::NotAnInteger { .. }) => {
             log::warn!("the count in `{}` is damaged; it starts anew", page.views().name());
             session.batch().insert(page.views(), &1).commit().await?
         }

@@ -138,7 +138,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
     fn enabled(&self, metadata: &Metadata<'_>, _: layer::Context<'_, S>) -> bool {
         metadata.is_span()
             && *metadata.level() <= Level::DEBUG
-            && metadata.target().starts_with("cloud_run_sessions::")
+            && metadata.target().starts_with("rocket_server_sessions::")
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: layer::Context<'_, S>) {

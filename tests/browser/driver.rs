@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::process::App;
-use crate::support::{free_port, wait_for};
+use test_support::app::App;
+use test_support::{free_port, wait_for};
 
 /// As `WebDriver` names keys: private code points.
 pub const TAB: &str = "\u{e004}";

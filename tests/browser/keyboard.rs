@@ -1,7 +1,7 @@
 //! The site without a mouse.
 
 use crate::driver::{Browser, ENTER, TAB};
-use crate::process::App;
+use test_support::app::App;
 
 /// Goes on to what bears this text, as often as it takes.
 fn tab_to(browser: &Browser, text: &str) {

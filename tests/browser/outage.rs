@@ -1,8 +1,8 @@
 //! Redis away and back, as a person sees it.
 
 use crate::driver::Browser;
-use crate::process::App;
-use crate::support::{RedisServer, wait_for};
+use test_support::app::App;
+use test_support::{RedisServer, wait_for};
 
 #[test]
 fn outage_says_that_the_counts_are_safe_and_so_they_are() {

@@ -1,7 +1,7 @@
 //! The session's own page: a new id, and being forgotten.
 
 use crate::driver::Browser;
-use crate::process::App;
+use test_support::app::App;
 
 /// The values on the ticket's stub: the handle and the fingerprint.
 fn stub(browser: &Browser) -> (String, String) {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::driver::Browser;
-use crate::process::App;
+use test_support::app::App;
 
 const BLOCKED: u8 = 2;
 

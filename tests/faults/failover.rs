@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use redis::{Commands, RedisResult, cmd};
 
-use crate::cluster::{Cluster, Folder, begin_move, is_replicated};
-use crate::process::App;
-use crate::support::{RedisServer, free_port, wait_for};
+use test_support::cluster::{Cluster, Folder, begin_move, is_replicated};
+use test_support::app::App;
+use test_support::{RedisServer, free_port, wait_for};
 use crate::trial::{Keeper, Trial};
 
 /// How long some visitors may be refused while another server takes over.
@@ -89,7 +89,7 @@ fn rotation_amid_a_move_of_its_slot_waits_until_both_keys_can_be_had() {
     let reply = std::thread::scope(|threads| {
         let mut rotation = None;
         cluster.move_slot(slot, to, || {
-            rotation = Some(threads.spawn(|| crate::process::send(app.port, &head)));
+            rotation = Some(threads.spawn(|| test_support::app::send(app.port, &head)));
             std::thread::sleep(Duration::from_millis(200));
         });
         rotation.unwrap().join().unwrap()
@@ -154,7 +154,7 @@ fn server_that_dies_while_a_slot_moves_to_it_is_an_outage_of_that_slot_alone() {
     for visitor in [&mut gone, &mut other] {
         wait_for("the cluster to be found", || visitor.get("/foo").status == 200);
     }
-    let slot_of = |visitor: &crate::process::Visitor| {
+    let slot_of = |visitor: &test_support::app::Visitor| {
         let session = visitor.clone().get("/session").body;
         let keys = cluster.all_keys();
         let is_own = |key: &&String| session.contains(&key[key.find('{').unwrap() + 1..][..36]);

@@ -5,15 +5,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "../support/cluster.rs"]
-mod cluster;
-#[path = "../site/process.rs"]
-#[allow(dead_code, reason = "the suite of the site uses more of it")]
-mod process;
 mod proxy;
 mod stub;
-#[path = "../support/mod.rs"]
-mod support;
 mod trial;
 
 mod failover;

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use redis::Commands;
 
-use crate::process::{App, Release, Reply, Visitor};
+use test_support::app::{App, Release, Reply, Visitor};
 use crate::proxy::{self, Proxy};
-use crate::support::{RedisServer, wait_for};
+use test_support::{RedisServer, wait_for};
 
 /// A request that the application may be too far gone to answer.
 fn try_get(app_port: u16, cookie: &str) -> Option<u16> {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use crate::support::{free_port, wait_for};
+use test_support::{free_port, wait_for};
 
 /// What happens to the replies of one connection.
 pub type Fault = Arc<dyn Fn(&mut Wire, &[u8]) + Send + Sync>;

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use crate::proxy::{self, Proxy, Wire};
-use crate::support::RedisServer;
+use test_support::RedisServer;
 use crate::trial::{Trial, Usage};
 
 const USUAL_SECONDS: u64 = 600;

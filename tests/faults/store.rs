@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use redis::Commands;
 
-use crate::process::{App, KEY, Visitor};
+use test_support::app::{App, KEY, Visitor};
 use crate::proxy::{self, Deaf, Fault, Proxy, Wire};
 use crate::stub::{self, Script, Stub};
-use crate::support::{RedisServer, free_port, wait_for};
+use test_support::{RedisServer, free_port, wait_for};
 use crate::trial::{Connection, Trial, Usage, assert_keys_are_ours_and_mortal};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -469,7 +469,7 @@ fn b06_single_right_that_is_missing_is_named_though_all_else_goes_on() {
             "POST /session/regenerate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\
              Cookie: {cookie}\r\n"
         );
-        let reply = crate::process::send(app.port, &head);
+        let reply = test_support::app::send(app.port, &head);
         assert_eq!((reply.status, reply.header("set-cookie")), (503, None));
     }
     let log = app.log();

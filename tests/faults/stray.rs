@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use cloud_run_sessions::session::Config;
-use cloud_run_sessions::session::store::{
-    Answer, FaultKind, Fields, Fingerprint, Handle, Op, Outcome, Read, RecordId, Redis, Request,
+use rocket_server_sessions::Config;
+use rocket_server_sessions::store::{
+    Answer, StoreErrorKind, Fields, TokenHash, PublicId, Op, Outcome, Read, RecordId, Redis, Request,
     Settings, Store,
 };
 use rocket::tokio;
 
 use crate::proxy::{self, Proxy};
-use crate::support::{RedisServer, wait_for};
+use test_support::{RedisServer, wait_for};
 
 /// Two sessions that share one connection, whose counts can never be mistaken.
 struct Pair {
@@ -34,8 +34,8 @@ impl Pair {
         let settings = Settings::from_config(&config, &proxy.url().as_str().into());
         let store = Redis::open(&settings).unwrap();
         let records = ["AAAAAAAAAAAAAAAAAAAAAA", "BBBBBBBBBBBBBBBBBBBBBA"].map(|text| RecordId {
-            handle: Handle::parse("01a20ae1-f18c-7d29-891b-262bdedc1ea2").unwrap(),
-            fingerprint: Fingerprint::parse(text).unwrap(),
+            id: PublicId::parse("01a20ae1-f18c-7d29-891b-262bdedc1ea2").unwrap(),
+            token_hash: TokenHash::parse(text).unwrap(),
         });
         let pair = Self { store, proxy, records };
         for (record, base) in records.into_iter().zip(BASES) {
@@ -46,7 +46,7 @@ impl Pair {
     }
 
     /// Counts a view: the sum, or whether it may have been counted all the same.
-    async fn view(&self, which: usize) -> Result<i64, FaultKind> {
+    async fn view(&self, which: usize) -> Result<i64, StoreErrorKind> {
         let ops = vec![Op::Increment("views".into(), 1)];
         let request = Request { ops, read: Read::Some(vec![]), ttl: None };
         match self.store.apply(self.records[which], &request).await {
@@ -76,7 +76,7 @@ async fn late_replies(redis: &RedisServer, number: usize, rounds: usize) {
                 let result = pair.view(which).await;
                 if std::mem::take(&mut is_first) {
                     pair.proxy.set(proxy::faultless());
-                    late += usize::from(result == Err(FaultKind::Unanswered));
+                    late += usize::from(result == Err(StoreErrorKind::OutcomeUnknown));
                 }
                 match result {
                     Ok(sum) => {
@@ -85,8 +85,8 @@ async fn late_replies(redis: &RedisServer, number: usize, rounds: usize) {
                         acknowledged[which] += 1;
                         break;
                     }
-                    Err(FaultKind::Unanswered) => unsure[which] += 1,
-                    Err(FaultKind::Refused) => tokio::time::sleep(DEADLINE / 8).await,
+                    Err(StoreErrorKind::OutcomeUnknown) => unsure[which] += 1,
+                    Err(StoreErrorKind::Refused) => tokio::time::sleep(DEADLINE / 8).await,
                 }
             }
         }
@@ -121,10 +121,10 @@ async fn stub_that_nobody_heard_of_gets_a_time_to_live() {
         let ttl = |key| redis::cmd("TTL").arg(key).query(&mut redis.connect()).unwrap();
         redis.keys("pair0:").iter().map(ttl).collect()
     };
-    let lost = format!("pair0:{{{}}}:{}", pair.records[0].handle, "A".repeat(22));
+    let lost = format!("pair0:{{{}}}:{}", pair.records[0].id, "A".repeat(22));
     redis::cmd("DEL").arg(&lost).exec(&mut redis.connect()).unwrap();
     pair.proxy.set(proxy::swallowing());
-    assert_eq!(pair.view(0).await, Err(FaultKind::Unanswered));
+    assert_eq!(pair.view(0).await, Err(StoreErrorKind::OutcomeUnknown));
     wait_for("the view to arrive", || ttls().contains(&-1));
     pair.proxy.set(proxy::faultless());
     let start = std::time::Instant::now();

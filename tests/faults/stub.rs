@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread::spawn;
 
-use crate::support::free_port;
+use test_support::free_port;
 
 /// Gives the reply to a command, by its name in capitals; `None` where a real server is to answer.
 pub type Script = Arc<dyn Fn(&str) -> Option<Vec<u8>> + Send + Sync>;

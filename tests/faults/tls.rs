@@ -5,9 +5,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::process::{App, KEY};
+use test_support::app::{App, KEY};
 use crate::proxy::{self, Proxy};
-use crate::support::{RedisServer, free_port, wait_for};
+use test_support::{RedisServer, free_port, wait_for};
 
 /// A certificate authority in a directory of its own, and what it signs.
 struct Authority {

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use redis::Commands;
 
-use crate::cluster::Cluster;
-use crate::process::{App, KEY, Reply, Visitor};
-use crate::support::{RedisServer, wait_for};
+use test_support::cluster::Cluster;
+use test_support::app::{App, KEY, Reply, Visitor};
+use test_support::{RedisServer, wait_for};
 
 /// How long a request may take, whatever happens.
 const ANSWER: Duration = Duration::from_secs(1);

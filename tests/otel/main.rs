@@ -2,12 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[allow(dead_code, reason = "the suites of the site and of faults use more of it")]
-#[path = "../site/process.rs"]
-mod process;
-#[allow(dead_code, reason = "other suites use more of it")]
-#[path = "../support/mod.rs"]
-mod support;
 
 mod collector;
 
@@ -16,8 +10,8 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use collector::Collector;
-use process::{App, KEY, run_to_end, send};
-use support::{free_port, wait_for};
+use test_support::app::{App, KEY, run_to_end, send};
+use test_support::{free_port, wait_for};
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const TRACE: u128 = 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c;

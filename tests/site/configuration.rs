@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::process::{App, KEY, run_to_end, send};
-use crate::support::{RedisServer, free_port};
+use test_support::app::{App, KEY, run_to_end, send};
+use test_support::{RedisServer, free_port};
 
 #[test]
 fn port_beats_everything() {

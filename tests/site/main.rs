@@ -3,10 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[allow(dead_code, reason = "the suite of faults uses more of it")]
-mod process;
-#[path = "../support/mod.rs"]
-mod support;
 
 mod assets;
 mod configuration;

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 
-use crate::process::{App, KEY, Reply, Visitor, run_to_end, send};
-use crate::support::{RedisServer, free_port, wait_for};
+use test_support::app::{App, KEY, Reply, Visitor, run_to_end, send};
+use test_support::{RedisServer, free_port, wait_for};
 
 /// An application whose metrics are on.
 struct Measured {

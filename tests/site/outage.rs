@@ -3,8 +3,8 @@
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
-use crate::process::{App, Reply, Visitor};
-use crate::support::{RedisServer, free_port, wait_for};
+use test_support::app::{App, Reply, Visitor};
+use test_support::{RedisServer, free_port, wait_for};
 
 const IN_TIME: Duration = Duration::from_millis(1_100);
 const AT_ONCE: Duration = Duration::from_millis(100);
@@ -122,7 +122,7 @@ fn idle_connections_that_were_closed_cost_no_request() {
 #[test]
 fn html_of_an_outage_says_that_the_counts_are_safe() {
     let app = App::on_redis("redis://127.0.0.1:1");
-    let reply = crate::process::send(app.port, "GET /foo HTTP/1.1\r\nHost: localhost\r\n");
+    let reply = test_support::app::send(app.port, "GET /foo HTTP/1.1\r\nHost: localhost\r\n");
     assert_unavailable(&reply, Duration::from_millis(300));
     assert!(reply.body.contains("Your counts are safe"), "{}", reply.body);
     assert!(reply.body.contains("/static/style."));

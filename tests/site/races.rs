@@ -6,8 +6,8 @@ use std::thread::scope;
 
 use redis::{Commands, Connection};
 
-use crate::process::{App, Reply, Visitor, send};
-use crate::support::RedisServer;
+use test_support::app::{App, Reply, Visitor, send};
+use test_support::RedisServer;
 
 const ROUNDS: usize = 1_000;
 

@@ -4,9 +4,9 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use cloud_run_sessions::session::Sessions;
-use cloud_run_sessions::session::store::{
-    Answer, Entry, Fault, Fields, Handle, Live, Op, Outcome, RecordId, Request, Rotation, Standing,
+use rocket_server_sessions::Sessions;
+use rocket_server_sessions::store::{
+    Answer, Entry, StoreError, Fields, PublicId, Live, Op, Outcome, RecordId, Request, Rotation, Standing,
     Store, Trace,
 };
 use cloud_run_sessions::{config, site};
@@ -21,12 +21,12 @@ impl Store for Constant {
         "Redis"
     }
 
-    async fn create(&self, _: RecordId, fields: Fields, _: Duration) -> Result<(), Fault> {
+    async fn create(&self, _: RecordId, fields: Fields, _: Duration) -> Result<(), StoreError> {
         self.0.get_or_init(|| fields);
         Ok(())
     }
 
-    async fn apply(&self, _: RecordId, request: &Request) -> Result<Answer, Fault> {
+    async fn apply(&self, _: RecordId, request: &Request) -> Result<Answer, StoreError> {
         let mut fields = self.0.get().cloned().unwrap_or_default();
         let outcome = |op: &Op| match op {
             Op::Increment(name, _) => {
@@ -39,41 +39,41 @@ impl Store for Constant {
         Ok(Answer::Live(Live { outcomes, fields }))
     }
 
-    async fn trace(&self, _: RecordId) -> Result<Trace, Fault> {
+    async fn trace(&self, _: RecordId) -> Result<Trace, StoreError> {
         Ok(Trace::Live)
     }
 
-    async fn rotate(&self, _: Rotation) -> Result<Answer, Fault> {
+    async fn rotate(&self, _: Rotation) -> Result<Answer, StoreError> {
         Ok(Answer::Live(Live::default()))
     }
 
-    async fn end(&self, _: RecordId, _: Duration) -> Result<Trace, Fault> {
+    async fn end(&self, _: RecordId, _: Duration) -> Result<Trace, StoreError> {
         Ok(Trace::Live)
     }
 
-    async fn discard(&self, _: RecordId) -> Result<(), Fault> {
+    async fn discard(&self, _: RecordId) -> Result<(), StoreError> {
         Ok(())
     }
 
-    async fn enlist(&self, _: &str, _: Entry, _: Duration) -> Result<Vec<Entry>, Fault> {
+    async fn enlist(&self, _: &str, _: Entry, _: Duration) -> Result<Vec<Entry>, StoreError> {
         Ok(Vec::new())
     }
 
-    async fn list(&self, _: &str) -> Result<Vec<Entry>, Fault> {
+    async fn list(&self, _: &str) -> Result<Vec<Entry>, StoreError> {
         Ok(Vec::new())
     }
 
-    async fn strike(&self, _: &str, _: &[Handle]) -> Result<(), Fault> {
+    async fn strike(&self, _: &str, _: &[PublicId]) -> Result<(), StoreError> {
         Ok(())
     }
 
-    async fn inspect(&self, _: &[RecordId]) -> Result<Vec<Standing>, Fault> {
+    async fn inspect(&self, _: &[RecordId]) -> Result<Vec<Standing>, StoreError> {
         Ok(Vec::new())
     }
 }
 
 #[rocket::launch]
 fn rocket() -> _ {
-    let sessions = Sessions::with_store(Constant::default());
+    let sessions = Session::fairing().store(Constant::default());
     rocket::custom(config::figment()).attach(sessions).attach(site::stage())
 }

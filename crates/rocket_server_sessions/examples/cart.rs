@@ -1,0 +1,92 @@
+//! A typed value in the session, and a message that is shown once: `cargo run --example cart`, then
+//! <http://localhost:8080>.
+
+use std::collections::BTreeMap;
+
+use rocket_server_sessions::{self as session, Key, SameOrigin, Session};
+use rocket::form::Form;
+use rocket::response::Redirect;
+use rocket::response::content::RawHtml;
+use rocket::serde::{Deserialize, Serialize};
+use rocket::{FromForm, FromFormField, get, launch, post, routes};
+
+/// How many of each fruit: a field for each, so that two tabs that add at once both count.
+const FRUIT: Key<i64> = Key::new("fruit");
+const DELIVERY: Key<Delivery> = Key::new("delivery");
+const NOTICE: Key<String> = Key::new("notice");
+
+#[derive(Clone, Copy, Debug, FromFormField)]
+enum Fruit {
+    Apple,
+    Pear,
+}
+
+impl Fruit {
+    const ALL: [Self; 2] = [Self::Apple, Self::Pear];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Apple => "apple",
+            Self::Pear => "pear",
+        }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize, FromForm)]
+#[serde(crate = "rocket::serde")]
+struct Delivery {
+    floor: u8,
+    leave_at_door: bool,
+}
+
+#[get("/")]
+async fn show(session: Session<'_>) -> session::Result<RawHtml<String>> {
+    // The message and the cart in one round trip; without a session, in none.
+    let now = session.batch().take(NOTICE).commit().await?;
+    let notice = now.get(NOTICE)?.unwrap_or_default();
+    let mut counts = BTreeMap::new();
+    for fruit in Fruit::ALL {
+        counts.insert(fruit.name(), now.get(FRUIT.at(fruit.name()))?.unwrap_or(0));
+    }
+    let delivery = now.get(DELIVERY)?;
+    Ok(RawHtml(format!(
+        "<!doctype html><title>Cart</title><p>{notice}</p><p>{counts:?}, {delivery:?}</p>\
+         <form method=post action=/add><button name=fruit value=apple>An apple</button>\
+         <button name=fruit value=pear>A pear</button></form>\
+         <form method=post action=/deliver><input name=floor type=number value=0>\
+         <label><input name=leave_at_door type=checkbox> leave at door</label>\
+         <button>Deliver</button></form>"
+    )))
+}
+
+#[derive(FromForm)]
+struct Add {
+    fruit: Fruit,
+}
+
+#[post("/add", data = "<form>")]
+async fn add(
+    _same: SameOrigin,
+    form: Form<Add>,
+    session: Session<'_>,
+) -> session::Result<Redirect> {
+    let name = form.fruit.name();
+    let notice = format!("One more {name}.");
+    session.batch().increment(FRUIT.at(name), 1).insert(NOTICE, &notice).commit().await?;
+    Ok(Redirect::to("/"))
+}
+
+#[post("/deliver", data = "<delivery>")]
+async fn deliver(
+    _same: SameOrigin,
+    delivery: Form<Delivery>,
+    session: Session<'_>,
+) -> session::Result<Redirect> {
+    session.insert(DELIVERY, &*delivery).await?;
+    Ok(Redirect::to("/"))
+}
+
+#[launch]
+pub(crate) fn rocket() -> _ {
+    rocket::build().attach(Session::fairing()).mount("/", routes![show, add, deliver])
+}

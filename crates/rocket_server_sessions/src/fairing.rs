@@ -1,0 +1,123 @@
+//! How sessions are wired to Rocket: configuration and store at ignition, the cookie at each
+//! response.
+
+use std::sync::Arc;
+
+use rocket::fairing::{self, Fairing, Info, Kind};
+use rocket::http::{Header, Status};
+use rocket::{Build, Orbit, Request, Response, Rocket};
+
+use super::clock::{Clock, SystemClock};
+use super::event::Event;
+use super::layer::{Sessions, Observer};
+use super::store::Store;
+use super::visit::RequestState;
+
+/// Attaches sessions to a Rocket.
+///
+/// ```no_run
+/// use rocket_server_sessions::{self as session, Key, Session};
+/// use rocket::{get, routes};
+///
+/// const VIEWS: Key<i64> = Key::new("views");
+///
+/// #[get("/")]
+/// async fn index(session: Session<'_>) -> session::Result<String> {
+///     Ok(format!("view {}", session.increment(VIEWS, 1).await?))
+/// }
+///
+/// #[rocket::launch]
+/// fn rocket() -> _ {
+///     rocket::build().attach(Session::fairing()).mount("/", routes![index])
+/// }
+/// ```
+pub struct SessionFairing {
+    store: Option<Arc<dyn Store>>,
+    clock: Arc<dyn Clock>,
+    observer: Option<Arc<Observer>>,
+}
+
+impl SessionFairing {
+    /// Sessions as `[default.session]` describes them: in Redis where `url` is set, and in memory
+    /// where it is not.
+    pub(super) fn new() -> Self {
+        Self { store: None, clock: Arc::new(SystemClock), observer: None }
+    }
+
+    /// Keeps sessions in a store of the application's own; `url` is not looked at.
+    #[must_use]
+    pub fn store(self, store: impl Store) -> Self {
+        Self { store: Some(Arc::new(store)), ..self }
+    }
+
+    /// The same, with the time from `clock`.
+    #[must_use]
+    pub fn clock(self, clock: impl Clock) -> Self {
+        Self { clock: Arc::new(clock), ..self }
+    }
+
+    /// The same, with `observer` hearing of every [`Event`]. It is called while a request waits,
+    /// so it must not take long.
+    ///
+    /// ```
+    /// use rocket_server_sessions::{Event, Session};
+    ///
+    /// let sessions = Session::fairing().observer(|event| match event {
+    ///     Event::Rejected(_) => log::warn!("{event}"),
+    ///     _ => log::debug!("{event}"),
+    /// });
+    /// ```
+    #[must_use]
+    pub fn observer(self, observer: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        Self { observer: Some(Arc::new(observer)), ..self }
+    }
+}
+
+#[rocket::async_trait]
+impl Fairing for SessionFairing {
+    fn info(&self) -> Info {
+        let kind = Kind::Ignite | Kind::Liftoff | Kind::Response | Kind::Singleton;
+        Info { name: "Sessions", kind }
+    }
+
+    async fn on_ignite(&self, rocket: Rocket<Build>) -> fairing::Result {
+        let Self { store, clock, observer } = self;
+        match Sessions::open(rocket.figment(), store.clone(), clock.clone(), observer.clone()) {
+            Ok(layer) => Ok(rocket.manage(layer)),
+            Err(errors) => {
+                // One line each: what is wrong, and where it was set.
+                for error in errors {
+                    log::error!("{error}");
+                }
+                Err(rocket)
+            }
+        }
+    }
+
+    async fn on_liftoff(&self, rocket: &Rocket<Orbit>) {
+        if let Some(layer) = rocket.state::<Sessions>() {
+            log::info!("sessions live in {}", layer.store.name());
+            for notice in &layer.notices {
+                log::warn!("{notice}");
+            }
+        }
+    }
+
+    /// Sends the cookie. Rocket's own jar is of no use for it: it becomes headers before response
+    /// fairings run, and is wiped where an error catcher answers.
+    async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
+        let Some(layer) = request.rocket().state::<Sessions>() else { return };
+        let Some(visit) = request.local_cache(|| None::<RequestState>) else { return };
+        if let Some(cookie) = visit.set_cookie(layer) {
+            response.adjoin_header(Header::new("Set-Cookie", cookie));
+            let is_unshared = |value: &str| value.contains("no-store") || value.contains("private");
+            if !response.headers().get("Cache-Control").any(is_unshared) {
+                // RFC 9111, section 7.3: a stored response would give one visitor's cookie to others.
+                response.set_raw_header("Cache-Control", "no-store");
+            }
+        }
+        if let (Some(wait), Status::ServiceUnavailable) = (visit.outage(), response.status()) {
+            response.set_raw_header("Retry-After", wait.as_secs().max(1).to_string());
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! One server, and how to speak to it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{ConnectionAddr, IntoConnectionInfo};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::config::{Config, RedisUrl};
+
+/// The settings of [`Redis`](super::Redis). [`Config`] documents each.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// One server, the sentinels of one, or the nodes of a cluster.
+    pub url: RedisUrl,
+    /// Certificate authorities beside the public ones.
+    pub ca_file: Option<PathBuf>,
+    /// What every key begins with.
+    pub prefix: String,
+    /// How long a request waits in all.
+    pub deadline: Duration,
+    /// How many threads, each with a connection.
+    pub connections: u32,
+    /// How many requests may wait.
+    pub queue: usize,
+}
+
+impl Settings {
+    /// The part of the session's configuration that is about Redis.
+    #[must_use]
+    pub fn from_config(config: &Config, url: &RedisUrl) -> Self {
+        Self {
+            url: url.clone(),
+            ca_file: config.ca_file.clone(),
+            prefix: config.prefix.clone(),
+            deadline: config.deadline,
+            connections: config.connections,
+            queue: config.queue,
+        }
+    }
+}
+
+/// Why a store cannot be opened: a setting that cannot work.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct OpenError {
+    key: &'static str,
+    message: String,
+}
+
+impl OpenError {
+    /// The setting.
+    #[must_use]
+    pub fn key(&self) -> &'static str {
+        self.key
+    }
+
+    pub(super) fn threads(error: &std::io::Error) -> Self {
+        Self { key: "connections", message: format!("a thread cannot be started: {error}") }
+    }
+}
+
+/// A server, and what to say to it first.
+#[derive(Clone)]
+pub(super) struct Address {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) tls: Option<Tls>,
+    pub(super) username: Option<String>,
+    pub(super) password: Option<String>,
+    pub(super) database: i64,
+}
+
+#[derive(Clone)]
+pub(super) struct Tls {
+    pub(super) config: Arc<ClientConfig>,
+    pub(super) name: ServerName<'static>,
+}
+
+/// No message repeats the text of a URL: it holds a password.
+pub(super) fn wrong(message: &str) -> OpenError {
+    OpenError { key: "url", message: message.to_owned() }
+}
+
+pub(super) const NO_NAME: &str = "names a host that no certificate can name";
+
+impl Address {
+    pub(super) fn parse(url: &str, ca_file: Option<&Path>) -> Result<Self, OpenError> {
+        let info = url.into_connection_info().map_err(|_| {
+            wrong(
+                "is no Redis URL; write `rediss://user:password@host:port`, or `redis://` for a \
+                   server without TLS, and percent-encode special characters of the password",
+            )
+        })?;
+        let redis = info.redis_settings();
+        if redis.username().is_some_and(|it| !it.is_empty()) && redis.password().is_none() {
+            return Err(wrong("names a user and no password; write `user:password@`"));
+        }
+        let (host, port, tls) = match info.addr() {
+            ConnectionAddr::Tcp(host, _) if host.ends_with(".upstash.io") => {
+                return Err(wrong(
+                    "Upstash speaks TLS only; write `rediss://` instead of `redis://`",
+                ));
+            }
+            ConnectionAddr::Tcp(host, port) => (host.clone(), *port, None),
+            ConnectionAddr::TcpTls { insecure: true, .. } => {
+                return Err(wrong(
+                    "asks for TLS without checking the server; remove `#insecure`, and name a \
+                     private authority in `ca_file`",
+                ));
+            }
+            ConnectionAddr::TcpTls { host, port, .. } => {
+                let name = ServerName::try_from(host.clone()).map_err(|_| wrong(NO_NAME))?;
+                let config = tls_config(ca_file)?;
+                (host.clone(), *port, Some(Tls { config: Arc::new(config), name }))
+            }
+            _ => {
+                return Err(wrong(
+                    "must begin with `redis://` or `rediss://`, or with either and `-cluster` or \
+                     `-sentinel` before the colon",
+                ));
+            }
+        };
+        Ok(Self {
+            host,
+            port,
+            tls,
+            username: redis.username().map(str::to_owned),
+            password: redis.password().map(str::to_owned),
+            database: redis.db(),
+        })
+    }
+
+    /// The same at another place; `None` where no certificate can name the host.
+    pub(super) fn at(&self, host: &str, port: u16) -> Option<Self> {
+        let tls = match &self.tls {
+            None => None,
+            Some(tls) => Some(Tls {
+                config: tls.config.clone(),
+                name: ServerName::try_from(host.to_owned()).ok()?,
+            }),
+        };
+        Some(Self { host: host.to_owned(), port, tls, ..self.clone() })
+    }
+}
+
+fn tls_config(ca_file: Option<&Path>) -> Result<ClientConfig, OpenError> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(path) = ca_file {
+        let wrong = |why: &dyn std::fmt::Display| OpenError {
+            key: "ca_file",
+            message: format!("`{}` cannot be read as certificates in PEM: {why}", path.display()),
+        };
+        let certificates = CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))?;
+        let before = roots.len();
+        for certificate in certificates {
+            let certificate = certificate.map_err(|error| wrong(&error))?;
+            roots.add(certificate).map_err(|error| wrong(&error))?;
+        }
+        if roots.len() == before {
+            return Err(wrong(&"it holds none"));
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| OpenError {
+            key: "url",
+            message: format!("TLS cannot be used: {error}"),
+        })?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_node_is_reached_as_the_first_is_and_must_prove_its_own_name() {
+        let first = Address::parse("rediss://alice:word@a.example:1/2", None).unwrap();
+        let other = first.at("b.example", 3).unwrap();
+        assert_eq!((other.host.as_str(), other.port, other.database), ("b.example", 3, 2));
+        assert_eq!(
+            (other.username.as_deref(), other.password.as_deref()),
+            (Some("alice"), Some("word"))
+        );
+        assert_eq!(other.tls.unwrap().name, ServerName::try_from("b.example").unwrap());
+        assert!(first.at("no name", 3).is_none());
+    }
+
+    #[test]
+    fn error_names_the_setting_that_is_wrong() {
+        let key = |url: &str, ca_file: Option<&str>| {
+            Address::parse(url, ca_file.map(Path::new)).err().map(|error| error.key())
+        };
+        assert_eq!(key("redis://127.0.0.1", None), None);
+        assert_eq!(key("http://127.0.0.1", None), Some("url"));
+        assert_eq!(key("rediss://127.0.0.1", Some("/nowhere.pem")), Some("ca_file"));
+        // A file that is there, and holds no certificate.
+        let no_certificate = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        assert_eq!(key("rediss://127.0.0.1", Some(no_certificate)), Some("ca_file"));
+    }
+}

@@ -1,0 +1,318 @@
+//! The circuit breaker: while Redis does not answer, nobody waits for it.
+
+use std::time::{Duration, Instant};
+
+use metrics::Gauge;
+use parking_lot::Mutex;
+
+use super::metrics::open_breakers;
+use crate::store::StoreError;
+
+/// Failures of connections that worked before, in a row, until the breaker opens. One at a time is
+/// what a restart of a proxy or a killed connection looks like.
+const TOLERANCE: u32 = 3;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A quota is not refilled within seconds, and every further command is billed.
+const QUOTA_PAUSE: Duration = Duration::from_secs(30);
+
+/// A probe that is overdue by so much was never made: the process was frozen, and whatever the
+/// breaker knew is old.
+const STALE: Duration = Duration::from_secs(2);
+
+/// Failures that open nothing are logged no more often than this.
+const WARNING_PAUSE: Duration = Duration::from_secs(60);
+
+/// How bad a failure is for the next request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gravity {
+    /// This connection failed; another may do.
+    Connection,
+    /// Nobody answers.
+    Down,
+    /// The account's commands are used up.
+    Quota,
+}
+
+pub(super) struct Breaker {
+    /// How many breakers are open: this one adds itself to it.
+    open: Gauge,
+    state: Mutex<State>,
+    warned: Mutex<Option<Instant>>,
+    /// What tells the server from others in the log: nothing, or its place and a colon.
+    server: String,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    Closed { failures: u32 },
+    Open(Outage),
+    HalfOpen(Outage),
+}
+
+#[derive(Clone, Copy)]
+struct Outage {
+    began: Instant,
+    attempts: u32,
+    pause: Duration,
+    probe_due: Instant,
+}
+
+impl Breaker {
+    pub(super) fn new(server: String) -> Self {
+        let state = Mutex::new(State::Closed { failures: 0 });
+        Self { open: open_breakers(), state, warned: Mutex::default(), server }
+    }
+
+    /// Lets a request pass, or refuses it at once.
+    pub(super) fn admit(&self) -> Result<(), StoreError> {
+        match *self.state.lock() {
+            State::Open(outage) if Instant::now() < outage.probe_due + STALE => {
+                let retry_after = outage.pause.max(Duration::from_secs(1));
+                Err(StoreError { retry_after, ..StoreError::refused("Redis is known to be unavailable") })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A request was answered.
+    pub(super) fn succeeded(&self) {
+        let mut state = self.state.lock();
+        match *state {
+            State::Closed { failures: 0 } => {}
+            State::Closed { .. } => *state = State::Closed { failures: 0 },
+            State::Open(outage) | State::HalfOpen(outage) => {
+                self.change(&mut state, State::Closed { failures: 0 });
+                drop(state);
+                let seconds = outage.began.elapsed().as_secs_f32();
+                log::warn!("Redis answers again: {}after {seconds:.1} s", self.server);
+            }
+        }
+    }
+
+    /// Something failed. The pause to make before the next probe, where it is the caller that has
+    /// opened the breaker: it must [probe](Self::probed) until the breaker lets requests pass.
+    pub(super) fn failed(&self, gravity: Gravity, why: &str) -> Option<Duration> {
+        let mut state = self.state.lock();
+        let now = Instant::now();
+        let outage = match *state {
+            State::Open(_) => return None,
+            State::Closed { failures }
+                if gravity == Gravity::Connection && failures + 1 < TOLERANCE =>
+            {
+                *state = State::Closed { failures: failures + 1 };
+                drop(state);
+                self.warn(now, why);
+                return None;
+            }
+            State::Closed { .. } => {
+                Outage { began: now, attempts: 0, pause: FIRST_PAUSE, probe_due: now }
+            }
+            State::HalfOpen(outage) => Outage { attempts: outage.attempts + 1, ..outage },
+        };
+        let is_news = matches!(*state, State::Closed { .. });
+        let outage = outage.paused(gravity, now);
+        self.change(&mut state, State::Open(outage));
+        drop(state);
+        if is_news {
+            log::error!("Redis is unavailable, requests get 503 until it answers: {why}");
+        }
+        Some(outage.pause)
+    }
+
+    /// Says why some request has failed, now and then.
+    fn warn(&self, now: Instant, why: &str) {
+        let mut warned = self.warned.lock();
+        if warned.is_none_or(|at| now.duration_since(at) > WARNING_PAUSE) {
+            *warned = Some(now);
+            log::warn!("Redis has failed a request, or a few: {why}");
+        }
+    }
+
+    /// What a probe has found. The pause to make before the next one; `None` once requests pass.
+    pub(super) fn probed(&self, has_answered: bool) -> Option<Duration> {
+        let mut state = self.state.lock();
+        let State::Open(outage) = *state else { return None };
+        if has_answered {
+            self.change(&mut state, State::HalfOpen(outage));
+            return None;
+        }
+        let outage = Outage { attempts: outage.attempts + 1, ..outage };
+        let outage = outage.paused(Gravity::Down, Instant::now());
+        *state = State::Open(outage);
+        Some(outage.pause)
+    }
+
+    fn change(&self, state: &mut State, next: State) {
+        match (state.is_open(), next.is_open()) {
+            (false, true) => self.open.increment(1),
+            (true, false) => self.open.decrement(1),
+            _ => {}
+        }
+        *state = next;
+    }
+}
+
+impl Drop for Breaker {
+    fn drop(&mut self) {
+        if self.state.get_mut().is_open() {
+            self.open.decrement(1);
+        }
+    }
+}
+
+impl State {
+    fn is_open(&self) -> bool {
+        matches!(self, Self::Open(_))
+    }
+}
+
+impl Outage {
+    /// The next pause: twice as long each time, up to a limit, and never the same on two instances.
+    fn paused(self, gravity: Gravity, now: Instant) -> Self {
+        let pause = match gravity {
+            Gravity::Quota => QUOTA_PAUSE,
+            _ => (FIRST_PAUSE * 2_u32.saturating_pow(self.attempts.min(8))).min(LONGEST_PAUSE),
+        };
+        let mut random = [0; 1];
+        getrandom::fill(&mut random).expect("the operating system has a random generator");
+        let pause = pause.mul_f32(0.5 + f32::from(random[0]) / 512.0);
+        Self { pause, probe_due: now + pause, ..self }
+    }
+}
+
+/// The last failures of connections, so that a request need not wait for a connection that will not
+/// come: r2d2 itself tells only that time has run out.
+#[derive(Default)]
+pub(super) struct Failures {
+    last: Mutex<Option<(Instant, String)>>,
+    /// When an idle connection was last found dead.
+    lost_touch: Mutex<Option<Instant>>,
+}
+
+impl Failures {
+    pub(super) fn record(&self, why: String) {
+        *self.last.lock() = Some((Instant::now(), why));
+    }
+
+    /// A connection that was idle for long did not answer.
+    pub(super) fn lose_touch(&self) {
+        *self.lost_touch.lock() = Some(Instant::now());
+    }
+
+    /// Whether one did not, not longer ago than this.
+    pub(super) fn has_lost_touch(&self, within: Duration) -> bool {
+        self.lost_touch.lock().is_some_and(|at| at.elapsed() < within)
+    }
+
+    pub(super) fn since(&self, start: Instant) -> Option<String> {
+        self.last.lock().as_ref().filter(|(at, _)| *at >= start).map(|(_, why)| why.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MILLIS: Duration = Duration::from_millis(1);
+
+    fn breaker() -> Breaker {
+        Breaker::new(String::new())
+    }
+
+    /// Whether a pause is what this length comes to once it is jittered.
+    fn is_jittered(pause: Duration, length: Duration) -> bool {
+        (length / 2..=length).contains(&pause)
+    }
+
+    #[test]
+    fn silence_opens_it_at_once_and_one_thread_probes() {
+        let breaker = breaker();
+        assert!(breaker.admit().is_ok());
+        let pause = breaker.failed(Gravity::Down, "silence").unwrap();
+        assert!(is_jittered(pause, 100 * MILLIS), "{pause:?}");
+        assert_eq!(breaker.admit().unwrap_err().retry_after, Duration::from_secs(1));
+        assert_eq!(breaker.failed(Gravity::Down, "silence"), None);
+    }
+
+    #[test]
+    fn third_broken_connection_in_a_row_opens_it() {
+        let breaker = breaker();
+        let fail = || breaker.failed(Gravity::Connection, "reset");
+        assert_eq!((fail(), fail()), (None, None));
+        breaker.succeeded();
+        assert_eq!((fail(), fail()), (None, None), "not in a row");
+        assert!(breaker.admit().is_ok());
+        assert!(fail().is_some());
+        assert!(breaker.admit().is_err());
+    }
+
+    #[test]
+    fn pauses_grow_to_a_second_and_no_two_instances_keep_step() {
+        let breaker = breaker();
+        breaker.failed(Gravity::Down, "silence");
+        for length in [200, 400, 800] {
+            let pause = breaker.probed(false).unwrap();
+            assert!(is_jittered(pause, length * MILLIS), "{length}: {pause:?}");
+        }
+        let longest: Vec<_> = (0..20).map(|_| breaker.probed(false).unwrap()).collect();
+        assert!(longest.iter().all(|pause| is_jittered(*pause, 1000 * MILLIS)), "{longest:?}");
+        assert!(longest.iter().any(|pause| *pause != longest[0]), "{longest:?}");
+    }
+
+    #[test]
+    fn probe_that_is_answered_lets_requests_pass_and_their_answer_closes_it() {
+        let breaker = breaker();
+        breaker.failed(Gravity::Down, "silence");
+        assert_eq!(breaker.probed(true), None);
+        assert!(breaker.admit().is_ok());
+        let pause = breaker.failed(Gravity::Connection, "reset").unwrap();
+        assert!(is_jittered(pause, 200 * MILLIS), "no tolerance until it is closed: {pause:?}");
+        breaker.probed(true);
+        breaker.succeeded();
+        assert_eq!(breaker.failed(Gravity::Connection, "reset"), None);
+    }
+
+    #[test]
+    fn used_up_quota_is_left_alone_for_as_long_as_is_told() {
+        let breaker = breaker();
+        let pause = breaker.failed(Gravity::Quota, "used up").unwrap();
+        assert!(is_jittered(pause, 30_000 * MILLIS), "{pause:?}");
+        assert_eq!(breaker.admit().unwrap_err().retry_after, pause);
+        let State::Open(outage) = *breaker.state.lock() else { panic!("it is open") };
+        assert!(outage.probe_due >= outage.began + pause);
+    }
+
+    #[test]
+    fn breaker_whose_probe_is_long_overdue_knows_nothing() {
+        let began = Instant::now();
+        for (overdue, is_refusing) in [(1000, true), (3000, false)] {
+            // As if the clock had gone on by so much.
+            let probe_due = began.checked_sub(overdue * MILLIS).unwrap();
+            let outage = Outage { began, attempts: 0, pause: MILLIS, probe_due };
+            let breaker = breaker();
+            *breaker.state.lock() = State::Open(outage);
+            assert_eq!(breaker.admit().is_err(), is_refusing, "{overdue}");
+        }
+    }
+
+    #[test]
+    fn failure_to_connect_is_told_to_those_who_wait_already() {
+        let (failures, start) = (Failures::default(), Instant::now());
+        assert_eq!(failures.since(start), None);
+        failures.record("refused".to_owned());
+        assert_eq!(failures.since(start).as_deref(), Some("refused"));
+        assert_eq!(failures.since(Instant::now() + MILLIS), None, "nor to those after it");
+    }
+
+    #[test]
+    fn idle_connection_that_died_is_remembered_for_a_while() {
+        let failures = Failures::default();
+        assert!(!failures.has_lost_touch(Duration::from_secs(3600)));
+        failures.lose_touch();
+        assert!(failures.has_lost_touch(Duration::from_secs(3600)));
+        assert!(!failures.has_lost_touch(Duration::ZERO));
+    }
+}

@@ -1,0 +1,344 @@
+//! Which server has which slot, and how that is found out.
+//!
+//! The map is fetched with the first request, and anew when a server has sent a request on or has
+//! failed. Nothing watches it in between: on Cloud Run there is no CPU between requests.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, RwLock};
+use redis::{Value, cmd};
+use rocket::tokio;
+use rocket::tokio::sync::OwnedMutexGuard;
+use rocket::tokio::task::JoinHandle;
+use rocket::tokio::time::{sleep_until, timeout};
+
+use super::server::Server;
+use crate::store::StoreError;
+use crate::store::redis::address::{Address, Settings};
+use crate::store::redis::connection::Connection;
+use crate::store::redis::fault::{Unusable, describe_connect};
+use crate::store::redis::pipeline::SLOTS;
+
+/// The servers are asked for the map no more often than this; while it stays the same, by and by less.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long servers are asked for the map in all, and how many of them.
+const TIMEOUT: Duration = Duration::from_millis(600);
+const MAX_TRIES: usize = 4;
+
+/// How long a request waits for a map when the last one could not be fetched …
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// … unless that is so long ago that nothing is known of the servers now.
+const STALE: Duration = Duration::from_secs(2);
+
+/// The servers of a cluster, and their slots.
+pub(super) struct Map {
+    settings: Settings,
+    /// Servers that the URL names. One may be gone, and another may be no master.
+    seeds: Vec<Address>,
+    known: RwLock<Known>,
+    /// Held by whoever fetches the map.
+    turn: Arc<tokio::sync::Mutex<Turn>>,
+    /// Whether somebody waits to fetch it.
+    is_wanted: AtomicBool,
+    /// When somebody has last waited in vain for any map at all.
+    lost: Mutex<Option<Instant>>,
+}
+
+/// When the map may be fetched again.
+struct Turn {
+    due: Instant,
+    pause: Duration,
+    /// Where to begin among those who can be asked, after some have not answered.
+    start: usize,
+    trouble: Trouble,
+}
+
+/// Why the map cannot be fetched is logged once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    None,
+    /// The last map goes on.
+    Outdated,
+    /// There is none.
+    Lost,
+}
+
+struct Known {
+    servers: Vec<Arc<Server>>,
+    /// The owner of each slot.
+    owners: Vec<Option<Arc<Server>>>,
+}
+
+impl Map {
+    pub(super) fn new(seeds: Vec<Address>, settings: &Settings) -> Self {
+        let owners = vec![None; usize::from(SLOTS)];
+        Self {
+            settings: settings.clone(),
+            seeds,
+            known: RwLock::new(Known { servers: Vec::new(), owners }),
+            turn: Arc::new(tokio::sync::Mutex::new(Turn {
+                due: Instant::now(),
+                pause: FIRST_PAUSE,
+                start: 0,
+                trouble: Trouble::None,
+            })),
+            is_wanted: AtomicBool::new(false),
+            lost: Mutex::default(),
+        }
+    }
+
+    /// The server that has a slot. Where that is not known, the servers are asked.
+    pub(super) async fn owner(self: &Arc<Self>, slot: u16) -> Result<Arc<Server>, StoreError> {
+        if let Some(owner) = self.known_owner(slot) {
+            return Ok(owner);
+        }
+        let is_lost = self.lost.lock().is_some_and(|at| at.elapsed() < STALE);
+        if is_lost {
+            // Of those who come while an outage is known, one waits at a time, and not for long.
+            if let Some(refresh) = self.refresh() {
+                let _ = timeout(PATIENCE, refresh).await;
+            }
+        } else {
+            let refreshed = async {
+                let turn = self.turn.clone().lock_owned().await;
+                if let Some(refresh) = self.refresh_in(turn) {
+                    let _ = refresh.await;
+                }
+            };
+            let _ = timeout(TIMEOUT, refreshed).await;
+        }
+        if self.known.read().servers.is_empty() {
+            *self.lost.lock() = Some(Instant::now());
+        }
+        self.known_owner(slot)
+            .ok_or_else(|| StoreError::refused("no server of the cluster is known to have the session"))
+    }
+
+    pub(super) fn known_owner(&self, slot: u16) -> Option<Arc<Server>> {
+        self.known.read().owners[usize::from(slot)].clone()
+    }
+
+    /// A server says that another one has a slot.
+    pub(super) fn moved(
+        self: &Arc<Self>,
+        slot: u16,
+        place: &str,
+        by: &Server,
+    ) -> Result<Arc<Server>, StoreError> {
+        let owner = self.server_at(place, by)?;
+        self.known.write().owners[usize::from(slot)] = Some(owner.clone());
+        // Where one slot has moved, others may have.
+        drop(self.refresh());
+        Ok(owner)
+    }
+
+    /// The server at `host:port`. Without a host it is where the one stands that says so.
+    pub(super) fn server_at(&self, place: &str, by: &Server) -> Result<Arc<Server>, StoreError> {
+        let nonsense = || StoreError::refused("a server of the cluster sends on to nowhere");
+        let (host, port) = place.rsplit_once(':').ok_or_else(nonsense)?;
+        let host = if is_name(host.as_bytes()) { host } else { &by.address.host };
+        let port = port.parse().map_err(|_| nonsense())?;
+        self.server(&mut self.known.write(), host, port).map_err(StoreError::refused)
+    }
+
+    fn server(&self, known: &mut Known, host: &str, port: u16) -> Result<Arc<Server>, Unusable> {
+        if let Some(server) = known.servers.iter().find(|it| it.is_at(host, port)) {
+            return Ok(server.clone());
+        }
+        let address = self.seeds[0].at(host, port);
+        let address = address
+            .ok_or_else(|| Unusable(format!("{host}:{port} is no name of a certificate")))?;
+        let server = Arc::new(Server::start(address, &self.settings)?);
+        known.servers.push(server.clone());
+        Ok(server)
+    }
+
+    /// Begins to fetch the map, unless somebody is at it, or was just now.
+    pub(super) fn refresh(self: &Arc<Self>) -> Option<JoinHandle<()>> {
+        self.refresh_in(self.turn.clone().try_lock_owned().ok()?)
+    }
+
+    fn refresh_in(self: &Arc<Self>, mut turn: OwnedMutexGuard<Turn>) -> Option<JoinHandle<()>> {
+        if Instant::now() < turn.due {
+            return None;
+        }
+        let map = self.clone();
+        Some(tokio::task::spawn_blocking(move || {
+            let begun = Instant::now();
+            let is_news = map.fetch(&mut turn);
+            turn.pause = if is_news { FIRST_PAUSE } else { (turn.pause * 2).min(LONGEST_PAUSE) };
+            // From its beginning: it may end long after, where the process was frozen.
+            turn.due = begun + jittered(turn.pause);
+        }))
+    }
+
+    /// Has the map fetched as soon as it may be: what has just failed has perhaps been replaced.
+    pub(super) fn refresh_soon(self: &Arc<Self>) {
+        // One fetch serves all whose requests have failed meanwhile.
+        if self.is_wanted.swap(true, Relaxed) {
+            return;
+        }
+        let map = self.clone();
+        tokio::spawn(async move {
+            let turn = map.turn.clone().lock_owned().await;
+            sleep_until(turn.due.into()).await;
+            map.is_wanted.store(false, Relaxed);
+            drop(map.refresh_in(turn));
+        });
+    }
+
+    /// Asks one server after the other, until one answers. Whether that has changed the map.
+    fn fetch(&self, turn: &mut Turn) -> bool {
+        let candidates = self.candidates();
+        let number = candidates.len();
+        let order = (0..number).map(|at| &candidates[(turn.start + at) % number]);
+        let deadline = Instant::now() + TIMEOUT;
+        let mut why = Unusable(String::new());
+        for (tried, address) in order.take(MAX_TRIES).enumerate() {
+            let now = Instant::now();
+            let left = u32::try_from(number.min(MAX_TRIES) - tried).unwrap_or(u32::MAX);
+            let share = now + deadline.saturating_duration_since(now) / left;
+            match ranges(address, share).and_then(|ranges| self.install(&ranges)) {
+                Ok(is_news) => {
+                    match std::mem::replace(&mut turn.trouble, Trouble::None) {
+                        Trouble::None => {}
+                        Trouble::Outdated => {
+                            log::warn!("the cluster says again where sessions are");
+                        }
+                        Trouble::Lost => {
+                            log::warn!("Redis answers again: the cluster says where sessions are");
+                        }
+                    }
+                    *self.lost.lock() = None;
+                    turn.start = 0;
+                    return is_news;
+                }
+                Err(further) => why = further,
+            }
+        }
+        // Those that were asked now come last the next time.
+        turn.start = (turn.start + MAX_TRIES) % number;
+        if turn.trouble == Trouble::None {
+            if self.known.read().servers.is_empty() {
+                turn.trouble = Trouble::Lost;
+                log::error!("Redis is unavailable, requests get 503 until it answers: {why}");
+            } else {
+                turn.trouble = Trouble::Outdated;
+                log::warn!("the cluster does not say any more where sessions are: {why}");
+            }
+        }
+        false
+    }
+
+    /// Who can be asked for the map: servers that answer, in an order that differs from instance to
+    /// instance; those that the URL names; and the others.
+    fn candidates(&self) -> Vec<Address> {
+        let mut servers = self.known.read().servers.clone();
+        if !servers.is_empty() {
+            let number = servers.len();
+            servers.rotate_left(usize::from(random()) % number);
+        }
+        let (away, well): (Vec<_>, Vec<_>) = servers.iter().partition(|it| it.is_refusing());
+        let addresses = |servers: Vec<&Arc<Server>>| {
+            servers.into_iter().map(|it| it.address.clone()).collect::<Vec<_>>()
+        };
+        let mut all: Vec<Address> = Vec::new();
+        for address in [addresses(well), self.seeds.clone(), addresses(away)].concat() {
+            if !all.iter().any(|it| (&it.host, it.port) == (&address.host, address.port)) {
+                all.push(address);
+            }
+        }
+        all
+    }
+
+    /// Takes over a map. Whether it differs from the one before.
+    fn install(&self, ranges: &[Slots]) -> Result<bool, Unusable> {
+        let mut known = self.known.write();
+        let mut owners = vec![None; usize::from(SLOTS)];
+        for range in ranges {
+            let server = self.server(&mut known, &range.host, range.port)?;
+            owners[range.first..=range.last].fill(Some(server));
+        }
+        let place = |owner: &Option<Arc<Server>>| owner.as_ref().map(Arc::as_ptr);
+        let is_news = !owners.iter().map(place).eq(known.owners.iter().map(place));
+        known.owners = owners;
+        let masters = distinct(&known.owners);
+        known.servers.retain(|server| {
+            let is_master = masters.contains(&Arc::as_ptr(server));
+            if is_master {
+                server.has_slots();
+            }
+            is_master || !server.is_dispensable()
+        });
+        Ok(is_news)
+    }
+}
+
+fn distinct(owners: &[Option<Arc<Server>>]) -> Vec<*const Server> {
+    let mut servers: Vec<_> = owners.iter().flatten().map(Arc::as_ptr).collect();
+    servers.sort_unstable();
+    servers.dedup();
+    servers
+}
+
+/// Between three quarters and five, so that instances do not ask in step.
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f32(0.75 + f32::from(random()) / 512.0)
+}
+
+fn random() -> u8 {
+    let mut random = [0];
+    getrandom::fill(&mut random).expect("the operating system has a random generator");
+    random[0]
+}
+
+/// Slots that lie side by side, and where their owner is.
+struct Slots {
+    first: usize,
+    last: usize,
+    host: String,
+    port: u16,
+}
+
+/// Asks a server for the map, on a connection of its own. `CLUSTER SLOTS` is what every version
+/// and every cloud knows.
+fn ranges(address: &Address, deadline: Instant) -> Result<Vec<Slots>, Unusable> {
+    let mut connection = Connection::open(address, deadline)?;
+    let reply = connection.ask(cmd("CLUSTER").arg("SLOTS"), deadline);
+    let reply = reply.map_err(|error| describe_connect(&error, address))?;
+    let nonsense = || Unusable(format!("{}:{} gives no map", address.host, address.port));
+    let Value::Array(ranges) = reply else { return Err(nonsense()) };
+    let ranges: Option<Vec<_>> =
+        ranges.into_iter().map(|it| Slots::read(it, &address.host)).collect();
+    ranges.filter(|ranges| !ranges.is_empty()).ok_or_else(nonsense)
+}
+
+/// Whether a server knows its own name: it says nothing, or `?`, where it does not.
+fn is_name(host: &[u8]) -> bool {
+    !host.is_empty() && host != b"?"
+}
+
+impl Slots {
+    /// `first last [host port …] …`: the master comes first, and replicas after it.
+    fn read(reply: Value, asked: &str) -> Option<Self> {
+        let Value::Array(parts) = reply else { return None };
+        let [Value::Int(first), Value::Int(last), Value::Array(master), ..] = &parts[..] else {
+            return None;
+        };
+        let [host, Value::Int(port), ..] = &master[..] else { return None };
+        let host = match host {
+            Value::BulkString(host) if is_name(host) => String::from_utf8(host.clone()).ok()?,
+            // It does not know its own name: it is reached as it was reached now.
+            _ => asked.to_owned(),
+        };
+        let (first, last) = (usize::try_from(*first).ok()?, usize::try_from(*last).ok()?);
+        let is_fine = first <= last && last < usize::from(SLOTS);
+        is_fine.then_some(Self { first, last, host, port: u16::try_from(*port).ok()? })
+    }
+}

@@ -1,0 +1,125 @@
+//! A Redis Cluster: each session's commands go to the server that has its slot.
+//!
+//! Each master has threads of its own, so one that hangs holds up nobody's requests but its own. A
+//! unit of a pipeline that a server refuses, since another one has the slot, was not carried out
+//! and is sent there; so is what was certainly not sent. Nothing else is sent twice, in contrast to
+//! redis-rs' own connection to a cluster, which repeats a command after a time-out.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use redis::Value;
+use rocket::futures::future::try_join_all;
+use rocket::tokio::time;
+
+mod map;
+mod redirect;
+mod server;
+
+use map::Map;
+use redirect::Redirect;
+use server::Server;
+
+use super::address::{Address, Settings};
+use super::pipeline::Pipeline;
+use crate::store::{StoreError, StoreErrorKind};
+
+/// How often one request is sent on. In a cluster that is well, once is enough.
+const MAX_HOPS: usize = 8;
+
+/// While a slot moves, a transaction over two of its keys has to wait until both have moved.
+const MOVING: Duration = Duration::from_millis(20);
+
+/// How long a request that was refused waits to hear whether another server has taken over.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// The servers of a cluster.
+pub(super) struct Cluster {
+    map: Arc<Map>,
+    deadline: Duration,
+}
+
+impl Cluster {
+    pub(super) fn new(seeds: Vec<Address>, settings: &Settings) -> Self {
+        Self { map: Arc::new(Map::new(seeds, settings)), deadline: settings.deadline }
+    }
+
+    /// Sends each slot's units to its owner, all at the same time, and gives the replies in order.
+    pub(super) async fn ask(&self, pipeline: Pipeline) -> Result<Vec<Value>, StoreError> {
+        let mut parts = Vec::new();
+        let mut start = 0;
+        for units in pipeline.units.chunk_by(|one, next| one.slot == next.slot) {
+            parts.push((units[0].slot, start..start + units.len()));
+            start += units.len();
+        }
+        if let [(slot, _)] = parts[..] {
+            return self.ask_owner(slot, pipeline).await;
+        }
+        let asked = parts.into_iter().map(|(slot, it)| self.ask_owner(slot, pipeline.part(it)));
+        Ok(try_join_all(asked).await?.concat())
+    }
+
+    /// Sends units of one slot, in order, wherever the slot goes meanwhile.
+    async fn ask_owner(&self, slot: u16, pipeline: Pipeline) -> Result<Vec<Value>, StoreError> {
+        let mut replies = Vec::with_capacity(pipeline.replies());
+        self.try_ask_owner(slot, pipeline, &mut replies).await.map_err(|fault| {
+            // What is refused after a part of it was done, has not been refused.
+            if replies.is_empty() { fault } else { StoreError { kind: StoreErrorKind::OutcomeUnknown, ..fault } }
+        })?;
+        Ok(replies)
+    }
+
+    async fn try_ask_owner(
+        &self,
+        slot: u16,
+        mut rest: Pipeline,
+        replies: &mut Vec<Value>,
+    ) -> Result<(), StoreError> {
+        let deadline = Instant::now() + self.deadline;
+        let mut is_asking = false;
+        let mut server = self.map.owner(slot).await?;
+        let mut hops = 0;
+        while hops <= MAX_HOPS {
+            hops += 1;
+            let answer = match server.ask(&rest, is_asking).await {
+                Ok(answer) => answer,
+                Err(fault) if fault.kind == StoreErrorKind::Refused => {
+                    let Some(owner) = self.new_owner(slot, &server).await else {
+                        return Err(fault);
+                    };
+                    (server, is_asking) = (owner, false);
+                    continue;
+                }
+                Err(fault) => {
+                    self.map.refresh_soon();
+                    return Err(fault);
+                }
+            };
+            let (done, redirect) = redirect::split(&rest, answer)?;
+            rest = rest.part(done.len()..rest.units.len());
+            replies.extend(done.into_iter().flatten());
+            (server, is_asking) = match redirect {
+                None => return Ok(()),
+                Some(Redirect::Moved(place)) => (self.map.moved(slot, &place, &server)?, false),
+                Some(Redirect::Ask(place)) => (self.map.server_at(&place, &server)?, true),
+                Some(Redirect::Wait) if Instant::now() + MOVING < deadline => {
+                    time::sleep(MOVING).await;
+                    hops = 0;
+                    (self.map.owner(slot).await?, false)
+                }
+                Some(Redirect::Wait) => {
+                    return Err(StoreError::refused("the slot of the session is being moved"));
+                }
+            };
+        }
+        Err(StoreError::refused("the servers of the cluster do not agree who has the session"))
+    }
+
+    /// Another server than this one, if the others say that it has the slot now.
+    async fn new_owner(&self, slot: u16, server: &Arc<Server>) -> Option<Arc<Server>> {
+        if let Some(refresh) = self.map.refresh() {
+            let _ = time::timeout(PATIENCE, refresh).await;
+        }
+        self.map.known_owner(slot).filter(|owner| !Arc::ptr_eq(owner, server))
+    }
+}

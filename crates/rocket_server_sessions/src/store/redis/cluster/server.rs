@@ -1,0 +1,90 @@
+//! One server of a cluster.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use redis::Value;
+
+use crate::store::StoreError;
+use crate::store::redis::address::{Address, Settings};
+use crate::store::redis::fault::Unusable;
+use crate::store::redis::pipeline::Pipeline;
+use crate::store::redis::worker::Workers;
+
+/// Lets one unit through to a slot that has not arrived yet as a whole.
+const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
+
+/// A server that has no slots, and has not been asked for so long, is forgotten.
+const DISUSE: Duration = Duration::from_secs(60);
+
+/// A server of a cluster, with threads of its own.
+pub(super) struct Server {
+    pub(super) address: Address,
+    workers: Workers,
+    used: Mutex<Instant>,
+    had_slots: AtomicBool,
+}
+
+impl Server {
+    pub(super) fn start(address: Address, settings: &Settings) -> Result<Self, Unusable> {
+        let workers = Workers::start_in_cluster(address.clone(), settings)
+            .map_err(|error| Unusable(format!("a thread cannot be started: {error}")))?;
+        let used = Mutex::new(Instant::now());
+        Ok(Self { address, workers, used, had_slots: AtomicBool::new(false) })
+    }
+
+    pub(super) async fn ask(
+        &self,
+        pipeline: &Pipeline,
+        is_asking: bool,
+    ) -> Result<Vec<Value>, StoreError> {
+        *self.used.lock() = Instant::now();
+        if !is_asking {
+            return self.workers.ask(pipeline.packed.clone(), pipeline.replies()).await;
+        }
+        let mut packed = Vec::new();
+        let mut start = 0;
+        for unit in &pipeline.units {
+            packed.extend_from_slice(ASKING);
+            packed.extend_from_slice(&pipeline.packed[start..unit.end]);
+            start = unit.end;
+        }
+        let number = pipeline.replies() + pipeline.units.len();
+        let mut replies = self.workers.ask(packed, number).await?.into_iter();
+        let mut own = Vec::with_capacity(pipeline.replies());
+        for unit in &pipeline.units {
+            replies.next();
+            own.extend(replies.by_ref().take(unit.replies));
+        }
+        Ok(own)
+    }
+
+    pub(super) fn is_at(&self, host: &str, port: u16) -> bool {
+        self.address.host == host && self.address.port == port
+    }
+
+    pub(super) fn is_refusing(&self) -> bool {
+        self.workers.is_refusing()
+    }
+
+    /// It is a master, as the map says.
+    pub(super) fn has_slots(&self) {
+        self.had_slots.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a server without slots can be forgotten: it does not answer, and another one has what
+    /// it had; or nobody has asked it for long. Slots may be on their way to one that had none yet.
+    pub(super) fn is_dispensable(&self) -> bool {
+        let Address { host, port, .. } = &self.address;
+        if self.is_refusing() && self.had_slots.load(Ordering::Relaxed) {
+            log::warn!("Redis answers again: another server has taken over from {host}:{port}");
+            return true;
+        }
+        let is_idle = self.used.lock().elapsed() > DISUSE;
+        if is_idle && self.is_refusing() {
+            log::warn!("Redis answers again: nobody needs {host}:{port} any more");
+        }
+        is_idle
+    }
+}

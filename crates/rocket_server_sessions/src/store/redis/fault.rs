@@ -1,0 +1,280 @@
+//! What Redis' errors mean for a session.
+
+use redis::{RedisError, ServerError, Value};
+
+use super::address::Address;
+use super::breaker::Gravity;
+use crate::store::StoreError;
+
+/// A job that Redis has answered with an error of its own state, rather than of the record's.
+pub(super) struct Refusal {
+    pub(super) fault: StoreError,
+    pub(super) gravity: Gravity,
+}
+
+/// What a reply says of the record; everything else is about the server.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Complaint {
+    WrongType,
+    NotAnInteger,
+    NoSuchKey,
+    /// Another server of the cluster has it, or will have it in a moment. Nothing was done.
+    Elsewhere,
+}
+
+pub(super) fn complaint(error: &ServerError) -> Option<Complaint> {
+    let details = error.details().unwrap_or_default();
+    match error.code() {
+        "WRONGTYPE" => Some(Complaint::WrongType),
+        "ERR" if details.starts_with("hash value is not an integer") => {
+            Some(Complaint::NotAnInteger)
+        }
+        "ERR" if details.starts_with("increment or decrement would overflow") => {
+            Some(Complaint::NotAnInteger)
+        }
+        "ERR" if details.starts_with("no such key") => Some(Complaint::NoSuchKey),
+        "MOVED" | "ASK" | "TRYAGAIN" => Some(Complaint::Elsewhere),
+        _ => None,
+    }
+}
+
+pub(super) fn complains(reply: &Value, about: Complaint) -> bool {
+    matches!(reply, Value::ServerError(error) if complaint(error) == Some(about))
+}
+
+/// The first error among the replies that is about the server.
+pub(super) fn refusal(replies: &[Value], is_cluster: bool) -> Option<Refusal> {
+    let is_meant = |at: usize| !(is_cluster && is_redirection(&replies[..=at]));
+    let mut errors = replies.iter().map(server_error).enumerate();
+    let error = errors.find_map(|(at, error)| error.filter(|_| is_meant(at)))?;
+    let details = error.details().unwrap_or_default();
+    // A transaction may be checked again as a whole, and the cause then stands in the details.
+    let code = match details.split_once("because of: ") {
+        Some((_, cause)) if error.code() == ABORTED => cause.split(' ').next().unwrap_or_default(),
+        _ => error.code(),
+    };
+    let gravity = if is_quota(details) { Gravity::Quota } else { Gravity::Connection };
+    // The text may name the user or the key; the code does not.
+    let message = match gravity {
+        Gravity::Quota => format!("Redis refused: {code} {details}"),
+        _ if complaint(error) == Some(Complaint::Elsewhere) => {
+            "it is part of a cluster; write `redis-cluster://` or `rediss-cluster://` in `url`"
+                .to_owned()
+        }
+        _ if code == "NOPERM" => format!("Redis refused: NOPERM{}", missing_right(details)),
+        _ => format!("Redis refused: {code}"),
+    };
+    // A pipeline runs on after an error: what was answered before and after it was done.
+    let is_partly_done = replies.iter().any(is_done);
+    let fault = if is_partly_done { StoreError::unanswered(message) } else { StoreError::refused(message) };
+    Some(Refusal { fault, gravity })
+}
+
+/// Which right is missing. The command is named; the user and the key are not.
+fn missing_right(details: &str) -> String {
+    let command = details.split_once("run the '").and_then(|(_, rest)| rest.split('\'').next());
+    match command {
+        Some(command) => format!(" for {command}; give the user the rights that sessions need"),
+        None => "; the user may not reach keys that begin with `prefix`".to_owned(),
+    }
+}
+
+/// What an aborted transaction is answered by.
+const ABORTED: &str = "EXECABORT";
+
+/// Whether the last of these replies says that another server has the keys: by itself, or as the end
+/// of a transaction in which one has said so.
+fn is_redirection(replies: &[Value]) -> bool {
+    let is_elsewhere = |reply: &Value| complains(reply, Complaint::Elsewhere);
+    let Some((Value::ServerError(last), before)) = replies.split_last() else { return false };
+    let mut own = before.iter().rev().take_while(|reply| **reply != Value::Okay);
+    complaint(last) == Some(Complaint::Elsewhere)
+        || (last.code() == ABORTED && own.any(is_elsewhere))
+}
+
+fn server_error(reply: &Value) -> Option<&ServerError> {
+    match reply {
+        Value::ServerError(error) => match complaint(error) {
+            None | Some(Complaint::Elsewhere) => Some(error),
+            Some(_) => None,
+        },
+        Value::Array(items) => items.iter().find_map(server_error),
+        _ => None,
+    }
+}
+
+/// Whether a reply is to something that was carried out: neither an error, nor the acknowledgement
+/// of a transaction's parts, which are carried out with `EXEC` or thrown away.
+fn is_done(reply: &Value) -> bool {
+    match reply {
+        Value::ServerError(_) | Value::Okay => false,
+        Value::SimpleString(text) => text != "QUEUED",
+        _ => true,
+    }
+}
+
+/// Upstash's words for an account, a database or a plan that is used up.
+fn is_quota(details: &str) -> bool {
+    ["max requests limit", "max daily request limit", "DB capacity quota"]
+        .iter()
+        .any(|text| details.contains(text))
+}
+
+/// Why a connection cannot be used, for the log.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Unusable(pub(super) String);
+
+/// Why no connection came about, for the log: with the remedy where the cause can be told.
+pub(super) fn describe_connect(error: &RedisError, address: &Address) -> Unusable {
+    let (host, port) = (&address.host, address.port);
+    let hint = match (error.code(), &address.tls) {
+        (Some("WRONGPASS" | "NOAUTH"), _) => "; check the user and the password in `url`",
+        (Some("NOPERM"), _) => "; the user may not do what sessions need",
+        (Some(_), _) if error.to_string().contains("cluster support disabled") => {
+            "; it is part of no cluster: write `redis://` or `rediss://`"
+        }
+        (Some(_), _) if error.to_string().to_lowercase().contains("unknown command 'sentinel'") => {
+            "; it is no sentinel: write `redis://` or `rediss://` for a server"
+        }
+        (_, None) if error.is_connection_dropped() && !error.is_connection_refusal() => {
+            "; if it speaks TLS, write `rediss://` instead of `redis://`"
+        }
+        (_, Some(_)) if error.to_string().contains("UnknownIssuer") => {
+            "; name its certificate authority in `ca_file`"
+        }
+        // A plain server takes the greeting for the beginning of a command, and may wait for more.
+        (_, Some(_)) if error.is_timeout() || error.to_string().contains("corrupt message") => {
+            "; if it does not speak TLS, write `redis://` instead of `rediss://`"
+        }
+        _ => "",
+    };
+    Unusable(match error.code() {
+        Some(code) => format!("{host}:{port} says {code}{hint}"),
+        None if error.is_timeout() => format!("{host}:{port} does not answer in time{hint}"),
+        None => format!("{host}:{port}: {error}{hint}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a server says, read as it comes over the wire.
+    fn replies(lines: &[&str]) -> Vec<Value> {
+        lines
+            .iter()
+            .map(|it| redis::parse_redis_value(format!("{it}\r\n").as_bytes()).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn complaint_about_the_record_is_no_refusal_and_any_other_error_is() {
+        for record in [
+            "-WRONGTYPE Operation against a key holding the wrong kind of value",
+            "-ERR hash value is not an integer",
+            "-ERR increment or decrement would overflow",
+            "-ERR no such key",
+        ] {
+            assert!(refusal(&replies(&[record]), false).is_none(), "{record}");
+        }
+        for server in ["-ERR unknown command", "-OOM no memory", "-LOADING wait"] {
+            for given in [replies(&[server]), replies(&[&format!("*2\r\n:1\r\n{server}")])] {
+                assert!(refusal(&given, false).is_some(), "{given:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_where_nothing_was_carried_out_it_is_said_that_nothing_was() {
+        use crate::store::StoreErrorKind;
+        let oom = "-OOM no memory";
+        for (given, kind) in [
+            (replies(&[oom, oom]), StoreErrorKind::Refused),
+            (replies(&["+OK", "+QUEUED", oom]), StoreErrorKind::Refused),
+            (replies(&[oom, "$-1"]), StoreErrorKind::OutcomeUnknown),
+            (replies(&[":1", oom]), StoreErrorKind::OutcomeUnknown),
+            (replies(&["+OK", "+QUEUED", &format!("*2\r\n:1\r\n{oom}")]), StoreErrorKind::OutcomeUnknown),
+        ] {
+            assert_eq!(refusal(&given, false).unwrap().fault.kind, kind, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn used_up_quota_is_known_by_its_words_and_the_text_of_other_errors_is_not_told() {
+        let quota = replies(&["-ERR max requests limit exceeded. Limit: 500000"]);
+        let refused = refusal(&quota, false).unwrap();
+        assert_eq!(refused.gravity, Gravity::Quota);
+        assert!(refused.fault.message.contains("Limit: 500000"), "{}", refused.fault.message);
+        let refused = refusal(&replies(&["-NOPERM because of: alice"]), false).unwrap();
+        assert_eq!(refused.gravity, Gravity::Connection);
+        assert_eq!(
+            refused.fault.message,
+            "Redis refused: NOPERM; the user may not reach keys that begin with `prefix`"
+        );
+    }
+
+    #[test]
+    fn remedy_is_told_where_the_cause_can_be_and_none_where_it_cannot() {
+        use std::io::ErrorKind;
+        let plain = Address::parse("redis://127.0.0.1:1", None).unwrap();
+        let tls = Address::parse("rediss://127.0.0.1:1", None).unwrap();
+        let said = |line: &str| match replies(&[line]).remove(0) {
+            Value::ServerError(error) => RedisError::from(error),
+            other => panic!("{other:?}"),
+        };
+        let broke = |kind: ErrorKind| RedisError::from(std::io::Error::from(kind));
+        for (error, address, remedy) in [
+            (said("-WRONGPASS no"), &plain, Some("the password in `url`")),
+            (said("-NOAUTH no"), &tls, Some("the password in `url`")),
+            (said("-NOPERM no"), &plain, Some("the user may not")),
+            (said("-ERR This instance has cluster support disabled"), &tls, Some("no cluster")),
+            (said("-ERR unknown command 'SENTINEL'"), &plain, Some("no sentinel")),
+            (said("-ERR something else"), &plain, None),
+            (said("-ERR something else"), &tls, None),
+            (broke(ErrorKind::ConnectionReset), &plain, Some("write `rediss://`")),
+            (broke(ErrorKind::ConnectionRefused), &plain, None),
+            (broke(ErrorKind::TimedOut), &plain, None),
+            (broke(ErrorKind::TimedOut), &tls, Some("write `redis://`")),
+            (broke(ErrorKind::ConnectionRefused), &tls, None),
+        ] {
+            let text = describe_connect(&error, address).to_string();
+            assert!(text.starts_with("127.0.0.1:1"), "{text}");
+            match remedy {
+                Some(remedy) => assert!(text.contains(remedy), "{text}"),
+                None => assert!(!text.contains(';'), "{text}"),
+            }
+        }
+    }
+
+    #[test]
+    fn transaction_that_is_aborted_at_its_end_was_refused_and_the_cause_is_named() {
+        // Redis checks once more at EXEC, when every command has been queued.
+        let oom = "-EXECABORT Transaction discarded because of: OOM command not allowed";
+        for is_cluster in [false, true] {
+            let given = replies(&["+OK", "+QUEUED", "+QUEUED", oom]);
+            let refusal = refusal(&given, is_cluster).unwrap();
+            assert_eq!(refusal.fault.message, "Redis refused: OOM");
+            assert_eq!(refusal.fault.kind, crate::store::StoreErrorKind::Refused);
+        }
+    }
+
+    #[test]
+    fn only_in_a_cluster_it_is_no_refusal_that_another_server_has_the_keys() {
+        let aborted = "-EXECABORT Transaction discarded because of previous errors.";
+        for given in [
+            replies(&["-MOVED 7 127.0.0.1:1", "-MOVED 7 127.0.0.1:1"]),
+            replies(&["+OK", "-ASK 7 127.0.0.1:1", "+QUEUED", aborted]),
+            replies(&["+OK", "-TRYAGAIN later", aborted, ":1"]),
+            replies(&["+OK", "+QUEUED", "-MOVED 7 127.0.0.1:1"]),
+        ] {
+            assert!(refusal(&given, true).is_none(), "{given:?}");
+            let message = refusal(&given, false).unwrap().fault.message;
+            assert!(message.contains("redis-cluster://"), "{message}");
+        }
+        let another = replies(&["-MOVED 7 127.0.0.1:1", "+OK", "-OOM no", "+QUEUED", aborted]);
+        assert_eq!(refusal(&another, true).unwrap().fault.message, "Redis refused: OOM");
+        let alone = replies(&["-MOVED 7 127.0.0.1:1", "+OK", "+QUEUED", aborted]);
+        assert!(refusal(&alone, true).is_some(), "what has moved was another unit");
+    }
+}

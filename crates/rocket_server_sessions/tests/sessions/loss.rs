@@ -1,0 +1,181 @@
+//! Records that vanish or are damaged under a live cookie: a fresh or mended session, never an
+//! error for ever.
+
+use std::time::{Duration, Instant};
+
+use rocket_server_sessions::store::StoreError;
+use rocket_server_sessions::testing::Call;
+use redis::Commands;
+use rocket::http::Status;
+
+use crate::world::{REDIS, World};
+
+#[rocket::async_test]
+async fn vanished_record_starts_a_new_session_with_a_new_id() {
+    for path in ["/count/a", "/view/a", "/set/a/x"] {
+        let world = World::redis().await;
+        let mut visitor = world.visitor();
+        visitor.get("/count/a").await;
+        visitor.get("/count/a").await;
+        let (key, id) = (world.only_key(), visitor.body("/idle").await);
+        let _: () = REDIS.connect().del(&key).unwrap();
+        let page = visitor.get(path).await;
+        assert_eq!((page.status, page.set_cookies.len()), (Status::Ok, 1), "{path}");
+        assert_ne!(visitor.body("/idle").await, id);
+        assert_ne!(world.only_key(), key, "the stub is cleared away");
+        let ttl: i64 = REDIS.connect().ttl(world.only_key()).unwrap();
+        assert!(ttl > 0, "{ttl}");
+    }
+}
+
+#[rocket::async_test]
+async fn vanished_record_reads_as_empty_and_the_cookie_is_left_alone() {
+    let world = World::redis().await;
+    let mut visitor = world.visitor();
+    visitor.get("/count/a").await;
+    let _: () = REDIS.connect().del(world.only_key()).unwrap();
+    for path in ["/peek/a", "/fields", "/text/a", "/take/a"] {
+        world.store.take_calls();
+        let page = visitor.get(path).await;
+        // What a read does not see may only be late on a replica.
+        assert_eq!(world.store.take_calls().contains(&Call::Discard), path == "/take/a", "{path}");
+        assert_eq!((page.status, page.set_cookies.len()), (Status::Ok, 0), "{path}");
+    }
+    assert!(REDIS.keys(&world.prefix).is_empty());
+}
+
+#[rocket::async_test]
+async fn rotating_or_ending_a_vanished_record_leaves_no_key() {
+    for path in ["/regenerate", "/end"] {
+        let world = World::redis().await;
+        let mut visitor = world.visitor();
+        visitor.get("/count/a").await;
+        let _: () = REDIS.connect().del(world.only_key()).unwrap();
+        assert_eq!(visitor.get(path).await.status, Status::Ok, "{path}");
+        assert_eq!(REDIS.keys(&world.prefix), Vec::<String>::new(), "{path}");
+    }
+}
+
+#[rocket::async_test]
+async fn late_touch_of_a_vanished_record_leaves_a_key_for_a_while_only() {
+    let world = World::redis().await;
+    let mut visitor = world.visitor();
+    let mut other = world.visitor();
+    visitor.get("/count/a").await;
+    visitor.get("/count/a").await;
+    let lost = world.only_key();
+    other.get("/count/a").await;
+    let _: () = REDIS.connect().del(&lost).unwrap();
+    world.advance(10_000);
+    // Counted with a touch that is due; what clears away after it fails.
+    world.store.fail_after(1, StoreError::unanswered("slow"));
+    assert_eq!(visitor.get("/count/a").await.status, Status::ServiceUnavailable);
+    world.store.fail(None);
+    let ttl = || REDIS.connect().ttl::<_, i64>(&lost).unwrap();
+    assert_eq!(ttl(), -1);
+    let start = Instant::now();
+    while ttl() == -1 {
+        assert!(start.elapsed() < Duration::from_secs(10), "the key stays for ever");
+        other.get("/count/a").await;
+        rocket::tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(ttl() > 80_000, "for a day: it may be a record that something has robbed of its own");
+}
+
+#[rocket::async_test]
+async fn record_without_its_marker_counts_as_vanished() {
+    let world = World::redis().await;
+    let mut visitor = world.visitor();
+    visitor.get("/count/a").await;
+    let _: () = REDIS.connect().hdel(world.only_key(), "@handle").unwrap();
+    assert_eq!(visitor.body("/view/a").await, "1");
+    assert_eq!(visitor.body("/view/a").await, "2");
+    world.only_key();
+}
+
+#[rocket::async_test]
+async fn record_with_another_sessions_marker_is_never_shown() {
+    let world = World::redis().await;
+    let mut visitor = world.visitor();
+    visitor.get("/set/a/theirs").await;
+    let other = "0190a0a0-0000-7000-8000-000000000000";
+    let _: () = REDIS.connect().hset(world.only_key(), "@handle", other).unwrap();
+    assert_eq!(visitor.body("/text/a").await, "none");
+    assert_eq!(visitor.body("/view/a").await, "1");
+    assert_eq!(visitor.body("/view/a").await, "2", "and not an error for ever");
+}
+
+#[rocket::async_test]
+async fn record_of_another_type_is_replaced_by_a_new_session() {
+    for path in ["/count/a", "/view/a", "/set/a/x", "/take/a", "/fields"] {
+        let world = World::redis().await;
+        let mut visitor = world.visitor();
+        visitor.get("/count/a").await;
+        let (key, mut redis) = (world.only_key(), REDIS.connect());
+        let _: () = redis.del(&key).unwrap();
+        let _: () = redis.rpush(&key, "x").unwrap();
+        assert_eq!(visitor.get(path).await.status, Status::Ok, "{path}");
+        assert_eq!(visitor.body("/view/b").await, "1");
+        assert_eq!(visitor.body("/view/b").await, "2");
+    }
+}
+
+#[rocket::async_test]
+async fn record_without_a_ttl_gets_one_at_the_next_touch() {
+    let world = World::redis().await;
+    let mut visitor = world.visitor();
+    visitor.get("/count/a").await;
+    visitor.get("/count/a").await;
+    let _: () = REDIS.connect().persist(world.only_key()).unwrap();
+    world.advance(8_640);
+    visitor.get("/count/a").await;
+    let ttl: i64 = REDIS.connect().ttl(world.only_key()).unwrap();
+    assert_eq!(ttl, 86_460);
+}
+
+#[rocket::async_test]
+async fn every_key_bears_the_prefix_and_a_ttl_through_a_whole_life() {
+    let world = World::redis().await;
+    let mut visitor = world.visitor();
+    let mut old = visitor.clone();
+    for path in ["/count/a", "/count/a", "/regenerate", "/set/a/x", "/regenerate", "/end"] {
+        visitor.get(path).await;
+        old.cookie = old.cookie.or_else(|| visitor.cookie.clone());
+        let keys = REDIS.keys(&world.prefix);
+        assert!(!keys.is_empty());
+        for key in keys {
+            let ttl: i64 = REDIS.connect().ttl(&key).unwrap();
+            assert!(ttl > 0, "{path}: {key} lives for ever");
+            let rest = key.strip_prefix(&world.prefix).unwrap();
+            let (id, token_hash) = rest.split_once("}:").unwrap();
+            assert_eq!((id.len(), token_hash.len()), (37, 22), "{key}");
+        }
+    }
+    assert_eq!(old.body("/peek/a").await, "0");
+}
+
+#[rocket::async_test]
+async fn two_prefixes_on_one_redis_never_meet() {
+    let (a, b) = (World::redis().await, World::redis().await);
+    let mut visitor = a.visitor();
+    visitor.get("/count/a").await;
+    let key = a.only_key();
+    let mut same = b.visitor();
+    same.cookie.clone_from(&visitor.cookie);
+    assert_eq!(same.body("/count/a").await, "1");
+    assert_eq!(visitor.body("/count/a").await, "2");
+    assert_eq!(a.only_key(), key);
+}
+
+#[rocket::async_test]
+async fn readable_by_people() {
+    let world = World::redis().await;
+    let mut visitor = world.visitor();
+    visitor.get("/count/a").await;
+    visitor.get("/set/b/hello").await;
+    let id = visitor.body("/idle").await;
+    let held: std::collections::BTreeMap<String, String> =
+        REDIS.connect().hgetall(world.only_key()).unwrap();
+    let expected = [("@handle", id.as_str()), ("count:a", "1"), ("text:b", "\"hello\"")];
+    assert_eq!(held, expected.map(|(k, v)| (k.to_owned(), v.to_owned())).into());
+}

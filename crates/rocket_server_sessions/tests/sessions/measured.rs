@@ -1,0 +1,289 @@
+//! What a recorder of metrics and a subscriber of spans get from the layer.
+
+#![expect(clippy::float_cmp, reason = "what is counted is whole")]
+
+use std::collections::BTreeMap;
+use std::fmt::{Debug, Write};
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use rocket_server_sessions::Config;
+use rocket_server_sessions::store::{StoreError, Redis, Settings, Store};
+use metrics::{
+    Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, SharedString, Unit,
+    set_default_local_recorder,
+};
+use rocket::futures::future::join_all;
+use rocket::http::Status;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::set_default;
+use tracing::{Level, Subscriber};
+
+use test_support::{RedisServer, wait_for};
+use crate::world::World;
+
+/// How often each series was added to, by name and labels.
+#[derive(Default)]
+struct Counts(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
+
+/// What a gauge shows.
+fn shown(gauge: &AtomicU64) -> f64 {
+    f64::from_bits(gauge.load(Ordering::Relaxed))
+}
+
+impl Counts {
+    fn series(&self, key: &Key) -> Arc<AtomicU64> {
+        let labels: Vec<_> = key.labels().map(metrics::Label::value).collect();
+        let name = format!("{} {}", key.name(), labels.join(" "));
+        self.0.lock().unwrap().entry(name).or_default().clone()
+    }
+
+    /// What was added to, without what was not.
+    fn all(&self) -> BTreeMap<String, u64> {
+        let series = self.0.lock().unwrap();
+        let counts = series.iter().map(|(name, it)| (name.clone(), it.load(Ordering::Relaxed)));
+        counts.filter(|(_, count)| *count > 0).collect()
+    }
+
+    fn starting_with(&self, name: &str) -> Vec<(String, u64)> {
+        let all = self.all().into_iter();
+        all.filter_map(|(it, count)| Some((it.strip_prefix(name)?.to_owned(), count))).collect()
+    }
+}
+
+struct Observations(Arc<AtomicU64>);
+
+impl HistogramFn for Observations {
+    fn record(&self, value: f64) {
+        assert!((0.0..1.0).contains(&value), "{value}");
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl metrics::Recorder for Counts {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::from_arc(self.series(key))
+    }
+
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::from_arc(self.series(key))
+    }
+
+    fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::from_arc(Arc::new(Observations(self.series(key))))
+    }
+}
+
+fn counts<const N: usize>(expected: [(&str, u64); N]) -> Vec<(String, u64)> {
+    expected.map(|(name, count)| (name.to_owned(), count)).into()
+}
+
+#[rocket::async_test]
+async fn each_event_is_counted_once_by_its_kind_and_rejections_by_the_reason() {
+    let recorder = Counts::default();
+    let _guard = set_default_local_recorder(&recorder);
+    let world = World::memory().await;
+    let mut visitor = world.visitor();
+    for path in ["/count/a", "/count/a", "/regenerate", "/bind/alice/phone"] {
+        visitor.get(path).await;
+    }
+    let mut late = visitor.clone();
+    visitor.get("/end").await;
+    late.get("/peek/a").await;
+    for cookie in ["__Host-session=forged", "__Host-session=again"] {
+        world.get("/peek/a", Some(cookie)).await;
+    }
+    visitor.get("/count/a").await;
+    world.advance(2 * 86_400);
+    visitor.get("/peek/a").await;
+
+    let mut heard = BTreeMap::new();
+    for event in world.take_events() {
+        let kind = format!("{event:?}").split('(').next().unwrap().to_lowercase();
+        *heard.entry(kind).or_default() += 1;
+    }
+    assert_eq!(recorder.starting_with("session_events_total "), Vec::from_iter(heard));
+    let expected = counts([
+        ("bound", 1),
+        ("created", 2),
+        ("ended", 1),
+        ("expired", 1),
+        ("regenerated", 2),
+        ("rejected", 3),
+        ("touched", 2),
+    ]);
+    assert_eq!(recorder.starting_with("session_events_total "), expected);
+    let expected = counts([("ended", 1), ("unsealed", 2)]);
+    assert_eq!(recorder.starting_with("session_rejections_total "), expected);
+}
+
+#[rocket::async_test]
+async fn each_call_of_the_store_is_timed_once_by_what_became_of_it() {
+    let recorder = Counts::default();
+    let _guard = set_default_local_recorder(&recorder);
+    let world = World::memory().await;
+    let mut visitor = world.visitor();
+    for path in ["/count/a", "/count/a", "/regenerate", "/bind/alice/phone", "/logins/alice"] {
+        visitor.get(path).await;
+    }
+    world.store.fail(Some(StoreError::refused("down")));
+    visitor.get("/count/a").await;
+    world.store.fail(Some(StoreError::unanswered("slow")));
+    visitor.get("/count/a").await;
+    visitor.get("/regenerate").await;
+    world.store.fail(None);
+    visitor.get("/end").await;
+
+    let timed = recorder.starting_with("session_store_seconds ");
+    let calls: u64 = timed.iter().map(|(_, count)| count).sum();
+    assert_eq!(calls, world.store.round_trips() as u64, "{timed:?}");
+    let of = |name: &str| timed.iter().find(|(it, _)| it == name).map_or(0, |(_, count)| *count);
+    for (name, expected) in [
+        ("create ok", 1),
+        ("rotate ok", 2),
+        ("end ok", 1),
+        ("apply refused", 1),
+        ("apply unanswered", 1),
+        ("rotate unanswered", 1),
+    ] {
+        assert_eq!(of(name), expected, "{name}: {timed:?}");
+    }
+}
+
+#[rocket::async_test]
+async fn call_that_the_deadline_cuts_off_is_timed_as_unanswered() {
+    let recorder = Counts::default();
+    let _guard = set_default_local_recorder(&recorder);
+    let server = RedisServer::start();
+    let world = World::through(&server.url()).await;
+    // The layer gives up before the store does.
+    let world = world.reconfigured("session.deadline", "50ms").await;
+    server.signal("STOP");
+    assert_eq!(world.visitor().get("/count/a").await.status, Status::ServiceUnavailable);
+    server.signal("CONT");
+    let timed = recorder.starting_with("session_store_seconds ");
+    assert!(timed.contains(&("create unanswered".to_owned(), 1)), "{timed:?}");
+}
+
+#[rocket::async_test]
+async fn breakers_that_are_open_add_up_and_leave_with_their_stores() {
+    let recorder = Counts::default();
+    let _guard = set_default_local_recorder(&recorder);
+    let settings = Settings::from_config(&Config::default(), &"redis://127.0.0.1:1".into());
+    let stores = [Redis::open(&settings).unwrap(), Redis::open(&settings).unwrap()];
+    let open = recorder.0.lock().unwrap()["session_redis_breaker_open "].clone();
+    let waiting = recorder.0.lock().unwrap()["session_redis_queue_depth "].clone();
+    for (store, breakers) in stores.iter().zip(1_u8..) {
+        assert!(store.list("alice").await.is_err());
+        wait_for("the breaker to show", || shown(&open) == f64::from(breakers));
+        assert!(store.list("alice").await.is_err());
+        assert_eq!(shown(&open), f64::from(breakers), "it opens once");
+    }
+    drop(stores);
+    wait_for("the breakers to be gone", || shown(&open) == 0.0);
+    assert_eq!(shown(&waiting), 0.0);
+}
+
+#[rocket::async_test]
+async fn requests_that_a_full_queue_refuses_do_not_count_as_waiting() {
+    let recorder = Counts::default();
+    let _guard = set_default_local_recorder(&recorder);
+    // It lets itself be connected to, and says nothing.
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", mute.local_addr().unwrap());
+    let mut config = Config::default();
+    (config.queue, config.connections) = (1, 1);
+    let store = Redis::open(&Settings::from_config(&config, &url.as_str().into())).unwrap();
+    let refusals = join_all((0..50).map(|_| store.list("alice"))).await;
+    let is_full =
+        |it: &Result<_, StoreError>| it.as_ref().is_err_and(|it| it.message.contains("too many"));
+    assert!(refusals.iter().any(is_full), "{refusals:?}");
+    let waiting = recorder.0.lock().unwrap()["session_redis_queue_depth "].clone();
+    // Its one thread has an outage to see to, and looks at the queue when that is over.
+    drop(store);
+    wait_for("nobody to wait", || shown(&waiting) == 0.0);
+}
+
+/// Spans as texts: the name, and the fields in the order of their coming.
+#[derive(Clone, Default)]
+struct Spans(Arc<Mutex<Vec<String>>>);
+
+struct Fields<'a>(&'a mut String);
+
+impl Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        write!(self.0, " {field}={value:?}").unwrap();
+    }
+}
+
+impl Subscriber for Spans {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.is_span() && metadata.target().starts_with("cloud_run_sessions::session")
+    }
+
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        assert_eq!(*span.metadata().level(), Level::DEBUG);
+        let mut text = span.metadata().name().to_owned();
+        span.record(&mut Fields(&mut text));
+        let mut spans = self.0.lock().unwrap();
+        spans.push(text);
+        Id::from_u64(spans.len() as u64)
+    }
+
+    fn record(&self, id: &Id, values: &Record<'_>) {
+        let mut spans = self.0.lock().unwrap();
+        let at = usize::try_from(id.into_u64()).unwrap() - 1;
+        values.record(&mut Fields(&mut spans[at]));
+    }
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, _: &tracing::Event<'_>) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+#[rocket::async_test]
+async fn each_call_of_the_store_is_a_span_that_names_the_session_and_no_secret() {
+    let world = World::redis().await;
+    let spans = Spans::default();
+    let _guard = set_default(spans.clone());
+    let mut visitor = world.visitor();
+    let mut cookies = Vec::new();
+    for path in ["/count/a", "/set/a/hunter2", "/regenerate", "/bind/alice/phone", "/logins/alice"]
+    {
+        visitor.get(path).await;
+        cookies.extend(visitor.cookie.clone());
+    }
+    let id = visitor.body("/idle").await;
+    world.store.fail(Some(StoreError::refused("down")));
+    visitor.get("/count/a").await;
+
+    let spans = spans.0.lock().unwrap().clone();
+    assert_eq!(spans.len(), world.store.round_trips(), "{spans:#?}");
+    let span = |operation: &str, rest: &str| {
+        format!("session_store operation=\"{operation}\" store=\"Redis\"{rest}")
+    };
+    let of_session = format!(" id={id} outcome=\"ok\"");
+    assert_eq!(spans[0], span("create", &of_session));
+    assert_eq!(spans[1], span("apply", &of_session));
+    assert_eq!(spans[2], span("rotate", &of_session));
+    assert!(spans.contains(&span("enlist", &of_session)), "{spans:#?}");
+    assert!(spans.contains(&span("list", " outcome=\"ok\"")), "{spans:#?}");
+    let failed = format!(" id={id} outcome=\"refused\"");
+    assert_eq!(spans.last(), Some(&span("apply", &failed)));
+    let text = spans.join("\n");
+    for secret in ["alice", "phone", "hunter2", "count", &world.prefix] {
+        assert!(!text.contains(secret), "{secret}: {text}");
+    }
+    for key in world.keys_of_type("hash").iter().chain(&world.keys_of_type("string")) {
+        let token_hash = key.rsplit(':').next().unwrap();
+        assert!(!text.contains(token_hash), "{text}");
+    }
+    assert!(cookies.iter().all(|cookie| !text.contains(&cookie[..16])), "{text}");
+}

@@ -1,0 +1,219 @@
+//! The real binary as a process, and visitors who talk HTTP to it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::{JoinHandle, spawn};
+use std::time::{Duration, Instant};
+
+use crate::{free_port, target_dir, wait_for};
+
+pub const KEY: &str = "0GfnRvWV8Hd0TtPtKKmvyWjAKxIGWRRMVZWcIPWGFTI=";
+
+/// A running application. It is killed when this value is dropped.
+pub struct App {
+    pub port: u16,
+    child: Child,
+    log: Arc<Mutex<String>>,
+    listeners: Vec<JoinHandle<()>>,
+}
+
+/// A release of the application: its binary, and the folder with its `Rocket.toml` and templates.
+pub struct Release {
+    program: PathBuf,
+    folder: PathBuf,
+}
+
+impl Release {
+    /// The one under test.
+    pub fn this() -> Self {
+        let program = target_dir().join("cloud-run-sessions");
+        assert!(program.exists(), "{} is missing: run `cargo build`", program.display());
+        Self { program, folder: concat!(env!("CARGO_MANIFEST_DIR"), "/../..").into() }
+    }
+
+    /// One that stands in a folder as it does in the image.
+    pub fn of(folder: &str) -> Self {
+        let folder = PathBuf::from(folder);
+        Self { program: folder.join("cloud-run-sessions"), folder }
+    }
+}
+
+/// The binary with nothing of the outer environment that it would heed.
+fn command(release: &Release, env: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(&release.program);
+    command.current_dir(&release.folder);
+    for (name, _) in std::env::vars() {
+        if name.starts_with("ROCKET_")
+            || name.starts_with("OTEL_")
+            || ["PORT", "REDIS_URL", "PREVIOUS_SECRET_KEYS", "RUST_LOG", "K_SERVICE"]
+                .contains(&&*name)
+        {
+            command.env_remove(name);
+        }
+    }
+    command.envs(env.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs the binary to its end, which must come by itself.
+pub fn run_to_end(env: &[(&str, &str)]) -> (bool, String) {
+    let mut child = command(&Release::this(), env).spawn().unwrap();
+    let start = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if start.elapsed() > Duration::from_secs(10) {
+            child.kill().unwrap();
+            panic!("the process did not end: {}", text(&child.wait_with_output().unwrap()));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let output = child.wait_with_output().unwrap();
+    (output.status.success(), text(&output))
+}
+
+fn text(output: &Output) -> String {
+    let [out, err] = [&output.stdout, &output.stderr].map(|it| String::from_utf8_lossy(it));
+    format!("{out}{err}")
+}
+
+impl App {
+    pub fn start(env: &[(&str, &str)]) -> Self {
+        Self::start_of(&Release::this(), env)
+    }
+
+    pub fn start_of(release: &Release, env: &[(&str, &str)]) -> Self {
+        let port = free_port();
+        let own_port = port.to_string();
+        let mut env = env.to_vec();
+        env.push(("PORT", &own_port));
+        let mut child = command(release, &env).spawn().unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let listeners = vec![listen(out, log.clone()), listen(err, log.clone())];
+        let app = Self { port, child, log, listeners };
+        wait_for("the application to listen", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        app
+    }
+
+    pub fn on_redis(url: &str) -> Self {
+        Self::of_on_redis(&Release::this(), url)
+    }
+
+    pub fn of_on_redis(release: &Release, url: &str) -> Self {
+        Self::start_of(release, &[("REDIS_URL", url), ("ROCKET_SECRET_KEY", KEY)])
+    }
+
+    pub fn visitor(&self) -> Visitor {
+        Visitor { port: self.port, cookie: None }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has written so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+
+    /// Waits for the process to end and gives what it wrote.
+    pub fn finish(mut self) -> (bool, String) {
+        wait_for("the application to end", || self.child.try_wait().unwrap().is_some());
+        for listener in self.listeners.drain(..) {
+            listener.join().unwrap();
+        }
+        (self.child.wait().unwrap().success(), self.log())
+    }
+}
+
+/// Notes what a process writes, so that it never waits for a reader.
+fn listen(from: impl Read + Send + 'static, log: Arc<Mutex<String>>) -> JoinHandle<()> {
+    spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            let mut log = log.lock().unwrap();
+            log.push_str(&line);
+            log.push('\n');
+        }
+    })
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A browser, as far as cookies go.
+#[derive(Clone)]
+pub struct Visitor {
+    pub port: u16,
+    pub cookie: Option<String>,
+}
+
+/// What came back, and how long it took.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+    pub took: Duration,
+}
+
+impl Reply {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (found, value) = line.split_once(": ")?;
+            found.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+
+    /// The page's own count.
+    pub fn views(&self) -> u64 {
+        assert_eq!(self.status, 200, "{}\n{}", self.head, self.body);
+        let json: serde_json::Value = serde_json::from_str(&self.body).unwrap();
+        json["views"].as_u64().unwrap()
+    }
+}
+
+impl Visitor {
+    /// Requests a page as JSON, and keeps the cookie.
+    pub fn get(&mut self, path: &str) -> Reply {
+        let cookie = self.cookie.as_ref().map(|it| format!("Cookie: {it}\r\n")).unwrap_or_default();
+        let reply = send(
+            self.port,
+            &format!(
+                "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n{cookie}"
+            ),
+        );
+        if let Some(cookie) = reply.header("set-cookie") {
+            self.cookie = cookie.split(';').next().map(str::to_owned);
+        }
+        reply
+    }
+
+    pub fn at(&self, app: &App) -> Self {
+        Self { port: app.port, cookie: self.cookie.clone() }
+    }
+}
+
+/// Sends a request's head as it is, on a connection of its own.
+pub fn send(port: u16, head: &str) -> Reply {
+    let start = Instant::now();
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let status = head.split(' ').nth(1).and_then(|it| it.parse().ok()).unwrap_or_default();
+    Reply { status, head: head.to_owned(), body: body.to_owned(), took: start.elapsed() }
+}
