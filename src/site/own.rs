@@ -26,9 +26,9 @@ pub(super) async fn show(
     let own = session.info().filter(|_| !snapshot.is_empty()).map(|info| Own {
         id: info.id.to_string(),
         token_hash: info.token_hash.short(),
-        began: Moment::seen_from(now, info.id.birth()),
-        touched: Moment::seen_from(now, info.touched),
-        idle_expiry: Moment::seen_from(now, info.idle_expiry),
+        began: Moment::seen_from(now, info.created),
+        touched: Moment::seen_from(now, info.last_seen.unwrap_or(now)),
+        idle_expiry: Moment::seen_from(now, info.idle_expiry.unwrap_or(info.absolute_expiry)),
         absolute_expiry: Moment::seen_from(now, info.absolute_expiry),
         store: session.store(),
         views: Page::ALL.iter().map(views).fold(0, i64::saturating_add),

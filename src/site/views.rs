@@ -83,8 +83,8 @@ async fn respond(
         let Moment { text, exact } = Moment::seen_from(now, time.unwrap_or(now));
         Marked { text: values.put(text), exact: values.put(exact) }
     };
-    let began = moment(info.map(|it| it.id.birth()));
-    let lapses = moment(info.map(|it| it.idle_expiry.min(it.absolute_expiry)));
+    let began = moment(info.map(|it| it.created));
+    let lapses = moment(info.map(|it| it.idle_expiry.unwrap_or(it.absolute_expiry)));
     let sketch = Sketch {
         page: Current::of(&counts, &mut values),
         pages: counts.bars(&mut values),

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use redis::{Commands, RedisResult, cmd};
 
-use test_support::cluster::{Cluster, Folder, begin_move, is_replicated};
-use test_support::app::App;
-use test_support::{RedisServer, free_port, wait_for};
 use crate::trial::{Keeper, Trial};
+use test_support::app::App;
+use test_support::cluster::{Cluster, Folder, begin_move, is_replicated};
+use test_support::{RedisServer, free_port, wait_for};
 
 /// How long some visitors may be refused while another server takes over.
 const TAKEOVER: Duration = Duration::from_secs(10);

@@ -6,8 +6,8 @@
 use std::time::{Duration, Instant};
 
 use crate::proxy::{self, Proxy, Wire};
-use test_support::RedisServer;
 use crate::trial::{Trial, Usage};
+use test_support::RedisServer;
 
 const USUAL_SECONDS: u64 = 600;
 

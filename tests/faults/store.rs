@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use redis::Commands;
 
-use test_support::app::{App, KEY, Visitor};
 use crate::proxy::{self, Deaf, Fault, Proxy, Wire};
 use crate::stub::{self, Script, Stub};
-use test_support::{RedisServer, free_port, wait_for};
 use crate::trial::{Connection, Trial, Usage, assert_keys_are_ours_and_mortal};
+use test_support::app::{App, KEY, Visitor};
+use test_support::{RedisServer, free_port, wait_for};
 
 const SECOND: Duration = Duration::from_secs(1);
 

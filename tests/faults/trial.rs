@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use redis::Commands;
 
-use test_support::cluster::Cluster;
 use test_support::app::{App, KEY, Reply, Visitor};
+use test_support::cluster::Cluster;
 use test_support::{RedisServer, wait_for};
 
 /// How long a request may take, whatever happens.

@@ -3,8 +3,8 @@
 use redis::Commands;
 use serde_json::Value;
 
-use test_support::app::{App, KEY, send};
 use test_support::RedisServer;
+use test_support::app::{App, KEY, send};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 

@@ -6,8 +6,8 @@ use std::thread::scope;
 
 use redis::{Commands, Connection};
 
-use test_support::app::{App, Reply, Visitor, send};
 use test_support::RedisServer;
+use test_support::app::{App, Reply, Visitor, send};
 
 const ROUNDS: usize = 1_000;
 

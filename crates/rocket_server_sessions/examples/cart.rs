@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use rocket_server_sessions::{self as session, Key, SameOrigin, Session};
 use rocket::form::Form;
 use rocket::response::Redirect;
 use rocket::response::content::RawHtml;
 use rocket::serde::{Deserialize, Serialize};
 use rocket::{FromForm, FromFormField, get, launch, post, routes};
+use rocket_server_sessions::{self as session, Key, SameOrigin, Session};
 
 /// How many of each fruit: a field for each, so that two tabs that add at once both count.
 const FRUIT: Key<i64> = Key::new("fruit");

@@ -1,8 +1,8 @@
 //! Counts a visitor's views of each page: `cargo run --example counter`, then
 //! <http://localhost:8080/anything>.
 
-use rocket_server_sessions::{self as session, Key, Session};
 use rocket::{get, launch, routes};
+use rocket_server_sessions::{self as session, Key, Session};
 
 const VIEWS: Key<i64> = Key::new("views");
 

@@ -3,13 +3,15 @@
 //!
 //! Anybody is whom they say they are: checking a password is a matter of its own.
 
-use rocket_server_sessions::{self as session, PublicId, ActiveSession, SameOrigin, Session, UserSessions};
 use rocket::form::Form;
 use rocket::http::RawStr;
 use rocket::request::{FromRequest, Outcome, Request};
 use rocket::response::Redirect;
 use rocket::response::content::RawHtml;
 use rocket::{FromForm, get, launch, post, routes};
+use rocket_server_sessions::{
+    self as session, ActiveSession, PublicId, SameOrigin, Session, UserSessions,
+};
 
 #[get("/")]
 async fn home(session: Session<'_>, users: UserSessions<'_>) -> session::Result<RawHtml<String>> {

@@ -2,25 +2,25 @@
 
 use serde::Serialize;
 
-use super::error::{Error, Result};
-use super::key::Field;
-use super::lifecycle::Lifecycle;
-use super::snapshot::Snapshot;
-use super::store::{Live, Op, Outcome, Read};
+use crate::error::{Error, Result};
+use crate::key::Field;
+use crate::request::RequestSession;
+use crate::snapshot::Snapshot;
+use crate::store::{Applied, Fields, Op, OpResult, Update};
 
 /// Changes that wait to be sent together; [`Session::batch`](super::Session::batch) starts one.
 ///
 /// Nothing is sent before [`commit`](Self::commit).
 #[must_use = "a batch does nothing until it is committed"]
 pub struct Batch<'r> {
-    lifecycle: Lifecycle<'r>,
+    request: &'r RequestSession,
     ops: Vec<Op>,
-    fault: Option<Error>,
+    error: Option<Error>,
 }
 
 impl<'r> Batch<'r> {
-    pub(super) fn new(lifecycle: Lifecycle<'r>) -> Self {
-        Self { lifecycle, ops: Vec::new(), fault: None }
+    pub(super) fn new(request: &'r RequestSession) -> Self {
+        Self { request, ops: Vec::new(), error: None }
     }
 
     /// Sets `field` to `value`. A value that JSON cannot express fails the commit.
@@ -28,7 +28,7 @@ impl<'r> Batch<'r> {
         let field = field.into();
         match encode(&field, value) {
             Ok(text) => self.ops.push(Op::Insert(field.into_name(), text)),
-            Err(error) => self.fault = self.fault.or(Some(error)),
+            Err(error) => self.error = self.error.or(Some(error)),
         }
         self
     }
@@ -52,27 +52,28 @@ impl<'r> Batch<'r> {
         self
     }
 
-    /// Sends the changes, and gives all fields as they are then.
+    /// Sends the changes, and returns all fields as they are then. Other requests see all of the
+    /// changes or none.
     ///
-    /// One round trip: a command for each change, two for an insertion, four for a field that is
-    /// taken, and one that reads. An increment is exact, however many run beside it; of the other
-    /// fields, the snapshot shows what this round trip has seen.
+    /// One round trip. A batch of one increment takes two commands; any other takes two, one more for
+    /// each change, and up to two for each increment.
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] and [`Error::OutcomeUnknown`] of the store; [`Error::TooLarge`], and
-    /// then what was inserted and counted is taken back in a second round trip;
-    /// [`Error::NotAnInteger`], and the other changes stand; [`Error::Serialize`] before anything is sent.
+    /// [`Error::TooLarge`] and [`Error::Serialize`]: nothing was changed. [`Error::NotAnInteger`]: the
+    /// other changes were made. And those of every method; see [`Session`](crate::Session).
     pub async fn commit(self) -> Result<Snapshot> {
-        if let Some(error) = self.fault {
+        if let Some(error) = self.error {
             return Err(error);
         }
         let names: Vec<String> = self.ops.iter().map(|op| op.field().to_owned()).collect();
-        let Live { outcomes, mut fields } = self.lifecycle.run(self.ops, Read::Everything).await?;
-        for (field, outcome) in names.into_iter().zip(outcomes) {
-            match outcome {
-                Outcome::NotAnInteger => return Err(Error::NotAnInteger { field }),
-                Outcome::Taken(Some(text)) => drop(fields.insert(field, text)),
+        let max_size = Some(self.request.sessions.config.max_record_size);
+        let update = Update { ops: self.ops, read: Fields::All, max_size };
+        let Applied { results, mut fields, .. } = self.request.run(update).await?;
+        for (field, result) in names.into_iter().zip(results) {
+            match result {
+                OpResult::NotAnInteger => return Err(Error::NotAnInteger { field }),
+                OpResult::Taken(Some(text)) => drop(fields.insert(field, text)),
                 _ => {}
             }
         }

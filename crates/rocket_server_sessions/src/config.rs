@@ -60,12 +60,6 @@ pub struct Config {
     #[serde(deserialize_with = "duration")]
     pub absolute_lifetime: Duration,
 
-    /// After the secret was regenerated, how long requests that are still on their way with the
-    /// old one are let through.
-    /// _Default:_ `"5s"`.
-    #[serde(deserialize_with = "duration")]
-    pub regenerate_overlap: Duration,
-
     /// Whether a new cookie outlives the browser's own session.
     /// [`Session::remember_me`](super::Session::remember_me) changes it for one session.
     /// _Default:_ `true`.
@@ -139,7 +133,6 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(DAY),
             first_idle_timeout: Duration::from_secs(60 * MINUTE),
             absolute_lifetime: Duration::from_secs(30 * DAY),
-            regenerate_overlap: Duration::from_secs(5),
             persistent: true,
             previous_keys: Vec::new(),
             max_field_size: 16 << 10,
@@ -157,9 +150,6 @@ impl Default for Config {
 impl Config {
     /// Where the settings stand in Rocket's configuration.
     pub const KEY: &'static str = "session";
-
-    /// A record outlives its cookie by so much, so that it is never gone while the cookie counts.
-    const TTL_MARGIN: Duration = Duration::from_secs(60);
 
     /// Reads `session` of a figment's selected profile and checks it.
     ///
@@ -202,11 +192,6 @@ impl Config {
             (self.idle_timeout..=years).contains(&self.absolute_lifetime),
             "absolute_lifetime",
             "must be at least `idle_timeout`, and at most 400 days, past which browsers drop cookies",
-        );
-        check(
-            self.regenerate_overlap <= 60 * second,
-            "regenerate_overlap",
-            "must be 60 seconds at most: for so long an old cookie still works",
         );
         check(
             (Duration::from_millis(10)..=30 * second).contains(&self.deadline),
@@ -254,34 +239,20 @@ impl Config {
         wrong
     }
 
-    pub(super) fn absolute_expiry(&self, id: PublicId) -> SystemTime {
-        id.birth() + self.absolute_lifetime
+    /// When a session ends, however much it is used.
+    pub(crate) fn absolute_expiry(&self, id: PublicId) -> SystemTime {
+        id.created() + self.absolute_lifetime
     }
 
-    /// A record's time to live once its cookie has come back.
-    pub(super) fn ttl(&self) -> Duration {
-        self.idle_timeout + Self::TTL_MARGIN
+    /// A record's time to live from now on, once its cookie has come back.
+    pub(crate) fn ttl(&self, id: PublicId, now: SystemTime) -> Duration {
+        let rest = self.absolute_expiry(id).duration_since(now).unwrap_or_default();
+        rest.min(self.idle_timeout)
     }
 
     /// A new record's time to live.
-    pub(super) fn first_ttl(&self) -> Duration {
-        self.first_idle_timeout + Self::TTL_MARGIN
-    }
-
-    /// As long as any session could live that is on a user's list now.
-    pub(super) fn list_ttl(&self) -> Duration {
-        self.absolute_lifetime + Self::TTL_MARGIN
-    }
-
-    /// As long as the session could live.
-    pub(super) fn rest(&self, id: PublicId, now: SystemTime) -> Duration {
-        let rest = self.absolute_expiry(id).duration_since(now).unwrap_or_default();
-        rest + Self::TTL_MARGIN
-    }
-
-    /// As long as a cookie that is out there now could be accepted.
-    pub(super) fn tombstone_ttl(&self, id: PublicId, now: SystemTime) -> Duration {
-        self.rest(id, now).min(self.ttl())
+    pub(crate) fn first_ttl(&self) -> Duration {
+        self.first_idle_timeout
     }
 }
 
@@ -297,7 +268,7 @@ fn redacted(mut error: figment::Error) -> figment::Error {
 }
 
 /// An error about the key at `path` that says where it was set.
-pub(super) fn located(figment: &Figment, path: &str, message: &str) -> figment::Error {
+pub(crate) fn located(figment: &Figment, path: &str, message: &str) -> figment::Error {
     let mut error = figment::Error::from(format!("`{path}` {message}")).with_path(path);
     error.profile = Some(figment.profile().clone());
     error.metadata = figment.find_metadata(path).cloned();
@@ -343,11 +314,11 @@ impl<'de> Deserialize<'de> for RedisUrl {
 
 /// A key that seals cookies.
 #[derive(Clone)]
-pub struct SecretKey(pub(super) Key);
+pub struct SecretKey(pub(crate) Key);
 
 impl SecretKey {
     /// What is wrong with a text that is no key.
-    pub(super) const FORM: &'static str =
+    pub(crate) const FORM: &'static str =
         "must be 32 or 64 random bytes in base64, as `openssl rand -base64 32` makes them";
 
     /// Reads a key as Rocket's `secret_key` is written: 44 or 88 characters of base64, or 64 of

@@ -37,6 +37,12 @@ pub enum Error {
         source: StoreError,
     },
 
+    /// Another request has changed the session: it has a new token, or it was destroyed, and this
+    /// request came with the old one. Or it has vanished in the midst of this request. Nothing was
+    /// changed. The browser has a newer cookie, or is about to get one, so load the page again.
+    #[error("the session has just changed, and this request came with its old cookie")]
+    Conflict,
+
     /// A field holds something other than its key says.
     // The decoder's own words may repeat the value, which is nobody's business who reads the log.
     #[error(
@@ -83,12 +89,14 @@ pub enum Error {
 }
 
 impl Error {
-    /// The status that a response to this error should have: 503 for the store's faults, 413 for
-    /// [`TooLarge`](Self::TooLarge), 500 for the application's own.
+    /// The status that a response to this error should have: 503 if the store fails, 409 for
+    /// [`Conflict`](Self::Conflict), 413 for [`TooLarge`](Self::TooLarge), 500 for the application's
+    /// own errors.
     #[must_use]
     pub fn status(&self) -> Status {
         match self {
             Self::Unavailable { .. } | Self::OutcomeUnknown { .. } => Status::ServiceUnavailable,
+            Self::Conflict => Status::Conflict,
             Self::TooLarge { .. } => Status::PayloadTooLarge,
             Self::Deserialize { .. } | Self::NotAnInteger { .. } | Self::Serialize { .. } => {
                 Status::InternalServerError
@@ -107,10 +115,12 @@ impl Error {
         }
     }
 
-    /// The same, after other parts of the work were done.
-    pub(super) fn midway(self) -> Self {
+    /// The same error, after another part of the work was done.
+    pub(crate) fn partially_applied(self) -> Self {
         match self {
-            Self::Unavailable { retry_after, source } => Self::OutcomeUnknown { retry_after, source },
+            Self::Unavailable { retry_after, source } => {
+                Self::OutcomeUnknown { retry_after, source }
+            }
             other => other,
         }
     }
@@ -128,7 +138,7 @@ impl From<StoreError> for Error {
 
 impl<'r> Responder<'r, 'static> for Error {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
-        if self.retry_after().is_none() {
+        if self.status() == Status::InternalServerError {
             log::error!("{self}");
         }
         Err(self.status())

@@ -6,80 +6,81 @@ use metrics::{Counter, counter, describe_counter};
 
 use super::id::PublicId;
 
-/// Something that has happened to a session; [`SessionFairing::observer`] hears of it.
+/// Something that has happened to a session. An [observer] is told of each.
 ///
-/// It names sessions by their handles, which prove nothing, and holds no secret.
+/// It names sessions by their public ids, and holds no secret.
 ///
-/// [`SessionFairing::observer`]: super::SessionFairing::observer
+/// [observer]: super::SessionFairing::observer
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A session has begun.
+    /// A session was created.
     Created(PublicId),
-    /// Both of its clocks were set anew.
+    /// Its time to live was set anew, because it is in use.
     Touched(PublicId),
-    /// It has a new secret.
+    /// It has a new token.
     Regenerated(PublicId),
-    /// It was tied to a user.
+    /// A user was logged in.
     LoggedIn(PublicId),
-    /// It was ended.
+    /// It was destroyed.
     Destroyed(PublicId),
-    /// A cookie came that was past one of its deadlines.
+    /// A session has reached the end of its lifetime.
     Expired(PublicId, Deadline),
-    /// A cookie came that leads to no session, and was treated as none.
+    /// A cookie leads to no session, and counts as none.
     Rejected(Rejection),
 }
 
-/// Which of a session's two deadlines has passed.
+/// Which end of a session's time was reached. The idle timeout is the store's: a record that has
+/// expired there is [`Rejection::Missing`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Deadline {
-    /// It was not used for the idle timeout.
-    Idle,
     /// It is older than the absolute lifetime.
     Absolute,
 }
 
-/// Why a cookie was treated as none.
+/// Why a cookie counts as none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rejection {
-    /// No key of ours has sealed it, or it is of an unknown format.
+    /// None of our keys has sealed it, or its format is unknown.
     InvalidCookie,
-    /// Two cookies of ours name different sessions: one was planted.
+    /// Two valid cookies of different sessions came: one of them was planted.
     Ambiguous,
-    /// Its session has ended.
+    /// Its session was destroyed.
     Destroyed(PublicId),
-    /// Its secret was replaced, and the overlap is over. Where nobody signed in twice, a copied
-    /// cookie looks like this.
+    /// Its token was replaced, or was missing so long after the request had begun that it may have
+    /// been.
     StaleToken(PublicId),
-    /// The store has lost the record: evicted, flushed, or gone with a failover.
+    /// The store has no such record: it has expired, or was evicted, flushed or lost in a failover.
     Missing(PublicId),
 }
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Created(id) => write!(f, "session {id} has begun"),
+            Self::Created(id) => write!(f, "session {id} was created"),
             Self::Touched(id) => write!(f, "session {id} was touched"),
-            Self::Regenerated(id) => write!(f, "session {id} has a new secret"),
-            Self::LoggedIn(id) => write!(f, "session {id} was tied to a user"),
-            Self::Destroyed(id) => write!(f, "session {id} was ended"),
-            Self::Expired(id, Deadline::Idle) => {
-                write!(f, "session {id} was idle for too long")
-            }
+            Self::Regenerated(id) => write!(f, "session {id} has a new token"),
+            Self::LoggedIn(id) => write!(f, "a user was logged in to session {id}"),
+            Self::Destroyed(id) => write!(f, "session {id} was destroyed"),
             Self::Expired(id, Deadline::Absolute) => {
-                write!(f, "session {id} is past its lifetime")
+                write!(f, "session {id} has reached the end of its lifetime")
             }
-            Self::Rejected(Rejection::InvalidCookie) => f.write_str("a cookie was not sealed by us"),
-            Self::Rejected(Rejection::Ambiguous) => f.write_str("cookies of two sessions came"),
+            Self::Rejected(Rejection::InvalidCookie) => {
+                f.write_str("a session cookie was sealed by none of the keys")
+            }
+            Self::Rejected(Rejection::Ambiguous) => {
+                f.write_str("a request came with the cookies of two sessions")
+            }
             Self::Rejected(Rejection::Destroyed(id)) => {
-                write!(f, "a cookie of session {id} came after its end")
+                write!(f, "a request came with the cookie of session {id}, which was destroyed")
             }
             Self::Rejected(Rejection::StaleToken(id)) => {
-                write!(f, "a cookie of session {id} came with a secret from before")
+                write!(f, "a request came with an old token of session {id}")
             }
             Self::Rejected(Rejection::Missing(id)) => {
-                write!(f, "the record of session {id} is lost")
+                write!(f, "the store has no record of session {id}")
             }
         }
     }
@@ -88,23 +89,23 @@ impl fmt::Display for Event {
 /// How often each kind of event has happened, for whatever recorder of metrics is installed.
 ///
 /// The counters are asked for once: to find one by its labels takes longer than to count.
-pub(super) struct Counters {
+pub(crate) struct Counters {
     created: Counter,
     touched: Counter,
     regenerated: Counter,
-    bound: Counter,
-    ended: Counter,
+    logged_in: Counter,
+    destroyed: Counter,
     expired: Counter,
     rejected: Counter,
-    unsealed: Counter,
+    invalid_cookie: Counter,
     ambiguous: Counter,
-    after_end: Counter,
-    superseded: Counter,
-    lost: Counter,
+    after_destroy: Counter,
+    stale_token: Counter,
+    missing: Counter,
 }
 
 impl Counters {
-    pub(super) fn register() -> Self {
+    pub(crate) fn register() -> Self {
         const EVENTS: &str = "session_events_total";
         const REJECTIONS: &str = "session_rejections_total";
         describe_counter!(EVENTS, "What has happened to sessions.");
@@ -113,25 +114,25 @@ impl Counters {
             created: counter!(EVENTS, "event" => "created"),
             touched: counter!(EVENTS, "event" => "touched"),
             regenerated: counter!(EVENTS, "event" => "regenerated"),
-            bound: counter!(EVENTS, "event" => "bound"),
-            ended: counter!(EVENTS, "event" => "ended"),
+            logged_in: counter!(EVENTS, "event" => "logged_in"),
+            destroyed: counter!(EVENTS, "event" => "destroyed"),
             expired: counter!(EVENTS, "event" => "expired"),
             rejected: counter!(EVENTS, "event" => "rejected"),
-            unsealed: counter!(REJECTIONS, "reason" => "unsealed"),
+            invalid_cookie: counter!(REJECTIONS, "reason" => "invalid_cookie"),
             ambiguous: counter!(REJECTIONS, "reason" => "ambiguous"),
-            after_end: counter!(REJECTIONS, "reason" => "ended"),
-            superseded: counter!(REJECTIONS, "reason" => "superseded"),
-            lost: counter!(REJECTIONS, "reason" => "lost"),
+            after_destroy: counter!(REJECTIONS, "reason" => "destroyed"),
+            stale_token: counter!(REJECTIONS, "reason" => "stale_token"),
+            missing: counter!(REJECTIONS, "reason" => "missing"),
         }
     }
 
-    pub(super) fn count(&self, event: Event) {
+    pub(crate) fn count(&self, event: Event) {
         let counter = match event {
             Event::Created(_) => &self.created,
             Event::Touched(_) => &self.touched,
             Event::Regenerated(_) => &self.regenerated,
-            Event::LoggedIn(_) => &self.bound,
-            Event::Destroyed(_) => &self.ended,
+            Event::LoggedIn(_) => &self.logged_in,
+            Event::Destroyed(_) => &self.destroyed,
             Event::Expired(..) => &self.expired,
             Event::Rejected(why) => {
                 self.reason(why).increment(1);
@@ -143,11 +144,11 @@ impl Counters {
 
     fn reason(&self, why: Rejection) -> &Counter {
         match why {
-            Rejection::InvalidCookie => &self.unsealed,
+            Rejection::InvalidCookie => &self.invalid_cookie,
             Rejection::Ambiguous => &self.ambiguous,
-            Rejection::Destroyed(_) => &self.after_end,
-            Rejection::StaleToken(_) => &self.superseded,
-            Rejection::Missing(_) => &self.lost,
+            Rejection::Destroyed(_) => &self.after_destroy,
+            Rejection::StaleToken(_) => &self.stale_token,
+            Rejection::Missing(_) => &self.missing,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who a session is: a public id, and a secret that proves it.
+//! Who a session is: a public id, and a token that proves it.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -10,32 +10,51 @@ use uuid::{Builder, Uuid};
 
 /// Names a session, publicly: it may be logged and shown, and proves nothing.
 ///
-/// It is a UUID of version 7, so it carries the session's birth to the millisecond, and it stays
-/// the same for as long as the session lives, also when its secret is [regenerated].
+/// It is a UUID of version 7, so it tells when the session was created, to the millisecond. It stays
+/// the same for as long as the session lives, also when its token [changes].
 ///
-/// [regenerated]: crate::Session::regenerate
+/// ```
+/// use rocket_server_sessions::PublicId;
+///
+/// let id = PublicId::parse("01a20ae1-f18c-7d29-891b-262bdedc1ea2").unwrap();
+/// assert_eq!(id.to_string(), "01a20ae1-f18c-7d29-891b-262bdedc1ea2");
+/// assert!(PublicId::parse("f47ac10b-58cc-4372-a567-0e02b2c3d479").is_none(), "version 4");
+/// ```
+///
+/// [changes]: crate::Session::regenerate
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicId(Uuid);
 
 impl PublicId {
-    /// A new id, born at `now`.
-    pub(super) fn born(now: SystemTime) -> Self {
+    /// A new id, created at `now`.
+    pub(crate) fn new(now: SystemTime) -> Self {
         let millis = u64::try_from(unix(now).as_millis()).unwrap_or(u64::MAX);
         let mut random = [0; 10];
         fill(&mut random);
         Self(Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
     }
 
-    /// Reads a id as [`fmt::Display`] writes it; `None` where the text is not a UUID of version 7.
+    /// Reads an id as [`fmt::Display`] writes it. `None` if it is no UUID of version 7.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let uuid = Uuid::try_parse(text).ok()?;
+        Self::of(Uuid::try_parse(text).ok()?)
+    }
+
+    pub(crate) fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
+        Self::of(Uuid::from_bytes(bytes))
+    }
+
+    fn of(uuid: Uuid) -> Option<Self> {
         (uuid.get_version_num() == 7).then_some(Self(uuid))
     }
 
-    /// When the session began, to the millisecond.
+    pub(crate) fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+
+    /// When the session was created, to the millisecond.
     #[must_use]
-    pub fn birth(self) -> SystemTime {
+    pub fn created(self) -> SystemTime {
         let (secs, nanos) = self.0.get_timestamp().map_or((0, 0), |time| time.to_unix());
         SystemTime::UNIX_EPOCH + Duration::new(secs, nanos)
     }
@@ -47,54 +66,53 @@ impl fmt::Display for PublicId {
     }
 }
 
-/// What only the visitor's browser holds: 32 bytes of the operating system's generator.
+/// The secret in a session's cookie: 32 bytes of the operating system's random generator.
 ///
-/// OWASP ASVS 5.0 (7.2.3) asks for 128 bits at least. It is never logged and never stored; a
-/// store knows its [`TokenHash`] alone.
+/// OWASP ASVS 5.0 (7.2.3) asks for 128 bits at least. A token is never logged and never stored: a
+/// store knows its [`TokenHash`] only.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Token([u8; 32]);
+pub(crate) struct Token([u8; 32]);
 
 impl Token {
-    pub(super) fn generate() -> Self {
+    pub(crate) fn generate() -> Self {
         let mut bytes = [0; 32];
         fill(&mut bytes);
         Self(bytes)
     }
 
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        Some(Self(bytes.try_into().ok()?))
+    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
     }
 
-    pub(super) fn encode(&self) -> String {
-        URL_SAFE_NO_PAD.encode(self.0)
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 
-    pub(super) fn token_hash(&self) -> TokenHash {
+    pub(crate) fn hash(&self) -> TokenHash {
         TokenHash::of(&self.0)
     }
 }
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret([redacted])")
+        f.write_str("Token([redacted])")
     }
 }
 
-/// The first 128 bits of the SHA-256 of a session's secret: enough to find the record, not to
-/// make the cookie.
+/// The first 128 bits of the SHA-256 of a session's token: enough to find the record, and not enough
+/// to make the cookie.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenHash([u8; 16]);
 
 impl TokenHash {
-    pub(super) fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         let hash = Sha256::digest(bytes);
         let mut start = [0; 16];
         start.copy_from_slice(&hash[..16]);
         Self(start)
     }
 
-    /// Reads what [`encode`](Self::encode) wrote.
+    /// Reads what [`encode`](Self::encode) writes.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
@@ -107,8 +125,8 @@ impl TokenHash {
         URL_SAFE_NO_PAD.encode(self.0)
     }
 
-    /// Eight hexadecimal digits for people, who want to see whether it is another one. They say
-    /// nothing about the key that the record is stored under.
+    /// Eight hexadecimal digits that show people whether the token has changed. They do not tell the
+    /// key that the record is stored under.
     #[must_use]
     pub fn short(&self) -> String {
         let hash = Sha256::digest(self.0);
@@ -118,13 +136,18 @@ impl TokenHash {
 
 impl fmt::Debug for TokenHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Fingerprint([redacted])")
+        f.write_str("TokenHash([redacted])")
     }
 }
 
 /// The time since the Unix epoch; zero for a clock that stands before it.
-pub(super) fn unix(time: SystemTime) -> Duration {
+pub(crate) fn unix(time: SystemTime) -> Duration {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+/// So many seconds after the Unix epoch.
+pub(crate) fn from_unix(seconds: u32) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.into())
 }
 
 fn fill(bytes: &mut [u8]) {
@@ -136,31 +159,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn handle_carries_its_birth() {
+    fn public_id_tells_when_the_session_was_created() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_123);
-        assert_eq!(PublicId::born(now).birth(), now);
-    }
-
-    #[test]
-    fn handle_of_another_version_is_refused() {
-        assert!(PublicId::parse("f47ac10b-58cc-4372-a567-0e02b2c3d479").is_none());
-        let id = PublicId::born(SystemTime::now());
+        let id = PublicId::new(now);
+        assert_eq!(id.created(), now);
         assert_eq!(PublicId::parse(&id.to_string()), Some(id));
     }
 
     #[test]
-    fn debug_shows_no_secret() {
-        let secret = Token::generate();
-        let token_hash = secret.token_hash();
-        let shown = format!("{secret:?} {token_hash:?}");
-        assert!(!shown.contains(&secret.encode()) && !shown.contains(&token_hash.encode()));
-        assert!(shown.contains("Secret") && shown.contains("Fingerprint"), "{shown}");
+    fn debug_shows_no_token_and_no_hash() {
+        let token = Token::generate();
+        let hash = token.hash();
+        let shown = format!("{token:?} {hash:?}");
+        assert_eq!(shown, "Token([redacted]) TokenHash([redacted])");
     }
 
     #[test]
-    fn short_form_tells_fingerprints_apart() {
-        let fingerprints: Vec<_> = (0..3).map(|_| Token::generate().token_hash()).collect();
-        let short: Vec<_> = fingerprints.iter().map(TokenHash::short).collect();
+    fn short_form_tells_hashes_apart() {
+        let hashes: Vec<_> = (0..3).map(|_| Token::generate().hash()).collect();
+        let short: Vec<_> = hashes.iter().map(TokenHash::short).collect();
         assert!(short[0] != short[1] && short[1] != short[2] && short[2] != short[0], "{short:?}");
     }
 }

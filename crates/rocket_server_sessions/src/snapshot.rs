@@ -4,17 +4,16 @@ use serde::de::DeserializeOwned;
 
 use super::error::{Error, Result};
 use super::key::Field;
-use super::sign_in::SignIn;
-use super::store::Fields;
+use super::store::{USER, Values};
 
 /// A session's fields as they were at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    fields: Fields,
+    fields: Values,
 }
 
 impl Snapshot {
-    pub(super) fn new(fields: Fields) -> Self {
+    pub(super) fn new(fields: Values) -> Self {
         Self { fields }
     }
 
@@ -28,12 +27,12 @@ impl Snapshot {
         self.fields.get(field.name()).map(|text| decode(field.name(), text)).transpose()
     }
 
-    /// Which user is signed in, as [`bind`] was told. No round trip.
+    /// Which user is logged in, as [`log_in`] was told. No round trip.
     ///
-    /// [`bind`]: super::Session::log_in
+    /// [`log_in`]: super::Session::log_in
     #[must_use]
     pub fn user(&self) -> Option<String> {
-        SignIn::of(&self.fields).map(|it| it.user)
+        self.fields.get(USER).cloned()
     }
 
     /// How many fields there are, without what the layer keeps for itself.
@@ -50,5 +49,6 @@ impl Snapshot {
 }
 
 pub(super) fn decode<T: DeserializeOwned>(field: &str, text: &str) -> Result<T> {
-    serde_json::from_str(text).map_err(|source| Error::Deserialize { field: field.to_owned(), source })
+    serde_json::from_str(text)
+        .map_err(|source| Error::Deserialize { field: field.to_owned(), source })
 }

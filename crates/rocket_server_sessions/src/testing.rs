@@ -25,7 +25,8 @@
 //!
 //! assert_eq!(client.get("/").dispatch().into_string().unwrap(), "1");
 //! assert_eq!(client.get("/").dispatch().into_string().unwrap(), "2");
-//! assert_eq!(spy.round_trips(), 2);
+//! // The second view also tells the store that the session is in use.
+//! assert_eq!(spy.round_trips(), 3);
 //!
 //! clock.advance(Duration::from_secs(2 * 24 * 3600));
 //! assert_eq!(client.get("/").dispatch().into_string().unwrap(), "1", "idle for too long");
@@ -38,7 +39,8 @@ use parking_lot::Mutex;
 
 use super::clock::Clock;
 use super::store::{
-    Answer, Entry, StoreError, Fields, PublicId, RecordId, Request, Rotation, Standing, Store, Trace,
+    DestroyResult, IndexEntry, RecordId, RecordStatus, RotateResult, Rotation, Store, StoreError,
+    Update, UpdateResult, Values,
 };
 
 /// A clock that stands until it is moved. Its clones are one clock.
@@ -74,25 +76,25 @@ impl Clock for ManualClock {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
     /// [`Store::create`], with the fields and the time to live.
-    Create(Fields, Duration),
-    /// [`Store::apply`].
-    Apply(Request),
-    /// [`Store::trace`].
-    Trace,
+    Create(Values, Duration),
+    /// [`Store::update`].
+    Update(Update),
+    /// [`Store::touch`], with the time to live.
+    Touch(Duration),
     /// [`Store::rotate`].
-    Rotate,
-    /// [`Store::end`].
-    End,
-    /// [`Store::discard`].
-    Discard,
-    /// [`Store::enlist`].
-    Enlist,
-    /// [`Store::list`].
-    List,
-    /// [`Store::strike`], with the number of sessions.
-    Strike(usize),
-    /// [`Store::inspect`], with the number of records.
-    Inspect(usize),
+    Rotate(Rotation),
+    /// [`Store::destroy`].
+    Destroy,
+    /// [`Store::settle`].
+    Settle,
+    /// [`Store::status`], with the number of records.
+    Status(usize),
+    /// [`Store::index_add`].
+    IndexAdd,
+    /// [`Store::index`].
+    Index,
+    /// [`Store::index_remove`], with the number of places.
+    IndexRemove(usize),
 }
 
 /// A store that remembers what it was asked, and can be told to fail.
@@ -148,53 +150,76 @@ impl<S: Store> Store for Spy<S> {
         self.store.name()
     }
 
-    async fn create(&self, record: RecordId, fields: Fields, ttl: Duration) -> Result<(), StoreError> {
+    fn is_shared(&self) -> bool {
+        self.store.is_shared()
+    }
+
+    async fn create(
+        &self,
+        record: RecordId,
+        fields: Values,
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
         self.note(Call::Create(fields.clone(), ttl))?;
         self.store.create(record, fields, ttl).await
     }
 
-    async fn apply(&self, record: RecordId, request: &Request) -> Result<Answer, StoreError> {
-        self.note(Call::Apply(request.clone()))?;
-        self.store.apply(record, request).await
+    async fn update(&self, record: RecordId, update: &Update) -> Result<UpdateResult, StoreError> {
+        self.note(Call::Update(update.clone()))?;
+        self.store.update(record, update).await
     }
 
-    async fn trace(&self, record: RecordId) -> Result<Trace, StoreError> {
-        self.note(Call::Trace)?;
-        self.store.trace(record).await
+    async fn touch(
+        &self,
+        record: RecordId,
+        seen: SystemTime,
+        ttl: Duration,
+    ) -> Result<(), StoreError> {
+        self.note(Call::Touch(ttl))?;
+        self.store.touch(record, seen, ttl).await
     }
 
-    async fn rotate(&self, rotation: Rotation) -> Result<Answer, StoreError> {
-        self.note(Call::Rotate)?;
+    async fn rotate(&self, rotation: &Rotation) -> Result<RotateResult, StoreError> {
+        self.note(Call::Rotate(rotation.clone()))?;
         self.store.rotate(rotation).await
     }
 
-    async fn end(&self, record: RecordId, tombstone_ttl: Duration) -> Result<Trace, StoreError> {
-        self.note(Call::End)?;
-        self.store.end(record, tombstone_ttl).await
+    async fn destroy(
+        &self,
+        record: RecordId,
+        user: Option<&str>,
+    ) -> Result<DestroyResult, StoreError> {
+        self.note(Call::Destroy)?;
+        self.store.destroy(record, user).await
     }
 
-    async fn discard(&self, record: RecordId) -> Result<(), StoreError> {
-        self.note(Call::Discard)?;
-        self.store.discard(record).await
+    async fn settle(&self, record: RecordId) -> Result<bool, StoreError> {
+        self.note(Call::Settle)?;
+        self.store.settle(record).await
     }
 
-    async fn enlist(&self, user: &str, entry: Entry, ttl: Duration) -> Result<Vec<Entry>, StoreError> {
-        self.note(Call::Enlist)?;
-        self.store.enlist(user, entry, ttl).await
+    async fn status(&self, records: &[RecordId]) -> Result<Vec<RecordStatus>, StoreError> {
+        self.note(Call::Status(records.len()))?;
+        self.store.status(records).await
     }
 
-    async fn list(&self, user: &str) -> Result<Vec<Entry>, StoreError> {
-        self.note(Call::List)?;
-        self.store.list(user).await
+    async fn index_add(
+        &self,
+        user: &str,
+        entry: IndexEntry,
+        ttl: Duration,
+    ) -> Result<Vec<IndexEntry>, StoreError> {
+        self.note(Call::IndexAdd)?;
+        self.store.index_add(user, entry, ttl).await
     }
 
-    async fn strike(&self, user: &str, handles: &[PublicId]) -> Result<(), StoreError> {
-        self.note(Call::Strike(handles.len()))?;
-        self.store.strike(user, handles).await
+    async fn index(&self, user: &str) -> Result<Vec<IndexEntry>, StoreError> {
+        self.note(Call::Index)?;
+        self.store.index(user).await
     }
 
-    async fn inspect(&self, records: &[RecordId]) -> Result<Vec<Standing>, StoreError> {
-        self.note(Call::Inspect(records.len()))?;
-        self.store.inspect(records).await
+    async fn index_remove(&self, user: &str, records: &[RecordId]) -> Result<(), StoreError> {
+        self.note(Call::IndexRemove(records.len()))?;
+        self.store.index_remove(user, records).await
     }
 }

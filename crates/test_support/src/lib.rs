@@ -1,7 +1,13 @@
 //! What several test suites share: Redis servers of their own, the application as a process, and
 //! visitors who talk HTTP to it.
 
-#![allow(clippy::unwrap_used, clippy::missing_panics_doc, clippy::must_use_candidate, missing_docs, reason = "a test fails by panicking, and its helpers are read where they stand")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    missing_docs,
+    reason = "a test fails by panicking, and its helpers are read where they stand"
+)]
 
 pub mod app;
 pub mod cluster;

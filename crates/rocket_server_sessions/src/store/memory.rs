@@ -1,4 +1,4 @@
-//! SessionFairing in the memory of one process.
+//! Sessions in the memory of one process.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -7,72 +7,83 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 
 use super::{
-    Answer, Entry, StoreError, Fields, PublicId, Live, Read, RecordId, Request, Rotation, Standing, Store,
-    Successor, Trace, USER,
+    Applied, Death, DestroyResult, Fields, IndexEntry, LoggedIn, Op, RecordId, RecordStatus,
+    RotateResult, Rotation, Store, StoreError, TOMBSTONE_TTL, USER, Update, UpdateResult, Values,
+    size,
 };
 use crate::clock::{Clock, SystemClock};
 
 /// Keeps sessions in the memory of one process, up to a number of them.
 ///
 /// For development and tests: sessions end with the process, and no other process sees them. When
-/// the store is full, the tombstone that would lapse soonest makes room, or else the record.
+/// the store is full, the tombstone that would expire soonest makes room, or else the record that
+/// would.
+///
+/// ```
+/// use rocket_server_sessions::Session;
+/// use rocket_server_sessions::store::Memory;
+///
+/// let rocket = rocket::build().attach(Session::fairing().store(Memory::new(1000)));
+/// ```
 pub struct Memory {
     clock: Arc<dyn Clock>,
-    records: Mutex<Records>,
+    entries: Mutex<Entries>,
 }
 
-struct Records {
+struct Entries {
     capacity: usize,
-    by_place: HashMap<Place, Held>,
-    by_expiry: BTreeSet<(SystemTime, Place)>,
+    by_key: HashMap<Key, Entry>,
+    by_expiry: BTreeSet<(SystemTime, Key)>,
     /// Those of them that are tombstones.
-    tombstones: BTreeSet<(SystemTime, Place)>,
+    tombstones: BTreeSet<(SystemTime, Key)>,
 }
 
-/// What something is found by.
+/// What an entry is found by.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Place {
+enum Key {
     Record(RecordId),
-    User(String),
+    Index(String),
 }
 
-struct Held {
-    state: State,
+struct Entry {
+    value: Value,
     expires: SystemTime,
 }
 
-enum State {
-    Live(Fields),
-    Ended,
-    Rotated(Successor),
-    List(BTreeMap<PublicId, Entry>),
+enum Value {
+    Record(Record),
+    Tombstone(Death),
+    Index(BTreeMap<RecordId, SystemTime>),
+}
+
+struct Record {
+    fields: Values,
+    seen: Option<SystemTime>,
 }
 
 impl Memory {
-    /// A store for at most `capacity` records, tombstones and users' lists included.
+    /// A store for at most `capacity` records, tombstones and indexes included.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         Self::with_clock(capacity, Arc::new(SystemClock))
     }
 
-    /// A store whose records lapse by `clock`.
+    /// A store whose records expire by `clock`.
     #[must_use]
     pub fn with_clock(capacity: usize, clock: Arc<dyn Clock>) -> Self {
-        let records = Records {
+        let entries = Entries {
             capacity: capacity.max(1),
-            by_place: HashMap::new(),
+            by_key: HashMap::new(),
             by_expiry: BTreeSet::new(),
             tombstones: BTreeSet::new(),
         };
-        Self { clock, records: Mutex::new(records) }
+        Self { clock, entries: Mutex::new(entries) }
     }
 
-    /// How many records there are, tombstones and users' lists included and lapsed ones not.
+    /// How many records there are, with tombstones and indexes, and without what has expired.
     #[must_use]
     pub fn len(&self) -> usize {
-        let mut records = self.records.lock();
-        records.purge(self.clock.now());
-        records.by_place.len()
+        self.with(|entries, _| entries.by_key.len())
     }
 
     /// Whether there are none.
@@ -81,86 +92,106 @@ impl Memory {
         self.len() == 0
     }
 
-    /// Runs `work` on the records that have not lapsed.
-    fn with<T>(&self, work: impl FnOnce(&mut Records, SystemTime) -> T) -> T {
+    /// Runs `work` on what has not expired.
+    fn with<T>(&self, work: impl FnOnce(&mut Entries, SystemTime) -> T) -> T {
         let now = self.clock.now();
-        let mut records = self.records.lock();
-        records.purge(now);
-        work(&mut records, now)
+        let mut entries = self.entries.lock();
+        entries.purge(now);
+        work(&mut entries, now)
     }
 }
 
-impl Records {
+/// Why there is no record to work on.
+enum Absent {
+    Dead(Death),
+    Gone,
+}
+
+impl Entries {
     fn purge(&mut self, now: SystemTime) {
-        while let Some((expires, place)) = self.by_expiry.first()
+        while let Some((expires, key)) = self.by_expiry.first()
             && *expires <= now
         {
-            self.take(&place.clone());
+            self.take(&key.clone());
         }
     }
 
-    /// Makes room. Tombstones go first: without one, its session is gone as well.
+    /// Makes room. Tombstones go first: nothing that is gone can come back.
     fn evict(&mut self) {
-        if let Some((_, place)) = self.tombstones.first().or(self.by_expiry.first()) {
-            self.take(&place.clone());
+        if let Some((_, key)) = self.tombstones.first().or(self.by_expiry.first()) {
+            self.take(&key.clone());
         }
     }
 
-    fn state(&mut self, record: RecordId) -> Option<&mut State> {
-        self.by_place.get_mut(&Place::Record(record)).map(|held| &mut held.state)
+    fn record(&mut self, record: RecordId) -> Result<&mut Record, Absent> {
+        match self.by_key.get_mut(&Key::Record(record)) {
+            Some(Entry { value: Value::Record(record), .. }) => Ok(record),
+            Some(Entry { value: Value::Tombstone(death), .. }) => Err(Absent::Dead(*death)),
+            _ => Err(Absent::Gone),
+        }
     }
 
-    fn take(&mut self, place: &Place) -> Option<Held> {
-        let held = self.by_place.remove(place)?;
-        let entry = (held.expires, place.clone());
-        self.by_expiry.remove(&entry);
-        self.tombstones.remove(&entry);
-        Some(held)
+    fn take(&mut self, key: &Key) -> Option<Entry> {
+        let entry = self.by_key.remove(key)?;
+        let at = (entry.expires, key.clone());
+        self.by_expiry.remove(&at);
+        self.tombstones.remove(&at);
+        Some(entry)
     }
 
-    fn put(&mut self, place: Place, state: State, expires: SystemTime) {
-        self.take(&place);
-        while self.by_place.len() >= self.capacity {
+    fn put(&mut self, key: Key, value: Value, expires: SystemTime) {
+        self.take(&key);
+        while self.by_key.len() >= self.capacity {
             self.evict();
         }
-        if matches!(state, State::Ended | State::Rotated(_)) {
-            self.tombstones.insert((expires, place.clone()));
+        if matches!(value, Value::Tombstone(_)) {
+            self.tombstones.insert((expires, key.clone()));
         }
-        self.by_expiry.insert((expires, place.clone()));
-        self.by_place.insert(place, Held { state, expires });
+        self.by_expiry.insert((expires, key.clone()));
+        self.by_key.insert(key, Entry { value, expires });
     }
 
-    fn touch(&mut self, place: Place, expires: SystemTime) {
-        if let Some(held) = self.by_place.get_mut(&place) {
-            self.by_expiry.remove(&(held.expires, place.clone()));
-            held.expires = expires;
-            self.by_expiry.insert((expires, place));
-        }
+    fn bury(&mut self, record: RecordId, death: Death, now: SystemTime) {
+        self.put(Key::Record(record), Value::Tombstone(death), now + TOMBSTONE_TTL);
     }
 
-    fn entries(&self, user: &str) -> BTreeMap<PublicId, Entry> {
-        match self.by_place.get(&Place::User(user.to_owned())) {
-            Some(Held { state: State::List(entries), .. }) => entries.clone(),
+    fn index(&self, user: &str) -> BTreeMap<RecordId, SystemTime> {
+        match self.by_key.get(&Key::Index(user.to_owned())) {
+            Some(Entry { value: Value::Index(index), .. }) => index.clone(),
             _ => BTreeMap::new(),
         }
     }
+}
 
-    fn standing(&self, record: RecordId, now: SystemTime) -> Standing {
-        let Some(held) = self.by_place.get(&Place::Record(record)) else { return Standing::Gone };
-        let State::Live(fields) = &held.state else { return Standing::Tombstone };
-        let ttl = held.expires.duration_since(now).unwrap_or_default();
-        Standing::Live { user: fields.get(USER).cloned(), ttl }
+impl Record {
+    fn update(&mut self, update: &Update) -> UpdateResult {
+        let mut fields = self.fields.clone();
+        let results: Vec<_> = update.ops.iter().map(|op| op.apply_to(&mut fields)).collect();
+        let grows = update.ops.iter().any(|op| match op {
+            Op::Insert(..) => true,
+            Op::Increment(name, _) => !self.fields.contains_key(name),
+            Op::Remove(_) | Op::Take(_) => false,
+        });
+        let size = size(&fields);
+        if grows && update.max_size.is_some_and(|limit| size > limit) {
+            return UpdateResult::TooLarge(size);
+        }
+        self.fields = fields;
+        let seen = self.seen;
+        UpdateResult::Applied(Applied { results, fields: self.read(&update.read), seen })
+    }
+
+    fn read(&self, fields: &Fields) -> Values {
+        let own = |name: &String| Some((name.clone(), self.fields.get(name)?.clone()));
+        match fields {
+            Fields::Some(names) => names.iter().filter_map(own).collect(),
+            Fields::All => self.fields.clone(),
+        }
     }
 }
 
-impl State {
-    fn trace(&self) -> Trace {
-        match self {
-            Self::Live(_) | Self::List(_) => Trace::Live,
-            Self::Ended => Trace::Ended,
-            Self::Rotated(successor) => Trace::Rotated(*successor),
-        }
-    }
+fn list(index: &BTreeMap<RecordId, SystemTime>) -> Vec<IndexEntry> {
+    index.iter().map(|(&record, &written)| IndexEntry { record, written }).collect()
 }
 
 #[rocket::async_trait]
@@ -169,101 +200,159 @@ impl Store for Memory {
         "memory"
     }
 
-    async fn create(&self, record: RecordId, fields: Fields, ttl: Duration) -> Result<(), StoreError> {
-        let place = Place::Record(record);
-        self.with(|records, now| records.put(place, State::Live(fields), now + ttl));
-        Ok(())
+    fn is_shared(&self) -> bool {
+        false
     }
 
-    async fn apply(&self, record: RecordId, request: &Request) -> Result<Answer, StoreError> {
-        Ok(self.with(|records, now| {
-            let Some(state) = records.state(record) else { return Answer::Gone };
-            let State::Live(fields) = state else { return Answer::Tombstone(Vec::new()) };
-            let outcomes = request.ops.iter().map(|op| op.carry_out(fields)).collect();
-            let seen = match &request.read {
-                Read::Some(names) => names
-                    .iter()
-                    .filter_map(|name| Some((name.clone(), fields.get(name)?.clone())))
-                    .collect(),
-                Read::Everything => fields.clone(),
-            };
-            if let Some(ttl) = request.ttl {
-                records.touch(Place::Record(record), now + ttl);
+    async fn create(
+        &self,
+        record: RecordId,
+        fields: Values,
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
+        let key = Key::Record(record);
+        Ok(self.with(|entries, now| {
+            let is_free = !entries.by_key.contains_key(&key);
+            if is_free {
+                entries.put(key, Value::Record(Record { fields, seen: None }), now + ttl);
             }
-            Answer::Live(Live { outcomes, fields: seen })
+            is_free
         }))
     }
 
-    async fn trace(&self, record: RecordId) -> Result<Trace, StoreError> {
-        Ok(self.with(|records, _| records.state(record).map_or(Trace::Gone, |it| it.trace())))
-    }
-
-    async fn rotate(&self, rotation: Rotation) -> Result<Answer, StoreError> {
-        let Rotation { from, to, tombstone_ttl, ttl } = rotation;
-        Ok(self.with(|records, now| {
-            let seen = match records.state(from) {
-                None => return Answer::Gone,
-                Some(State::Live(fields)) => fields.get_key_value(USER),
-                Some(_) => return Answer::Tombstone(Vec::new()),
-            };
-            let fields =
-                seen.map(|(name, user)| (name.clone(), user.clone())).into_iter().collect();
-            let moved = RecordId { token_hash: to.token_hash, ..from };
-            if let Some(Held { state, expires }) = records.take(&Place::Record(from)) {
-                // The tombstone first: it may make room for the record, and never the other way.
-                records.put(Place::Record(from), State::Rotated(to), now + tombstone_ttl);
-                let expires = ttl.map_or(expires, |ttl| now + ttl);
-                records.put(Place::Record(moved), state, expires);
-            }
-            Answer::Live(Live { outcomes: Vec::new(), fields })
+    async fn update(&self, record: RecordId, update: &Update) -> Result<UpdateResult, StoreError> {
+        Ok(self.with(|entries, _| match entries.record(record) {
+            Ok(record) => record.update(update),
+            Err(Absent::Dead(death)) => UpdateResult::Dead(death),
+            Err(Absent::Gone) => UpdateResult::Gone,
         }))
     }
 
-    async fn end(&self, record: RecordId, tombstone_ttl: Duration) -> Result<Trace, StoreError> {
-        let place = Place::Record(record);
-        Ok(self.with(|records, now| match records.take(&place) {
-            None => Trace::Gone,
-            Some(held) => {
-                records.put(place, State::Ended, now + tombstone_ttl);
-                held.state.trace()
-            }
-        }))
-    }
-
-    async fn discard(&self, record: RecordId) -> Result<(), StoreError> {
-        self.with(|records, _| records.take(&Place::Record(record)));
-        Ok(())
-    }
-
-    async fn enlist(&self, user: &str, entry: Entry, ttl: Duration) -> Result<Vec<Entry>, StoreError> {
-        Ok(self.with(|records, now| {
-            let mut entries = records.entries(user);
-            entries.insert(entry.record.id, entry);
-            let list = entries.values().cloned().collect();
-            records.put(Place::User(user.to_owned()), State::List(entries), now + ttl);
-            list
-        }))
-    }
-
-    async fn list(&self, user: &str) -> Result<Vec<Entry>, StoreError> {
-        Ok(self.with(|records, _| records.entries(user).into_values().collect()))
-    }
-
-    async fn strike(&self, user: &str, handles: &[PublicId]) -> Result<(), StoreError> {
-        let place = Place::User(user.to_owned());
-        self.with(|records, _| {
-            let Some(held) = records.by_place.get_mut(&place) else { return };
-            if let State::List(entries) = &mut held.state {
-                entries.retain(|id, _| !handles.contains(id));
-                if entries.is_empty() {
-                    records.take(&place);
-                }
+    async fn touch(
+        &self,
+        record: RecordId,
+        seen: SystemTime,
+        ttl: Duration,
+    ) -> Result<(), StoreError> {
+        self.with(|entries, now| {
+            let key = Key::Record(record);
+            if entries.record(record).is_ok()
+                && let Some(Entry { value: Value::Record(mut record), .. }) = entries.take(&key)
+            {
+                record.seen = Some(seen);
+                entries.put(key, Value::Record(record), now + ttl);
             }
         });
         Ok(())
     }
 
-    async fn inspect(&self, records: &[RecordId]) -> Result<Vec<Standing>, StoreError> {
-        Ok(self.with(|held, now| records.iter().map(|it| held.standing(*it, now)).collect()))
+    async fn rotate(&self, rotation: &Rotation) -> Result<RotateResult, StoreError> {
+        let Rotation { from, to, ttl, seen, user } = rotation;
+        let (old, new) = (Key::Record(*from), RecordId { token_hash: *to, ..*from });
+        Ok(self.with(|entries, now| {
+            let record = match entries.record(*from) {
+                Ok(record) => record,
+                Err(Absent::Dead(death)) => return RotateResult::Dead(death),
+                Err(Absent::Gone) => return RotateResult::Gone,
+            };
+            let before = record.fields.get(USER).cloned();
+            if let (Some(before), Some(login)) = (before, user)
+                && before != login.user
+            {
+                entries.bury(*from, Death::Destroyed, now);
+                return RotateResult::OtherUser(before);
+            }
+            if entries.by_key.contains_key(&Key::Record(new)) {
+                return RotateResult::Barred;
+            }
+            if let Some(Entry { value: Value::Record(mut record), .. }) = entries.take(&old) {
+                record.seen = seen.or(record.seen);
+                if let Some(login) = user {
+                    record.fields.extend(login.fields());
+                }
+                // The tombstone first: it may make room for the record, and never the other way.
+                entries.bury(*from, Death::Rotated, now);
+                entries.put(Key::Record(new), Value::Record(record), now + *ttl);
+            }
+            RotateResult::Rotated
+        }))
+    }
+
+    async fn destroy(
+        &self,
+        record: RecordId,
+        user: Option<&str>,
+    ) -> Result<DestroyResult, StoreError> {
+        Ok(self.with(|entries, now| match entries.record(record) {
+            Ok(live) => {
+                let owner = live.fields.get(USER).cloned();
+                if user.is_some() && owner.as_deref() != user {
+                    return DestroyResult::NotTheirs;
+                }
+                entries.bury(record, Death::Destroyed, now);
+                DestroyResult::Destroyed(owner)
+            }
+            Err(Absent::Dead(death)) => DestroyResult::Dead(death),
+            Err(Absent::Gone) => {
+                if user.is_some() {
+                    entries.bury(record, Death::Destroyed, now);
+                }
+                DestroyResult::Gone
+            }
+        }))
+    }
+
+    async fn settle(&self, record: RecordId) -> Result<bool, StoreError> {
+        Ok(self.with(|entries, now| match entries.record(record) {
+            Ok(_) => true,
+            Err(Absent::Dead(_)) => false,
+            Err(Absent::Gone) => {
+                entries.bury(record, Death::Destroyed, now);
+                false
+            }
+        }))
+    }
+
+    async fn status(&self, records: &[RecordId]) -> Result<Vec<RecordStatus>, StoreError> {
+        let status = |entries: &mut Entries, record: &RecordId| match entries.record(*record) {
+            Ok(Record { fields, seen }) => {
+                RecordStatus::Live { seen: *seen, user: LoggedIn::of(fields) }
+            }
+            Err(Absent::Dead(_)) => RecordStatus::Dead,
+            Err(Absent::Gone) => RecordStatus::Gone,
+        };
+        Ok(self.with(|entries, _| records.iter().map(|it| status(entries, it)).collect()))
+    }
+
+    async fn index_add(
+        &self,
+        user: &str,
+        entry: IndexEntry,
+        ttl: Duration,
+    ) -> Result<Vec<IndexEntry>, StoreError> {
+        Ok(self.with(|entries, now| {
+            let mut index = entries.index(user);
+            index.insert(entry.record, entry.written);
+            let all = list(&index);
+            entries.put(Key::Index(user.to_owned()), Value::Index(index), now + ttl);
+            all
+        }))
+    }
+
+    async fn index(&self, user: &str) -> Result<Vec<IndexEntry>, StoreError> {
+        Ok(self.with(|entries, _| list(&entries.index(user))))
+    }
+
+    async fn index_remove(&self, user: &str, records: &[RecordId]) -> Result<(), StoreError> {
+        let key = Key::Index(user.to_owned());
+        self.with(|entries, _| {
+            if let Some(Entry { value: Value::Index(index), .. }) = entries.by_key.get_mut(&key) {
+                index.retain(|record, _| !records.contains(record));
+                if index.is_empty() {
+                    entries.take(&key);
+                }
+            }
+        });
+        Ok(())
     }
 }

@@ -1,8 +1,8 @@
 //! What must not launch, and that it says why.
 
-use rocket_server_sessions::{Config, Session};
 use rocket::figment::Figment;
 use rocket::local::asynchronous::Client;
+use rocket_server_sessions::{Config, Session};
 
 use crate::world::{figment, routes};
 

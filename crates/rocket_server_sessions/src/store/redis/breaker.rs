@@ -71,7 +71,10 @@ impl Breaker {
         match *self.state.lock() {
             State::Open(outage) if Instant::now() < outage.probe_due + STALE => {
                 let retry_after = outage.pause.max(Duration::from_secs(1));
-                Err(StoreError { retry_after, ..StoreError::refused("Redis is known to be unavailable") })
+                Err(StoreError {
+                    retry_after,
+                    ..StoreError::refused("Redis is known to be unavailable")
+                })
             }
             _ => Ok(()),
         }

@@ -1,7 +1,7 @@
 //! SessionFairing in Redis: one hash for each, reached through an r2d2 pool by a few threads.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use redis::Value;
 use rocket::tokio;
@@ -9,31 +9,33 @@ use rocket::tokio;
 mod address;
 mod breaker;
 mod cluster;
+mod commands;
 mod connection;
 mod fault;
 mod frame;
-mod index;
 mod manager;
 mod metrics;
+mod orphan_keys;
 mod pipeline;
-mod protocol;
+mod scripts;
 mod sentinel;
-mod stubs;
 mod topology;
+mod user_index;
 mod worker;
 
 pub use address::{OpenError, Settings};
 
 use cluster::Cluster;
+use commands::PlainReply;
 use manager::Target;
+use orphan_keys::OrphanKeys;
 use pipeline::Pipeline;
-use stubs::{Doubt, Stubs};
 use topology::Topology;
 use worker::Workers;
 
 use super::{
-    Answer, Entry, StoreError, StoreErrorKind, Fields, PublicId, Op, Read, RecordId, Request, Rotation,
-    Standing, Store, Trace,
+    Applied, DestroyResult, Fields, IndexEntry, Op, OpResult, RecordId, RecordStatus, RotateResult,
+    Rotation, Store, StoreError, StoreErrorKind, Update, UpdateResult, Values, size,
 };
 
 /// Keeps sessions in Redis, or whatever speaks its protocol: Upstash, Valkey, Dragonfly. It may be
@@ -43,7 +45,7 @@ use super::{
 /// requests share a write. While Redis does not answer, requests are refused at once.
 pub struct Redis {
     servers: Arc<Servers>,
-    stubs: Arc<Stubs>,
+    orphans: Arc<OrphanKeys>,
     prefix: String,
 }
 
@@ -92,85 +94,146 @@ impl Redis {
             Topology::Master(sentinels) => one(Target::Master(sentinels))?,
             Topology::Cluster(seeds) => Servers::Cluster(Cluster::new(seeds, settings)),
         };
-        let (servers, stubs) = (Arc::new(servers), Arc::default());
-        Ok(Self { servers, stubs, prefix: settings.prefix.clone() })
+        let orphans = Arc::new(OrphanKeys::new(settings.deadline));
+        Ok(Self { servers: Arc::new(servers), orphans, prefix: settings.prefix.clone() })
     }
 
     async fn ask(&self, pipeline: Pipeline) -> Result<Vec<Value>, StoreError> {
         self.servers.ask(pipeline).await
     }
 
-    async fn try_apply(
+    /// An update that decides nothing.
+    async fn update_plainly(
         &self,
         record: RecordId,
-        request: &Request,
-    ) -> Result<Option<Answer>, StoreError> {
+        update: &Update,
+    ) -> Result<UpdateResult, StoreError> {
         let key = self.key(record);
-        let pipeline = protocol::apply(&key, request);
-        if !makes_key(request) && request.ttl.is_none() {
-            return protocol::read_apply(record.id, request, self.ask(pipeline).await?);
-        }
-        let doubt = self.doubt(key.clone());
-        let mut is_touched = true;
-        let answer = self.ask(pipeline).await.and_then(|replies| {
-            is_touched = request.ttl.is_none() || !protocol::is_untouched(&replies);
-            protocol::read_apply(record.id, request, replies)
-        });
-        if let (false, Ok(Some(Answer::Live(_))), Some(ttl)) = (is_touched, &answer, request.ttl) {
-            // Its time to live is longer, or something has taken it away.
-            if self.ask(stubs::expire(&[key], ttl)).await.is_err() {
-                return answer;
+        let pending = makes_key(update).then(|| self.orphans.pending(record));
+        let replies = match self.ask(commands::plain_update(&key, update)).await {
+            Ok(replies) => replies,
+            Err(error) => {
+                if let (StoreErrorKind::Refused, Some(pending)) = (error.kind, pending) {
+                    pending.settle();
+                }
+                return Err(error);
             }
+        };
+        let result = match commands::read_plain_update(record.id, update, replies)? {
+            PlainReply::Applied(applied) => self.check_size(record, update, applied).await?,
+            PlainReply::NoHash => self.absent(record).await?,
+            PlainReply::Late(results) if update.read == Fields::Some(Vec::new()) => {
+                UpdateResult::Applied(Applied { results, ..Applied::default() })
+            }
+            PlainReply::Late(_) => return Err(late(update)),
+            PlainReply::Foreign if self.is_live(record).await? => {
+                // The record is in order, so the reply was not about it, and must not be shown.
+                return Err(StoreError::unanswered("a reply was about another session"));
+            }
+            PlainReply::Foreign => {
+                log::warn!("session {}: its record is damaged; a new one begins", record.id);
+                self.delete_orphan(record, pending.is_some()).await?;
+                UpdateResult::Gone
+            }
+            PlainReply::Gone => {
+                self.delete_orphan(record, pending.is_some()).await?;
+                UpdateResult::Gone
+            }
+        };
+        if let Some(pending) = pending {
+            pending.settle();
         }
-        if !makes_key(request) || is_settled(answer.as_ref().map(Option::as_ref)) {
-            doubt.settle();
-        }
-        answer
+        Ok(result)
     }
 
-    /// A write begins that may make a key without a time to live.
-    fn doubt(&self, key: String) -> Doubt<'_> {
-        self.expire_stubs();
-        self.stubs.doubt(key)
+    /// Takes an increment back that has made a field, and the record too large.
+    async fn check_size(
+        &self,
+        record: RecordId,
+        update: &Update,
+        applied: Applied,
+    ) -> Result<UpdateResult, StoreError> {
+        let size = size(&applied.fields);
+        if let (Some(limit), [Op::Increment(name, by)], [OpResult::Count(sum)]) =
+            (update.max_size, &update.ops[..], &applied.results[..])
+            && size > limit
+            && by == sum
+        {
+            let key = self.key(record);
+            self.ask(commands::take_back(&key, record.id, name, *by)).await.map_err(unknown)?;
+            return Ok(UpdateResult::TooLarge(size));
+        }
+        Ok(UpdateResult::Applied(applied))
     }
 
-    /// Gives earlier stubs a time to live; nobody waits for that.
-    fn expire_stubs(&self) {
+    /// Why there is no hash.
+    async fn absent(&self, record: RecordId) -> Result<UpdateResult, StoreError> {
+        let replies = self.ask(commands::death(&self.key(record))).await?;
+        let death = commands::read_death(replies)?;
+        Ok(death.map_or(UpdateResult::Gone, UpdateResult::Dead))
+    }
+
+    async fn is_live(&self, record: RecordId) -> Result<bool, StoreError> {
+        let status = self.status(&[record]).await?;
+        Ok(matches!(status[..], [RecordStatus::Live { .. }]))
+    }
+
+    async fn delete_orphan(&self, record: RecordId, is_made: bool) -> Result<(), StoreError> {
+        if is_made {
+            let mut pipeline = Pipeline::default();
+            commands::delete_orphan(&mut pipeline, &self.key(record), record.id);
+            self.ask(pipeline).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes orphans of earlier writes. The caller does not wait for it.
+    fn delete_old_orphans(&self) {
         if self.servers.is_refusing() {
             return;
         }
-        let keys = self.stubs.take_old();
-        if keys.is_empty() {
+        let records = self.orphans.take_old();
+        if records.is_empty() {
             return;
         }
-        let (servers, stubs) = (self.servers.clone(), self.stubs.clone());
+        let mut pipeline = Pipeline::default();
+        for record in &records {
+            commands::delete_orphan(&mut pipeline, &self.key(*record), record.id);
+        }
+        let (servers, orphans) = (self.servers.clone(), self.orphans.clone());
         tokio::spawn(async move {
-            if servers.ask(stubs::expire(&keys, stubs::TTL)).await.is_err() {
-                for key in keys {
-                    stubs.suspect(key);
+            if servers.ask(pipeline).await.is_err() {
+                for record in records {
+                    orphans.track(record);
                 }
             }
         });
     }
 
     fn key(&self, record: RecordId) -> String {
-        protocol::key(&self.prefix, record)
+        commands::key(&self.prefix, record)
+    }
+
+    fn index_key(&self, user: &str) -> String {
+        user_index::key(&self.prefix, user)
     }
 }
 
-/// Whether a request makes a key where there was none. It has no time to live, touched or not:
-/// a touch only lengthens one.
-fn makes_key(request: &Request) -> bool {
-    request.ops.iter().any(|op| matches!(op, Op::Insert(..) | Op::Increment(..)))
+/// Whether an update makes a key if there is none. Such a key has no time to live.
+fn makes_key(update: &Update) -> bool {
+    matches!(update.ops[..], [Op::Increment(..)])
 }
 
-/// Whether an answer tells that no stub was left.
-fn is_settled(answer: Result<Option<&Answer>, &StoreError>) -> bool {
-    match answer {
-        Err(fault) => fault.kind == StoreErrorKind::Refused,
-        Ok(None | Some(Answer::Gone)) => false,
-        Ok(Some(Answer::Live(_) | Answer::Tombstone(_))) => true,
-    }
+/// A change that was made just before its record moved on or was destroyed. The fields beside it
+/// cannot be read any more.
+fn late(update: &Update) -> StoreError {
+    let field = update.ops.first().map_or("it", Op::field);
+    StoreError::unanswered(format!("the session moved on just after `{field}` was changed"))
+}
+
+/// What fails after a part of the work was done.
+fn unknown(error: StoreError) -> StoreError {
+    StoreError { kind: StoreErrorKind::OutcomeUnknown, ..error }
 }
 
 #[rocket::async_trait]
@@ -179,72 +242,83 @@ impl Store for Redis {
         "Redis"
     }
 
-    async fn create(&self, record: RecordId, fields: Fields, ttl: Duration) -> Result<(), StoreError> {
-        let pipeline = protocol::create(&self.key(record), record.id, &fields, ttl);
-        protocol::read_create(self.ask(pipeline).await?)
+    async fn create(
+        &self,
+        record: RecordId,
+        fields: Values,
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
+        let pipeline = commands::create(&self.key(record), record.id, &fields, ttl);
+        commands::read_create(self.ask(pipeline).await?)
     }
 
-    async fn apply(&self, record: RecordId, request: &Request) -> Result<Answer, StoreError> {
-        if let Some(answer) = self.try_apply(record, request).await? {
-            return Ok(answer);
+    async fn update(&self, record: RecordId, update: &Update) -> Result<UpdateResult, StoreError> {
+        self.delete_old_orphans();
+        if commands::is_plain(update) {
+            return self.update_plainly(record, update).await;
         }
-        // Another session's marker: either a reply has gone astray, and nobody may see it, or the
-        // record itself is damaged. Asking once more tells which.
-        let marker = Request::look(Read::Some(vec![]));
-        if self.try_apply(record, &marker).await?.is_some() {
-            return Err(StoreError::unanswered("a reply was about another session"));
-        }
-        log::warn!("session {}: its record is damaged; a new one begins", record.id);
-        Ok(Answer::Gone)
+        let pipeline = commands::script_update(&self.key(record), record.id, update);
+        commands::read_script_update(update, self.ask(pipeline).await?)
     }
 
-    async fn trace(&self, record: RecordId) -> Result<Trace, StoreError> {
-        protocol::read_trace(self.ask(protocol::trace(&self.key(record))).await?)
+    async fn touch(
+        &self,
+        record: RecordId,
+        seen: SystemTime,
+        ttl: Duration,
+    ) -> Result<(), StoreError> {
+        self.ask(commands::touch(&self.key(record), record.id, seen, ttl)).await.map(drop)
     }
 
-    async fn rotate(&self, rotation: Rotation) -> Result<Answer, StoreError> {
-        let Rotation { from, to, .. } = rotation;
-        let moved = RecordId { token_hash: to.token_hash, ..from };
-        let to = self.key(moved);
-        let pipeline = protocol::rotate(&self.key(from), &to, &rotation);
-        // What moves may be a stub.
-        let doubt = self.doubt(to);
-        let replies = self.ask(pipeline).await;
-        let answer = replies.and_then(|replies| protocol::read_rotate(from.id, replies));
-        if is_settled(answer.as_ref().map(Some)) {
-            doubt.settle();
-        }
-        answer
+    async fn rotate(&self, rotation: &Rotation) -> Result<RotateResult, StoreError> {
+        let to = RecordId { token_hash: rotation.to, ..rotation.from };
+        let pipeline = commands::rotate(&self.key(rotation.from), &self.key(to), rotation);
+        commands::read_rotate(self.ask(pipeline).await?)
     }
 
-    async fn end(&self, record: RecordId, tombstone_ttl: Duration) -> Result<Trace, StoreError> {
-        protocol::read_end(self.ask(protocol::end(&self.key(record), tombstone_ttl)).await?)
+    async fn destroy(
+        &self,
+        record: RecordId,
+        user: Option<&str>,
+    ) -> Result<DestroyResult, StoreError> {
+        let pipeline = commands::destroy(&self.key(record), record.id, user);
+        commands::read_destroy(self.ask(pipeline).await?)
     }
 
-    async fn discard(&self, record: RecordId) -> Result<(), StoreError> {
-        let key = self.key(record);
-        self.ask(protocol::discard(&key)).await?;
-        self.stubs.clear(&key);
-        Ok(())
+    async fn settle(&self, record: RecordId) -> Result<bool, StoreError> {
+        let replies = self.ask(commands::settle(&self.key(record))).await?;
+        commands::read_settle(record.id, replies)
     }
 
-    async fn enlist(&self, user: &str, entry: Entry, ttl: Duration) -> Result<Vec<Entry>, StoreError> {
-        let pipeline = index::enlist(&index::key(&self.prefix, user), &entry, ttl);
-        index::read_list(self.ask(pipeline).await?)
-    }
-
-    async fn list(&self, user: &str) -> Result<Vec<Entry>, StoreError> {
-        index::read_list(self.ask(index::list(&index::key(&self.prefix, user))).await?)
-    }
-
-    async fn strike(&self, user: &str, handles: &[PublicId]) -> Result<(), StoreError> {
-        self.ask(index::strike(&index::key(&self.prefix, user), handles)).await?;
-        Ok(())
-    }
-
-    async fn inspect(&self, records: &[RecordId]) -> Result<Vec<Standing>, StoreError> {
+    async fn status(&self, records: &[RecordId]) -> Result<Vec<RecordStatus>, StoreError> {
         let keys: Vec<_> = records.iter().map(|record| self.key(*record)).collect();
-        let replies = self.ask(index::inspect(keys.iter().map(String::as_str))).await?;
-        index::read_inspect(records, replies)
+        let replies = self.ask(commands::status(keys.iter().map(String::as_str))).await?;
+        commands::read_status(records, replies)
+    }
+
+    async fn index_add(
+        &self,
+        user: &str,
+        entry: IndexEntry,
+        ttl: Duration,
+    ) -> Result<Vec<IndexEntry>, StoreError> {
+        let key = self.index_key(user);
+        let replies = self.ask(user_index::add(&key, &entry, ttl)).await?;
+        if let Some(entries) = user_index::entries(replies)? {
+            return Ok(entries);
+        }
+        log::warn!("a user's index of sessions is damaged; it begins anew");
+        self.ask(user_index::delete(&key)).await?;
+        let replies = self.ask(user_index::add(&key, &entry, ttl)).await?;
+        Ok(user_index::entries(replies)?.unwrap_or_default())
+    }
+
+    async fn index(&self, user: &str) -> Result<Vec<IndexEntry>, StoreError> {
+        let replies = self.ask(user_index::read(&self.index_key(user))).await?;
+        Ok(user_index::entries(replies)?.unwrap_or_default())
+    }
+
+    async fn index_remove(&self, user: &str, records: &[RecordId]) -> Result<(), StoreError> {
+        self.ask(user_index::remove(&self.index_key(user), records)).await.map(drop)
     }
 }

@@ -36,6 +36,14 @@ impl Pipeline {
         self.close(1, key);
     }
 
+    /// A script, over keys of one slot. It is sent whole.
+    pub(super) fn script(&mut self, text: &str, keys: &[&str], args: impl ToRedisArgs) {
+        let mut command = cmd("EVAL");
+        command.arg(text).arg(keys.len()).arg(keys).arg(args);
+        command.write_packed_command(&mut self.packed);
+        self.close(1, keys.first().copied().unwrap_or_default());
+    }
+
     /// Some of the units alone.
     pub(super) fn part(&self, units: Range<usize>) -> Self {
         let end_before = |at: usize| at.checked_sub(1).map_or(0, |before| self.units[before].end);

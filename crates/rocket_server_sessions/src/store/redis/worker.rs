@@ -127,7 +127,11 @@ impl Workers {
     }
 
     /// Sends packed commands and gives their replies; errors about the record are among them.
-    pub(super) async fn ask(&self, packed: Vec<u8>, replies: usize) -> Result<Vec<Value>, StoreError> {
+    pub(super) async fn ask(
+        &self,
+        packed: Vec<u8>,
+        replies: usize,
+    ) -> Result<Vec<Value>, StoreError> {
         self.breaker.admit()?;
         let (answer, reply) = oneshot::channel();
         // The threads give up a little earlier than those who ask: so the breaker is open by the
@@ -145,7 +149,9 @@ impl Workers {
         }
         match timeout(self.deadline, reply).await {
             // Whoever had the request is gone, and it may have been sent.
-            Ok(answer) => answer.unwrap_or_else(|_| Err(StoreError::unanswered("a thread has failed"))),
+            Ok(answer) => {
+                answer.unwrap_or_else(|_| Err(StoreError::unanswered("a thread has failed")))
+            }
             Err(_) => Err(StoreError::unanswered("Redis did not answer in time")),
         }
     }

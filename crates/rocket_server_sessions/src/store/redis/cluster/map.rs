@@ -116,8 +116,9 @@ impl Map {
         if self.known.read().servers.is_empty() {
             *self.lost.lock() = Some(Instant::now());
         }
-        self.known_owner(slot)
-            .ok_or_else(|| StoreError::refused("no server of the cluster is known to have the session"))
+        self.known_owner(slot).ok_or_else(|| {
+            StoreError::refused("no server of the cluster is known to have the session")
+        })
     }
 
     pub(super) fn known_owner(&self, slot: u16) -> Option<Arc<Server>> {

@@ -64,7 +64,11 @@ impl Cluster {
         let mut replies = Vec::with_capacity(pipeline.replies());
         self.try_ask_owner(slot, pipeline, &mut replies).await.map_err(|fault| {
             // What is refused after a part of it was done, has not been refused.
-            if replies.is_empty() { fault } else { StoreError { kind: StoreErrorKind::OutcomeUnknown, ..fault } }
+            if replies.is_empty() {
+                fault
+            } else {
+                StoreError { kind: StoreErrorKind::OutcomeUnknown, ..fault }
+            }
         })?;
         Ok(replies)
     }

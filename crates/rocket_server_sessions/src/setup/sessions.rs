@@ -1,34 +1,36 @@
 //! What all sessions of an application share: the store, the settings, the keys and the clock.
 
 use std::sync::Arc;
+use std::task::{Context, Waker};
 
 use figment::Figment;
 use figment::value::{Num, Value};
+use rocket::tokio;
 
-use super::clock::Clock;
-use super::config::{Config, SecretKey, located};
-use super::cookie::KeyRing;
-use super::event::{Counters, Event};
-use super::store::{Memory, Instrumented, Store};
+use crate::clock::Clock;
+use crate::config::{Config, SecretKey, located};
+use crate::event::{Counters, Event};
+use crate::request::cookie::KeyRing;
+use crate::store::{Instrumented, Memory, Store};
 
-/// Hears of what happens to sessions.
-pub(super) type Observer = dyn Fn(Event) + Send + Sync;
+/// Is told of what happens to sessions.
+pub(crate) type Observer = dyn Fn(Event) + Send + Sync;
 
-/// What every request's session works with.
-pub(super) struct Sessions {
-    pub(super) store: Instrumented,
-    pub(super) config: Config,
-    pub(super) keys: KeyRing,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) observer: Option<Arc<Observer>>,
+/// What every request's session works with. Rocket manages it.
+pub(crate) struct Sessions {
+    pub(crate) store: Arc<Instrumented>,
+    pub(crate) config: Config,
+    pub(crate) keys: KeyRing,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) observer: Option<Arc<Observer>>,
     counters: Counters,
     /// What the operator should know, for the log at launch.
-    pub(super) notices: Vec<String>,
+    pub(crate) notices: Vec<String>,
 }
 
 impl Sessions {
-    /// Builds the layer from the configuration, in `store` where the application brings its own.
-    pub(super) fn open(
+    /// Reads the configuration, and opens the store unless the application brings its own.
+    pub(crate) fn open(
         figment: &Figment,
         store: Option<Arc<dyn Store>>,
         clock: Arc<dyn Clock>,
@@ -41,10 +43,9 @@ impl Sessions {
             Some(store) => store,
             None => open_store(figment, &config, &clock, &mut notices)?,
         };
-        let is_shared = config.url.is_some();
         let first = match secret_key(figment)? {
             Some(SecretKey(key)) => key,
-            None if is_shared && !is_development => {
+            None if store.is_shared() && !is_development => {
                 return Err(vec![KEY_MISSING.to_owned().into()]);
             }
             None => {
@@ -58,15 +59,26 @@ impl Sessions {
         };
         let previous = config.previous_keys.iter().map(|it| it.0.clone()).collect();
         let keys = KeyRing::new(first, previous);
-        let (store, counters) = (Instrumented::new(store), Counters::register());
+        let (store, counters) = (Arc::new(Instrumented::new(store)), Counters::register());
         Ok(Self { store, config, keys, clock, observer, counters, notices })
     }
 
-    pub(super) fn tell(&self, event: Event) {
+    /// Counts an event, and tells the observer.
+    pub(crate) fn emit(&self, event: Event) {
         self.counters.count(event);
         if let Some(observer) = &self.observer {
             observer(event);
         }
+    }
+}
+
+/// Starts work that nobody waits for. It is begun at once: on Cloud Run, what has not reached the
+/// connection when the response leaves may wait for the next request.
+pub(crate) fn detach(work: impl Future<Output = ()> + Send + 'static) {
+    let mut work = Box::pin(work);
+    let mut context = Context::from_waker(Waker::noop());
+    if work.as_mut().poll(&mut context).is_pending() {
+        tokio::spawn(work);
     }
 }
 
@@ -92,7 +104,7 @@ fn open_store(
         return Ok(Arc::new(Memory::with_clock(config.memory_capacity, clock.clone())));
     };
     #[cfg(feature = "redis")]
-    let store = super::store::Redis::open(&super::store::Settings::from_config(config, url))
+    let store = crate::store::Redis::open(&crate::store::Settings::from_config(config, url))
         .map(|store| Arc::new(store) as Arc<dyn Store>)
         .map_err(|error| (error.key(), error.to_string()));
     #[cfg(not(feature = "redis"))]

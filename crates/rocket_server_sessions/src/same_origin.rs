@@ -45,7 +45,14 @@ fn is_same_origin(request: &Request<'_>) -> bool {
         return matches!(site, "same-origin" | "none");
     }
     let Some(origin) = headers.get_one("Origin") else { return true };
-    let host = headers.get_one("Host");
-    let authority = origin.split_once("://").map(|(_, authority)| authority);
-    authority.is_some_and(|authority| Some(authority) == host)
+    let Some((scheme, authority)) = origin.split_once("://") else { return false };
+    // Over HTTP/2, the host is no header. Either may name the port that the scheme implies.
+    let Some(host) = request.host() else { return false };
+    let (own, own_port) = (host.domain().as_str(), host.port());
+    let (name, port) = match authority.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => (name, port.parse().ok()),
+        _ => (authority, None),
+    };
+    let implied = if scheme == "https" { 443 } else { 80 };
+    name.eq_ignore_ascii_case(own) && port.unwrap_or(implied) == own_port.unwrap_or(implied)
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use rocket::fairing::{self, Fairing, Info, Kind};
 use rocket::http::{Header, Status};
-use rocket::{Build, Orbit, Request, Response, Rocket};
+use rocket::{Build, Data, Orbit, Request, Response, Rocket};
 
-use super::clock::{Clock, SystemClock};
-use super::event::Event;
-use super::layer::{Sessions, Observer};
-use super::store::Store;
-use super::visit::RequestState;
+use super::sessions::{Observer, Sessions};
+use crate::clock::{Clock, SystemClock};
+use crate::event::Event;
+use crate::request::RequestSession;
+use crate::request::session::arrived;
+use crate::store::Store;
 
 /// Attaches sessions to a Rocket.
 ///
@@ -40,7 +41,7 @@ pub struct SessionFairing {
 impl SessionFairing {
     /// Sessions as `[default.session]` describes them: in Redis where `url` is set, and in memory
     /// where it is not.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { store: None, clock: Arc::new(SystemClock), observer: None }
     }
 
@@ -76,14 +77,14 @@ impl SessionFairing {
 #[rocket::async_trait]
 impl Fairing for SessionFairing {
     fn info(&self) -> Info {
-        let kind = Kind::Ignite | Kind::Liftoff | Kind::Response | Kind::Singleton;
+        let kind = Kind::Ignite | Kind::Liftoff | Kind::Request | Kind::Response | Kind::Singleton;
         Info { name: "Sessions", kind }
     }
 
     async fn on_ignite(&self, rocket: Rocket<Build>) -> fairing::Result {
         let Self { store, clock, observer } = self;
         match Sessions::open(rocket.figment(), store.clone(), clock.clone(), observer.clone()) {
-            Ok(layer) => Ok(rocket.manage(layer)),
+            Ok(sessions) => Ok(rocket.manage(Arc::new(sessions))),
             Err(errors) => {
                 // One line each: what is wrong, and where it was set.
                 for error in errors {
@@ -95,20 +96,24 @@ impl Fairing for SessionFairing {
     }
 
     async fn on_liftoff(&self, rocket: &Rocket<Orbit>) {
-        if let Some(layer) = rocket.state::<Sessions>() {
-            log::info!("sessions live in {}", layer.store.name());
-            for notice in &layer.notices {
+        if let Some(sessions) = rocket.state::<Arc<Sessions>>() {
+            log::info!("sessions live in {}", sessions.store.name());
+            for notice in &sessions.notices {
                 log::warn!("{notice}");
             }
         }
     }
 
+    /// Notes when the request came in: the guard may be asked for much later.
+    async fn on_request(&self, request: &mut Request<'_>, _: &mut Data<'_>) {
+        arrived(request);
+    }
+
     /// Sends the cookie. Rocket's own jar is of no use for it: it becomes headers before response
-    /// fairings run, and is wiped where an error catcher answers.
+    /// fairings run, and is wiped if an error catcher answers.
     async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
-        let Some(layer) = request.rocket().state::<Sessions>() else { return };
-        let Some(visit) = request.local_cache(|| None::<RequestState>) else { return };
-        if let Some(cookie) = visit.set_cookie(layer) {
+        let Some(session) = request.local_cache(|| None::<RequestSession>) else { return };
+        if let Some(cookie) = session.finish().await {
             response.adjoin_header(Header::new("Set-Cookie", cookie));
             let is_unshared = |value: &str| value.contains("no-store") || value.contains("private");
             if !response.headers().get("Cache-Control").any(is_unshared) {
@@ -116,7 +121,7 @@ impl Fairing for SessionFairing {
                 response.set_raw_header("Cache-Control", "no-store");
             }
         }
-        if let (Some(wait), Status::ServiceUnavailable) = (visit.outage(), response.status()) {
+        if let (Some(wait), Status::ServiceUnavailable) = (session.outage(), response.status()) {
             response.set_raw_header("Retry-After", wait.as_secs().max(1).to_string());
         }
     }

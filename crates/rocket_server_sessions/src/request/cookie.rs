@@ -1,0 +1,316 @@
+//! The sealed cookie: who a session is, and nothing else.
+
+use std::time::{Duration, SystemTime};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use cookie::time::OffsetDateTime;
+use cookie::{Cookie, CookieJar, Key, SameSite};
+use rocket::Request;
+
+use crate::config::Config;
+use crate::event::Rejection;
+use crate::id::{PublicId, Token};
+use crate::store::RecordId;
+
+/// The first byte of every value. Another version is another format, and is not read.
+const VERSION: u8 = 2;
+
+/// Version, flags, public id, token.
+const LENGTH: usize = 1 + 1 + 16 + 32;
+
+/// A sealed value has about 130 bytes. What is much longer is not ours.
+const MAX_SEALED: usize = 512;
+
+/// How many cookies of our name are opened in one request. One is usual, two are one too many.
+const MAX_CANDIDATES: usize = 4;
+
+/// What the cookie says, once it is opened. It changes only with the token, but for
+/// `is_remembered`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CookieValue {
+    pub(crate) id: PublicId,
+    pub(crate) token: Token,
+    /// Whether the cookie outlives the browser's own session.
+    pub(crate) is_remembered: bool,
+    /// Whether a user is logged in. The record says who.
+    pub(crate) has_user: bool,
+}
+
+impl CookieValue {
+    const REMEMBERED: u8 = 1;
+    const USER: u8 = 2;
+
+    pub(crate) fn record(&self) -> RecordId {
+        RecordId { id: self.id, token_hash: self.token.hash() }
+    }
+
+    fn write(&self) -> String {
+        let mut flags = 0;
+        if self.is_remembered {
+            flags |= Self::REMEMBERED;
+        }
+        if self.has_user {
+            flags |= Self::USER;
+        }
+        let mut bytes = vec![VERSION, flags];
+        bytes.extend(self.id.as_bytes());
+        bytes.extend(self.token.as_bytes());
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let bytes: [u8; LENGTH] = URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
+        let [VERSION, flags, rest @ ..] = bytes else { return None };
+        if flags & !(Self::REMEMBERED | Self::USER) != 0 {
+            return None;
+        }
+        let (id, token) = rest.split_at(16);
+        Some(Self {
+            id: PublicId::from_bytes(id.try_into().ok()?)?,
+            token: Token::from_bytes(token.try_into().ok()?),
+            is_remembered: flags & Self::REMEMBERED != 0,
+            has_user: flags & Self::USER != 0,
+        })
+    }
+}
+
+/// The keys that open cookies. The first one seals them.
+pub(crate) struct KeyRing {
+    first: Key,
+    previous: Vec<Key>,
+}
+
+/// A cookie that one of our keys has sealed.
+pub(crate) struct Opened {
+    pub(crate) value: CookieValue,
+    /// Whether it was sealed by a key that is not the first any more.
+    pub(crate) is_key_old: bool,
+}
+
+impl KeyRing {
+    pub(crate) fn new(first: Key, previous: Vec<Key>) -> Self {
+        Self { first, previous }
+    }
+
+    /// The one cookie of ours in a request. `None` if there is no cookie of our name.
+    pub(crate) fn open(
+        &self,
+        name: &str,
+        request: &Request<'_>,
+    ) -> Result<Option<Opened>, Rejection> {
+        let mut found: Option<Opened> = None;
+        let mut is_invalid = false;
+        for value in candidates(name, request).take(MAX_CANDIDATES) {
+            let Some(opened) = self.unseal(name, value) else {
+                is_invalid |= !value.is_empty();
+                continue;
+            };
+            match &found {
+                Some(other) if other.value.token != opened.value.token => {
+                    return Err(Rejection::Ambiguous);
+                }
+                Some(_) => {}
+                None => found = Some(opened),
+            }
+        }
+        if found.is_none() && is_invalid {
+            return Err(Rejection::InvalidCookie);
+        }
+        Ok(found)
+    }
+
+    fn unseal(&self, name: &str, value: &str) -> Option<Opened> {
+        let value = from_cookie(value);
+        let jar = CookieJar::new();
+        let open = |key: &Key| {
+            let cookie = Cookie::new(name.to_owned(), value.clone());
+            CookieValue::read(jar.private(key).decrypt(cookie)?.value())
+        };
+        if let Some(value) = open(&self.first) {
+            return Some(Opened { value, is_key_old: false });
+        }
+        let value = self.previous.iter().find_map(open)?;
+        Some(Opened { value, is_key_old: true })
+    }
+
+    /// The `Set-Cookie` value that gives a browser its cookie. It lasts for the rest of the session's
+    /// absolute lifetime, or for the browser's own session.
+    pub(crate) fn seal(&self, value: &CookieValue, config: &Config, now: SystemTime) -> String {
+        let name = config.cookie_name.as_str();
+        let mut jar = CookieJar::new();
+        jar.private_mut(&self.first).add(Cookie::new(name.to_owned(), value.write()));
+        let sealed = jar.get(name).map(Cookie::value).unwrap_or_default();
+        let mut cookie = attributes(Cookie::new(name, to_cookie(sealed)));
+        if value.is_remembered {
+            let expiry = config.absolute_expiry(value.id);
+            let rest = expiry.duration_since(now).unwrap_or_default();
+            let rest = Duration::from_secs(rest.as_secs());
+            cookie.set_max_age(rest.try_into().unwrap_or(cookie::time::Duration::MAX));
+            // For clients that do not know Max-Age.
+            cookie.set_expires(OffsetDateTime::from(now + rest));
+        }
+        cookie.to_string()
+    }
+}
+
+/// The `Set-Cookie` value that takes the cookie away.
+pub(crate) fn removal(config: &Config) -> String {
+    let mut cookie = attributes(Cookie::new(config.cookie_name.as_str(), ""));
+    cookie.make_removal();
+    cookie.to_string()
+}
+
+/// `__Host-` in the name makes browsers insist on `Secure`, `Path=/` and no `Domain` (RFC 6265bis,
+/// section 4.1.3.2).
+fn attributes(mut cookie: Cookie<'_>) -> Cookie<'_> {
+    cookie.set_path("/");
+    cookie.set_secure(true);
+    cookie.set_http_only(true);
+    cookie.set_same_site(SameSite::Lax);
+    cookie
+}
+
+/// The jar writes padded base64. In the cookie it is base64url without padding: `=`, `+` and `/` make
+/// some clients quote a value, or cut it.
+fn to_cookie(sealed: &str) -> String {
+    sealed.trim_end_matches('=').replace('+', "-").replace('/', "_")
+}
+
+fn from_cookie(value: &str) -> String {
+    let mut sealed = value.replace('-', "+").replace('_', "/");
+    while sealed.len() % 4 != 0 {
+        sealed.push('=');
+    }
+    sealed
+}
+
+/// The values of the cookies with exactly our name.
+///
+/// They are read from the raw header, because Rocket's jar percent-decodes and trims names: there, a
+/// cookie `%5F%5FHost-session`, which any subdomain can set, would pass for ours. A request without
+/// that header comes from Rocket's local client, which fills the jar alone.
+fn candidates<'r>(name: &'r str, request: &'r Request<'_>) -> impl Iterator<Item = &'r str> {
+    let headers = request.headers();
+    let raw = headers.get("cookie").flat_map(|header| header.split(';')).filter_map(move |pair| {
+        let (found, value) = pair.trim_matches([' ', '\t']).split_once('=')?;
+        (found == name && value.len() <= MAX_SEALED).then(|| unquoted(value))
+    });
+    let jar = (!headers.contains("cookie"))
+        .then(|| request.cookies().get(name).map(Cookie::value))
+        .flatten();
+    raw.chain(jar)
+}
+
+/// A value may come back in double quotes (RFC 6265, section 4.1.1).
+fn unquoted(value: &str) -> &str {
+    let inner = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    inner.unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value() -> CookieValue {
+        CookieValue {
+            id: PublicId::new(SystemTime::now()),
+            token: Token::generate(),
+            is_remembered: true,
+            has_user: false,
+        }
+    }
+
+    fn sealed(ring: &KeyRing, value: &CookieValue) -> String {
+        let header = ring.seal(value, &Config::default(), SystemTime::now());
+        header.split_once('=').unwrap().1.split(';').next().unwrap().to_owned()
+    }
+
+    #[test]
+    fn value_reads_what_it_wrote() {
+        for (is_remembered, has_user) in [(false, false), (false, true), (true, false)] {
+            let value = CookieValue { is_remembered, has_user, ..value() };
+            assert_eq!(CookieValue::read(&value.write()), Some(value));
+        }
+    }
+
+    /// Later releases must read it.
+    #[test]
+    fn value_is_written_as_release_0_1_0_does() {
+        let value = CookieValue {
+            id: PublicId::parse("01a20d6d-5a00-71c7-a340-8ca596f18ea6").unwrap(),
+            token: Token::from_bytes(std::array::from_fn(|at| u8::try_from(at).unwrap())),
+            is_remembered: true,
+            has_user: true,
+        };
+        let text = "AgMBog1tWgBxx6NAjKWW8Y6mAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+        assert_eq!(value.write(), text);
+    }
+
+    #[test]
+    fn value_with_anything_changed_is_refused() {
+        let text = value().write();
+        let of = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let bytes = URL_SAFE_NO_PAD.decode(&text).unwrap();
+        let with = |at: usize, byte: u8| {
+            let mut bytes = bytes.clone();
+            bytes[at] = byte;
+            of(&bytes)
+        };
+        for wrong in [
+            with(0, 1),
+            with(1, 4),
+            with(2 + 6, 0x40),
+            of(&bytes[1..]),
+            format!("{text}AAAA"),
+            format!("{text}="),
+            String::new(),
+        ] {
+            assert_eq!(CookieValue::read(&wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn no_client_has_a_reason_to_quote_a_sealed_value() {
+        let ring = KeyRing::new(Key::generate(), vec![]);
+        for _ in 0..20 {
+            let sealed = sealed(&ring, &value());
+            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+            assert!(sealed.bytes().all(is_plain), "{sealed}");
+        }
+    }
+
+    #[test]
+    fn ring_opens_what_an_older_key_sealed_and_says_so() {
+        let (old, new, other) = (Key::generate(), Key::generate(), Key::generate());
+        let (value, name) = (value(), Config::default().cookie_name);
+        let sealed = sealed(&KeyRing::new(old.clone(), vec![]), &value);
+        let opened = KeyRing::new(new.clone(), vec![old]).unseal(&name, &sealed).unwrap();
+        assert!(opened.is_key_old && opened.value == value);
+        assert!(KeyRing::new(new, vec![other]).unseal(&name, &sealed).is_none());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_value_opens_that_the_ring_has_not_sealed(value in r"[ -~]{0,400}") {
+            let ring = KeyRing::new(Key::generate(), vec![Key::generate()]);
+            proptest::prop_assert!(ring.unseal("__Host-session", &value).is_none());
+        }
+
+        #[test]
+        fn sealed_value_with_anything_changed_opens_nothing(
+            at in 0..400_usize,
+            byte in proptest::char::range(' ', '~'),
+        ) {
+            let ring = KeyRing::new(Key::generate(), vec![]);
+            let original = value();
+            let sealed = sealed(&ring, &original);
+            let at = at % sealed.len();
+            let mut changed = sealed.clone();
+            changed.replace_range(at..=at, &byte.to_string());
+            let opened = ring.unseal(&Config::default().cookie_name, &changed);
+            // The last character has bits that no byte needs.
+            proptest::prop_assert!(opened.is_none_or(|it| it.value == original));
+        }
+    }
+}

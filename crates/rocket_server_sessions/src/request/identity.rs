@@ -1,0 +1,182 @@
+//! How a request's session becomes another one: a new token, a log-in, the end.
+//!
+//! Each returns `Ok` only if the session that the request goes on with is reached by the cookie of
+//! this response alone. If another request was faster, nothing is changed and the error is
+//! [`Error::Conflict`].
+//!
+//! A user's index must lead to the user's sessions at every moment, even if the process dies: the
+//! new place is entered first, then the record moves there, and then the old entry is removed.
+
+use std::time::Instant;
+
+use super::cookie::CookieValue;
+use super::session::RequestSession;
+use super::state::{Identity, Next, Seen};
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::id::Token;
+use crate::store::{Death, DestroyResult, LoggedIn, RecordStatus, RotateResult, Rotation, USER};
+use crate::user_index::UserIndex;
+
+/// A user's name is an id of the application's. What is longer was not meant as one.
+const MAX_USER: usize = 256;
+
+/// Characters of a label.
+const MAX_LABEL: usize = 120;
+
+/// Gives the session a new token. Without a session, nothing happens.
+pub(crate) async fn regenerate(session: &RequestSession) -> Result<()> {
+    let _turn = session.lock_identity().await?;
+    session.refuse_if_answered()?;
+    let before = match session.next() {
+        Next::Ask(identity) => identity,
+        Next::Create => return Ok(()),
+        _ => return Err(Error::Conflict),
+    };
+    let has_user = before.value.has_user;
+    let user = if has_user { user_of(session, &before).await? } else { None };
+    let index = user.as_deref().map(|user| UserIndex::new(&session.sessions, user));
+    let new = next_token(&before, has_user);
+    if let Some(index) = &index {
+        index.add(new.record).await?;
+    }
+    let result = rotate(session, &before, &new, None).await;
+    if let Some(index) = &index {
+        index.forget_after(&result, before.record, new.record);
+    }
+    match result? {
+        RotateResult::Rotated => Ok(()),
+        // The session is gone, and what the request writes now is written in a new one.
+        RotateResult::Gone if session.next() == Next::Create => Ok(()),
+        _ => Err(Error::Conflict),
+    }
+}
+
+/// Logs a user in, under a new token. If the session is dead, gone or another user's, in a new
+/// session.
+pub(crate) async fn log_in(session: &RequestSession, user: &str, label: &str) -> Result<()> {
+    if user.is_empty() || user.len() > MAX_USER {
+        let (what, size, limit) = ("the user's name in bytes", user.len(), MAX_USER);
+        return Err(Error::TooLarge { field: USER.to_owned(), what, size, limit });
+    }
+    let label: String = label.chars().filter(|it| !it.is_control()).take(MAX_LABEL).collect();
+    let login = LoggedIn::new(user, &label, session.now());
+    let index = UserIndex::new(&session.sessions, user);
+
+    let turn = session.lock_identity().await?;
+    session.refuse_if_answered()?;
+    if let Next::Ask(before) = session.next() {
+        let new = next_token(&before, true);
+        let entries = index.add(new.record).await?;
+        let result = rotate(session, &before, &new, Some(login.clone())).await;
+        index.forget_after(&result, before.record, new.record);
+        match result? {
+            RotateResult::Rotated => {
+                index.enforce_limit(entries, new.record).await;
+                return Ok(());
+            }
+            RotateResult::Barred => return Err(Error::Conflict),
+            RotateResult::OtherUser(other) => {
+                UserIndex::new(&session.sessions, &other).forget(vec![before.record]);
+            }
+            RotateResult::Dead(_) | RotateResult::Gone => {}
+        }
+    }
+    let identity = session.new_identity(true);
+    let record = identity.record;
+    let entries = index.add(record).await?;
+    let fields = login.fields().into_iter().collect();
+    session.create(&turn, identity, fields).await?;
+    session.sessions.emit(Event::LoggedIn(record.id));
+    index.enforce_limit(entries, record).await;
+    Ok(())
+}
+
+/// Destroys the session. Without a session, nothing happens.
+pub(crate) async fn destroy(session: &RequestSession) -> Result<()> {
+    let _turn = session.lock_identity().await?;
+    if session.is_known_destroyed() {
+        return Ok(());
+    }
+    let before = match session.next() {
+        Next::Ask(identity) => identity,
+        Next::Create => return Ok(()),
+        _ => return Err(Error::Conflict),
+    };
+    let record = before.record;
+    match session.sessions.store.destroy(record, None).await? {
+        DestroyResult::Destroyed(user) => {
+            session.sessions.emit(Event::Destroyed(record.id));
+            if let Some(user) = user {
+                UserIndex::new(&session.sessions, &user).forget(vec![record]);
+            }
+        }
+        DestroyResult::Dead(death) => {
+            session.note_dead(record, death);
+            // Whoever was first has destroyed it, and clears the cookie.
+            return if death == Death::Destroyed { Ok(()) } else { Err(Error::Conflict) };
+        }
+        DestroyResult::Gone if session.is_old() => {
+            session.note_gone(record, false);
+            return Err(Error::Conflict);
+        }
+        DestroyResult::Gone | DestroyResult::NotTheirs => {}
+    }
+    session.state.lock().destroyed(Instant::now());
+    Ok(())
+}
+
+/// Another token for the same session.
+fn next_token(before: &Identity, has_user: bool) -> Identity {
+    let value = CookieValue { token: Token::generate(), has_user, ..before.value.clone() };
+    Identity { has_returned: before.has_returned, ..Identity::new(value) }
+}
+
+/// Moves the record to the new token. The token is noted before it is sent, so that it is found again
+/// if this future is dropped.
+async fn rotate(
+    session: &RequestSession,
+    before: &Identity,
+    new: &Identity,
+    user: Option<LoggedIn>,
+) -> Result<RotateResult> {
+    let config = &session.sessions.config;
+    let now = session.now();
+    let (ttl, seen) = if before.has_returned {
+        (config.ttl(before.record.id, now), Some(now))
+    } else {
+        (config.first_ttl(), None)
+    };
+    let (from, to) = (before.record, new.record.token_hash);
+    let event = if user.is_some() { Event::LoggedIn(from.id) } else { Event::Regenerated(from.id) };
+    let rotation = Rotation { from, to, ttl, seen, user };
+    session.state.lock().begin(new.clone(), event);
+    let result = match session.sessions.store.rotate(&rotation).await {
+        Ok(result) => result,
+        Err(error) => return Err(session.unanswered(error)),
+    };
+    session.settled(result == RotateResult::Rotated);
+    match &result {
+        RotateResult::Rotated => {
+            let seen = Seen { at: now, expiry: now + ttl };
+            session.state.lock().note_seen(new.record, seen);
+        }
+        RotateResult::OtherUser(_) => {
+            session.sessions.emit(Event::Destroyed(from.id));
+            session.state.lock().destroyed(Instant::now());
+        }
+        RotateResult::Dead(death) => session.note_dead(from, *death),
+        RotateResult::Gone => drop(session.note_gone(from, false)),
+        RotateResult::Barred => {}
+    }
+    Ok(result)
+}
+
+/// Which user is logged in, as the record says.
+async fn user_of(session: &RequestSession, identity: &Identity) -> Result<Option<String>> {
+    let status = session.sessions.store.status(&[identity.record]).await?;
+    Ok(status.into_iter().find_map(|status| match status {
+        RecordStatus::Live { user, .. } => user.map(|login| login.user),
+        RecordStatus::Dead | RecordStatus::Gone => None,
+    }))
+}

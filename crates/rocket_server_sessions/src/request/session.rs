@@ -1,0 +1,484 @@
+//! The session of one request, as all its guards share it.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
+use rocket::Request;
+use rocket::tokio::sync::{Mutex as AsyncMutex, MutexGuard};
+use rocket::tokio::time::timeout;
+
+use super::cookie::{CookieValue, removal};
+use super::state::{CookieChange, Identity, Next, Seen, State};
+use super::wait::Wait;
+use crate::config::OnOutage;
+use crate::error::{Error, Result};
+use crate::event::{Deadline, Event, Rejection};
+use crate::id::{PublicId, Token};
+use crate::setup::sessions::{Sessions, detach};
+use crate::store::{
+    Applied, Death, Fields, Op, OpResult, RecordId, StoreError, StoreErrorKind, TOMBSTONE_TTL,
+    Update, UpdateResult, Values, size,
+};
+
+/// A field's name is a key and an item. What is longer was not meant as a name.
+const MAX_FIELD_NAME: usize = 256;
+
+/// How often an operation asks again because this very request has moved on meanwhile.
+const MAX_STEPS: usize = 8;
+
+/// A request that has run for so long may have missed a tombstone, which stands a little longer.
+const OLD: Duration = TOMBSTONE_TTL.saturating_sub(Duration::from_secs(5));
+
+pub(crate) struct RequestSession {
+    pub(crate) sessions: Arc<Sessions>,
+    arrived: Instant,
+    pub(super) state: Mutex<State>,
+    choices: Mutex<Choices>,
+    wait: Wait,
+    /// Held while the request's session becomes another one, so that it becomes only one.
+    identity_lock: AsyncMutex<()>,
+}
+
+struct Choices {
+    /// Whether a new cookie outlives the browser's own session.
+    is_remembered: bool,
+    /// Whether the cookie is sent although its token is the same.
+    is_repeated: bool,
+    /// Whether this request has set the record's time to live anew.
+    is_touched: bool,
+    /// When to try again, if the store has failed this request.
+    outage: Option<Duration>,
+    /// Whether the response's headers have left.
+    is_answered: bool,
+}
+
+impl RequestSession {
+    /// Reads the request's cookie. Does no I/O.
+    pub(crate) fn open(request: &Request<'_>, sessions: &Arc<Sessions>) -> Self {
+        let config = &sessions.config;
+        let opened = sessions.keys.open(&config.cookie_name, request).unwrap_or_else(|rejection| {
+            sessions.emit(Event::Rejected(rejection));
+            None
+        });
+        let is_expired = |id: PublicId| {
+            let is_expired = sessions.clock.now() >= config.absolute_expiry(id);
+            if is_expired {
+                sessions.emit(Event::Expired(id, Deadline::Absolute));
+            }
+            is_expired
+        };
+        let opened = opened.filter(|it| !is_expired(it.value.id));
+        let choices = Choices {
+            is_remembered: opened.as_ref().map_or(config.persistent, |it| it.value.is_remembered),
+            is_repeated: opened.as_ref().is_some_and(|it| it.is_key_old),
+            is_touched: false,
+            outage: None,
+            is_answered: false,
+        };
+        let state =
+            opened.map_or(State::None, |it| State::Presented(Identity::presented(it.value)));
+        Self {
+            sessions: sessions.clone(),
+            arrived: arrived(request),
+            state: Mutex::new(state),
+            choices: Mutex::new(choices),
+            wait: Wait::default(),
+            identity_lock: AsyncMutex::default(),
+        }
+    }
+
+    /// The session that the request goes on with, as far as is known.
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        self.state.lock().identity().cloned()
+    }
+
+    /// Whether a user may be logged in, as far as the cookie tells.
+    pub(crate) fn may_have_user(&self) -> bool {
+        let state = self.state.lock();
+        // Only the store can tell what a session is that was lost, or is being changed.
+        state.is_undecided() || state.identity().is_some_and(|it| it.value.has_user)
+    }
+
+    /// What a write does next.
+    pub(super) fn next(&self) -> Next {
+        self.state.lock().next(false)
+    }
+
+    /// Whether the session is known to have been destroyed by another request.
+    pub(super) fn is_known_destroyed(&self) -> bool {
+        let state = self.state.lock();
+        matches!(&*state, State::Dead(Death::Destroyed) | State::Lost(Some(Death::Destroyed)))
+    }
+
+    /// The session of the request was destroyed, if it is one of these.
+    pub(crate) fn note_destroyed(&self, records: &[RecordId]) {
+        let mut state = self.state.lock();
+        if state.identity().is_some_and(|it| records.contains(&it.record)) {
+            state.destroyed(Instant::now());
+        }
+    }
+
+    /// Whether the request has run for so long that it may have missed a tombstone.
+    pub(super) fn is_old(&self) -> bool {
+        self.arrived.elapsed() >= OLD
+    }
+
+    /// Carries out changes, and reads. The results are in the order of the changes, and the fields
+    /// are as the changes have left them.
+    pub(crate) async fn run(&self, update: Update) -> Result<Applied> {
+        self.check(&update.ops)?;
+        if !update.ops.is_empty() {
+            return self.with_deadline(self.attempt(&update)).await;
+        }
+        let is_anonymous = self.sessions.config.on_outage == OnOutage::Anonymous;
+        match self.with_deadline(self.attempt(&update)).await {
+            // Only if nothing was read before: a request does not see half a session.
+            Err(error)
+                if is_anonymous
+                    && error.retry_after().is_some()
+                    && !self.state.lock().is_pinned() =>
+            {
+                Ok(Applied::default())
+            }
+            result => result,
+        }
+    }
+
+    /// Reads some fields.
+    pub(crate) async fn read(&self, names: &[&str]) -> Result<Values> {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        Ok(self.run(Update::look(Fields::Some(names))).await?.fields)
+    }
+
+    async fn attempt(&self, update: &Update) -> Result<Applied> {
+        let is_read = update.ops.is_empty();
+        for _ in 0..MAX_STEPS {
+            let next = self.state.lock().next(is_read);
+            match next {
+                Next::Ask(identity) => {
+                    if let Some(applied) = self.ask(&identity, update).await? {
+                        return Ok(applied);
+                    }
+                }
+                Next::FindNothing => return Ok(Applied::default()),
+                Next::Create => {
+                    if let Some(applied) = self.begin(update).await? {
+                        return Ok(applied);
+                    }
+                }
+                Next::Settle => drop(self.lock_identity().await?),
+                Next::Conflict => return Err(Error::Conflict),
+            }
+        }
+        Err(Error::Conflict)
+    }
+
+    /// Asks the record. `None`: the state has changed, so look at it again.
+    async fn ask(&self, identity: &Identity, update: &Update) -> Result<Option<Applied>> {
+        let record = identity.record;
+        let is_read = update.ops.is_empty();
+        self.check_lifetime(record.id)?;
+        match self.sessions.store.update(record, update).await? {
+            UpdateResult::Applied(applied) => {
+                self.found_live(record, applied.seen);
+                Ok(Some(applied))
+            }
+            UpdateResult::TooLarge(size) => {
+                self.found_live(record, None);
+                Err(self.too_large(&update.ops, size))
+            }
+            UpdateResult::Dead(death) => {
+                self.found_dead(record, death).await?;
+                Ok(None)
+            }
+            UpdateResult::Gone => {
+                let is_lost = self.found_gone(record, is_read).await?;
+                Ok((is_read && !is_lost).then(Applied::default))
+            }
+        }
+    }
+
+    /// Creates a session of what the changes leave, if they leave anything. `None`: the request has
+    /// got a session meanwhile.
+    async fn begin(&self, update: &Update) -> Result<Option<Applied>> {
+        let mut fields = Values::new();
+        let results: Vec<OpResult> = update.ops.iter().map(|op| op.apply_to(&mut fields)).collect();
+        let applied = Applied { results, fields, seen: None };
+        if applied.fields.is_empty() {
+            return Ok(Some(applied));
+        }
+        let size = size(&applied.fields);
+        if update.max_size.is_some_and(|limit| size > limit) {
+            return Err(self.too_large(&update.ops, size));
+        }
+        let turn = self.lock_identity().await?;
+        if self.next() != Next::Create {
+            return Ok(None);
+        }
+        let identity = self.new_identity(false);
+        self.create(&turn, identity, applied.fields.clone()).await?;
+        Ok(Some(applied))
+    }
+
+    /// Creates a record of these fields, and makes it the request's session.
+    pub(super) async fn create(
+        &self,
+        _turn: &MutexGuard<'_, ()>,
+        identity: Identity,
+        fields: Values,
+    ) -> Result<()> {
+        self.refuse_if_answered()?;
+        let (record, ttl) = (identity.record, self.sessions.config.first_ttl());
+        let now = self.now();
+        self.state.lock().begin(identity, Event::Created(record.id));
+        match self.sessions.store.create(record, fields, ttl).await {
+            Ok(true) => {
+                self.settled(true);
+                self.state.lock().note_seen(record, Seen { at: now, expiry: now + ttl });
+                Ok(())
+            }
+            Ok(false) => {
+                self.settled(false);
+                Err(Error::Conflict)
+            }
+            Err(error) => Err(self.unanswered(error)),
+        }
+    }
+
+    /// A call that was to bring about a new token has failed. If it was refused, there is none.
+    pub(super) fn unanswered(&self, error: StoreError) -> Error {
+        if error.kind == StoreErrorKind::Refused {
+            self.settled(false);
+        }
+        error.into()
+    }
+
+    /// The store has the new token, or never will.
+    pub(super) fn settled(&self, is_there: bool) {
+        let mut state = self.state.lock();
+        if !is_there {
+            state.abandoned();
+        } else if let Some(event) = state.settled() {
+            drop(state);
+            self.sessions.emit(event);
+        }
+    }
+
+    /// A token for a new session.
+    pub(super) fn new_identity(&self, has_user: bool) -> Identity {
+        Identity::new(CookieValue {
+            id: PublicId::new(self.now()),
+            token: Token::generate(),
+            is_remembered: self.choices.lock().is_remembered,
+            has_user,
+        })
+    }
+
+    /// Waits until no other operation is changing the request's session, and settles what an
+    /// operation that was dropped has left.
+    pub(super) async fn lock_identity(&self) -> Result<MutexGuard<'_, ()>> {
+        let turn = self.identity_lock.lock().await;
+        let pending = match &*self.state.lock() {
+            State::Unsettled { pending, .. } => Some(pending.record),
+            _ => None,
+        };
+        if let Some(record) = pending {
+            let is_there = self.sessions.store.settle(record).await?;
+            self.settled(is_there);
+        }
+        Ok(turn)
+    }
+
+    /// The record is live. Sets its time to live anew if that is due; nobody waits for it, and if it
+    /// fails, the next request tries again.
+    fn found_live(&self, record: RecordId, seen: Option<SystemTime>) {
+        let config = &self.sessions.config;
+        let now = self.now();
+        let mut state = self.state.lock();
+        state.applied(record, Instant::now());
+        if !matches!(&*state, State::Confirmed { identity, .. } if identity.record == record) {
+            return;
+        }
+        let is_due = seen.is_none_or(|seen| {
+            // A time that is still to come was written by a clock that is ahead.
+            now.duration_since(seen).map_or(true, |age| age >= config.idle_timeout / 10)
+        });
+        let at = if is_due { now } else { seen.unwrap_or(now) };
+        state.note_seen(record, Seen { at, expiry: at + config.idle_timeout });
+        drop(state);
+        if is_due && !std::mem::replace(&mut self.choices.lock().is_touched, true) {
+            self.touch(record);
+        }
+    }
+
+    fn touch(&self, record: RecordId) {
+        let (store, now) = (self.sessions.store.clone(), self.now());
+        let ttl = self.sessions.config.ttl(record.id, now);
+        self.sessions.emit(Event::Touched(record.id));
+        detach(async move { drop(store.touch(record, now, ttl).await) });
+    }
+
+    /// There is a tombstone where the record was.
+    pub(super) async fn found_dead(&self, record: RecordId, death: Death) -> Result<()> {
+        // It may be this request that has just rotated the session.
+        let _turn = self.lock_identity().await?;
+        self.note_dead(record, death);
+        Ok(())
+    }
+
+    pub(super) fn note_dead(&self, record: RecordId, death: Death) {
+        if self.state.lock().dead(record, death) {
+            self.sessions.emit(Event::Rejected(match death {
+                Death::Destroyed => Rejection::Destroyed(record.id),
+                Death::Rotated => Rejection::StaleToken(record.id),
+            }));
+        }
+    }
+
+    /// There is nothing where the record was. Returns whether the request has lost its session.
+    async fn found_gone(&self, record: RecordId, is_read: bool) -> Result<bool> {
+        let _turn = self.lock_identity().await?;
+        Ok(self.note_gone(record, is_read))
+    }
+
+    pub(super) fn note_gone(&self, record: RecordId, is_read: bool) -> bool {
+        let is_old = self.is_old();
+        let mut state = self.state.lock();
+        let is_meant = state.gone(record, is_read, is_old);
+        let is_lost = !is_meant || state.is_pinned();
+        drop(state);
+        if is_meant && (is_lost || !is_read) {
+            self.sessions.emit(Event::Rejected(Rejection::Missing(record.id)));
+        }
+        is_lost
+    }
+
+    /// Holds a request's operations to the deadline, and remembers an outage: once the store has
+    /// failed a request, that request does not wait for it again. What goes on after the response's
+    /// headers have left, such as a stream, has the deadline for each operation, and may try again.
+    pub(crate) async fn with_deadline<T>(
+        &self,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let deadline = self.sessions.config.deadline;
+        if self.is_answered() {
+            return timeout(deadline, work).await.unwrap_or_else(|_| Err(late()));
+        }
+        if let Some(retry_after) = self.outage() {
+            let error = StoreError::refused("it has failed earlier in this request");
+            return Err(StoreError { retry_after, ..error }.into());
+        }
+        let _pause = self.wait.start();
+        let rest = deadline.saturating_sub(self.wait.so_far());
+        let result = timeout(rest, work).await.unwrap_or_else(|_| Err(late()));
+        if let Some(retry_after) = result.as_ref().err().and_then(Error::retry_after) {
+            self.choices.lock().outage = Some(retry_after);
+        }
+        result
+    }
+
+    /// When to try again, if the store has failed this request.
+    pub(crate) fn outage(&self) -> Option<Duration> {
+        self.choices.lock().outage
+    }
+
+    fn is_answered(&self) -> bool {
+        self.choices.lock().is_answered
+    }
+
+    /// A response whose headers have left cannot set a cookie any more.
+    pub(super) fn refuse_if_answered(&self) -> Result<()> {
+        if self.is_answered() {
+            let why = "the response's headers have left already, and cannot set a cookie any more";
+            return Err(StoreError::refused(why).into());
+        }
+        Ok(())
+    }
+
+    /// Chooses whether the cookie outlives the browser's own session. Without a session, the choice
+    /// is for one that the request creates.
+    pub(crate) async fn remember_me(&self, is_remembered: bool) -> Result<()> {
+        self.refuse_if_answered()?;
+        self.choices.lock().is_remembered = is_remembered;
+        if self.identity().is_none() {
+            return Ok(());
+        }
+        self.read(&[]).await?;
+        let mut state = self.state.lock();
+        if let State::Confirmed { identity, .. } | State::Issued(identity) = &mut *state {
+            identity.value.is_remembered = is_remembered;
+            self.choices.lock().is_repeated = true;
+        }
+        Ok(())
+    }
+
+    /// The `Set-Cookie` value of the response. To be called once, when the headers are about to
+    /// leave. Makes a round trip only if an operation was dropped that might have made a new token.
+    pub(crate) async fn finish(&self) -> Option<String> {
+        let is_unsettled = matches!(&*self.state.lock(), State::Unsettled { .. });
+        if is_unsettled {
+            let rest = self.sessions.config.deadline.saturating_sub(self.wait.so_far());
+            let _ = timeout(rest, self.lock_identity()).await;
+        }
+        let mut choices = self.choices.lock();
+        choices.is_answered = true;
+        let config = &self.sessions.config;
+        match self.state.lock().cookie(choices.is_repeated, Instant::now()) {
+            CookieChange::Keep => None,
+            CookieChange::Set(value) => Some(self.sessions.keys.seal(&value, config, self.now())),
+            CookieChange::Clear => Some(removal(config)),
+        }
+    }
+
+    /// A stream may outlive its session.
+    fn check_lifetime(&self, id: PublicId) -> Result<()> {
+        if !self.is_answered() || self.now() < self.sessions.config.absolute_expiry(id) {
+            return Ok(());
+        }
+        self.state.lock().expired();
+        self.sessions.emit(Event::Expired(id, Deadline::Absolute));
+        Err(Error::Conflict)
+    }
+
+    fn check(&self, ops: &[Op]) -> Result<()> {
+        for op in ops {
+            let (name, size) = match op {
+                Op::Insert(name, value) => (name, value.len()),
+                Op::Increment(name, _) | Op::Remove(name) | Op::Take(name) => (name, 0),
+            };
+            let limit = self.sessions.config.max_field_size;
+            let too_large =
+                |what, size, limit| Err(Error::TooLarge { field: name.clone(), what, size, limit });
+            if name.len() > MAX_FIELD_NAME {
+                return too_large("its name in bytes", name.len(), MAX_FIELD_NAME);
+            }
+            if size > limit {
+                return too_large("its value in bytes", size, limit);
+            }
+        }
+        Ok(())
+    }
+
+    fn too_large(&self, ops: &[Op], size: usize) -> Error {
+        let grows = |op: &&Op| matches!(op, Op::Insert(..) | Op::Increment(..));
+        let field = ops.iter().find(grows).map_or("", Op::field).to_owned();
+        let limit = self.sessions.config.max_record_size;
+        Error::TooLarge { field, what: "the session in bytes", size, limit }
+    }
+
+    pub(super) fn now(&self) -> SystemTime {
+        self.sessions.clock.now()
+    }
+}
+
+/// When a request came in, as the fairing has noted it.
+pub(crate) fn arrived(request: &Request<'_>) -> Instant {
+    struct Arrived(Instant);
+    request.local_cache(|| Arrived(Instant::now())).0
+}
+
+fn late() -> Error {
+    StoreError::unanswered("the deadline passed").into()
+}

@@ -1,0 +1,48 @@
+//! How long a request has waited for the store in all.
+
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+/// The time in which at least one operation of a request waits for the store.
+#[derive(Default)]
+pub(crate) struct Wait(Mutex<Waiting>);
+
+#[derive(Default)]
+struct Waiting {
+    operations: usize,
+    since: Option<Instant>,
+    before: Duration,
+}
+
+impl Waiting {
+    fn so_far(&self) -> Duration {
+        self.before + self.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+}
+
+/// An operation that waits, until this value is dropped.
+pub(crate) struct Pause<'w>(&'w Wait);
+
+impl Wait {
+    pub(crate) fn start(&self) -> Pause<'_> {
+        let mut waiting = self.0.lock();
+        waiting.operations += 1;
+        waiting.since.get_or_insert_with(Instant::now);
+        Pause(self)
+    }
+
+    pub(crate) fn so_far(&self) -> Duration {
+        self.0.lock().so_far()
+    }
+}
+
+impl Drop for Pause<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.0.0.lock();
+        waiting.operations -= 1;
+        if waiting.operations == 0 {
+            (waiting.before, waiting.since) = (waiting.so_far(), None);
+        }
+    }
+}

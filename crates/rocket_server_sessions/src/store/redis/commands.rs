@@ -1,0 +1,413 @@
+//! Which commands each call of the store becomes, and what their replies mean.
+//!
+//! | call | pipeline | billed |
+//! |---|---|---|
+//! | create | `MULTI HSET EXPIRE EXEC` | 4 |
+//! | update: read only | `HGETALL`, or `HMGET` of some fields | 1 |
+//! | update: one increment or one removal | `HINCRBY` or `HDEL`, then as above | 2 |
+//! | update: anything else | `EVAL` of `HGETALL`, and a command for each change | 2 and more |
+//! | touch | `EVAL` of `HGET HSET EXPIRE` | 4 |
+//! | rotate | `EVAL` of `HGET HGET EXISTS HSET RENAME SET EXPIRE` | 8 |
+//! | destroy | `EVAL` of `HGET HGET DEL SET` | 5 |
+//! | settle | `SET HGET` | 2 |
+//! | status | `HMGET` for each record | 1 for each |
+//!
+//! A live record is a hash and a tombstone is a string, so a write to a dead token meets
+//! `WRONGTYPE`, atomically and without a script.
+
+use std::time::{Duration, SystemTime};
+
+use redis::{ToRedisArgs, Value};
+
+use super::fault::{Complaint, complains};
+use super::pipeline::Pipeline;
+use super::scripts;
+use crate::id::{PublicId, from_unix, unix};
+use crate::store::{
+    Applied, Death, DestroyResult, Fields, LOGIN, LoggedIn, Op, OpResult, RecordId, RecordStatus,
+    RotateResult, Rotation, StoreError, TOMBSTONE_TTL, USER, Update, UpdateResult, Values,
+};
+
+/// The field that makes a hash a session's record: its value is the public id.
+pub(super) const MARKER: &str = "@id";
+
+/// The field that says when the time to live was last set.
+const SEEN: &str = "@seen";
+
+pub(super) const NOTHING: &[&str] = &[];
+
+/// The name of a record in Redis. The braces keep a session's keys in one cluster slot.
+pub(super) fn key(prefix: &str, record: RecordId) -> String {
+    format!("{prefix}{{{}}}:{}", record.id, record.token_hash.encode())
+}
+
+/// Whole seconds, and at least one: `EXPIRE` with 0 deletes.
+pub(super) fn seconds(ttl: Duration) -> u64 {
+    ttl.as_secs().max(1)
+}
+
+pub(super) fn create(key: &str, id: PublicId, fields: &Values, ttl: Duration) -> Pipeline {
+    let mut pipeline = Pipeline::default();
+    pipeline.transaction(key, |it| {
+        let id = id.to_string();
+        let mut pairs = vec![(MARKER, id.as_str())];
+        pairs.extend(fields.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        it.command("HSET", key, &pairs);
+        it.command("EXPIRE", key, seconds(ttl));
+    });
+    pipeline
+}
+
+/// Whether an update needs no script: it decides nothing, and at most one command of it writes.
+pub(super) fn is_plain(update: &Update) -> bool {
+    matches!(update.ops[..], [] | [Op::Increment(..) | Op::Remove(_)])
+}
+
+/// An update that [is plain](is_plain). It writes before it reads: a server that is eventually
+/// consistent keeps the order of one connection.
+pub(super) fn plain_update(key: &str, update: &Update) -> Pipeline {
+    let mut pipeline = Pipeline::default();
+    for op in &update.ops {
+        match op {
+            Op::Increment(name, by) => pipeline.command("HINCRBY", key, (name, by)),
+            Op::Insert(name, _) | Op::Remove(name) | Op::Take(name) => {
+                pipeline.command("HDEL", key, name);
+            }
+        }
+    }
+    match &update.read {
+        Fields::Some(names) => pipeline.command("HMGET", key, (MARKER, SEEN, names)),
+        Fields::All => pipeline.command("HGETALL", key, NOTHING),
+    }
+    pipeline
+}
+
+pub(super) fn script_update(key: &str, id: PublicId, update: &Update) -> Pipeline {
+    let limit = update.max_size.map_or_else(|| "-1".to_owned(), |limit| limit.to_string());
+    let (read, names) = match &update.read {
+        Fields::All => ("all", &[][..]),
+        Fields::Some(names) => ("some", &names[..]),
+    };
+    let mut args = vec![id.to_string(), limit, read.to_owned(), update.ops.len().to_string()];
+    for op in &update.ops {
+        let (kind, value) = match op {
+            Op::Insert(_, value) => ("insert", value.clone()),
+            Op::Increment(_, by) => ("increment", by.to_string()),
+            Op::Remove(_) => ("remove", String::new()),
+            Op::Take(_) => ("take", String::new()),
+        };
+        args.extend([kind.to_owned(), op.field().to_owned(), value]);
+    }
+    args.extend(names.iter().cloned());
+    script(scripts::UPDATE, &[key], args)
+}
+
+pub(super) fn take_back(key: &str, id: PublicId, field: &str, by: i64) -> Pipeline {
+    script(scripts::TAKE_BACK, &[key], (id.to_string(), field, by.wrapping_neg()))
+}
+
+pub(super) fn touch(key: &str, id: PublicId, seen: SystemTime, ttl: Duration) -> Pipeline {
+    script(scripts::TOUCH, &[key], (id.to_string(), unix(seen).as_secs(), seconds(ttl)))
+}
+
+pub(super) fn rotate(from: &str, to: &str, rotation: &Rotation) -> Pipeline {
+    let user = rotation.user.as_ref().map_or("", |login| login.user.as_str());
+    let mut args = vec![
+        rotation.from.id.to_string(),
+        seconds(TOMBSTONE_TTL).to_string(),
+        seconds(rotation.ttl).to_string(),
+        user.to_owned(),
+    ];
+    if let Some(seen) = rotation.seen {
+        args.extend([SEEN.to_owned(), unix(seen).as_secs().to_string()]);
+    }
+    if let Some(login) = &rotation.user {
+        args.extend(login.fields().into_iter().flat_map(|(name, value)| [name, value]));
+    }
+    script(scripts::ROTATE, &[from, to], args)
+}
+
+pub(super) fn destroy(key: &str, id: PublicId, user: Option<&str>) -> Pipeline {
+    let args = (id.to_string(), seconds(TOMBSTONE_TTL), user.unwrap_or_default());
+    script(scripts::DESTROY, &[key], args)
+}
+
+pub(super) fn delete_orphan(pipeline: &mut Pipeline, key: &str, id: PublicId) {
+    pipeline.script(scripts::DELETE_ORPHAN, &[key], id.to_string());
+}
+
+/// Either the record is there, or a tombstone keeps it from ever being there.
+pub(super) fn settle(key: &str) -> Pipeline {
+    let mut pipeline = Pipeline::default();
+    pipeline.command("SET", key, (DESTROYED, "NX", "EX", seconds(TOMBSTONE_TTL)));
+    pipeline.command("HGET", key, MARKER);
+    pipeline
+}
+
+/// What a tombstone says.
+pub(super) fn death(key: &str) -> Pipeline {
+    let mut pipeline = Pipeline::default();
+    pipeline.command("GET", key, NOTHING);
+    pipeline
+}
+
+pub(super) fn status<'k>(keys: impl Iterator<Item = &'k str>) -> Pipeline {
+    let mut pipeline = Pipeline::default();
+    for key in keys {
+        pipeline.command("HMGET", key, (MARKER, SEEN, USER, LOGIN));
+    }
+    pipeline
+}
+
+fn script(text: &'static str, keys: &[&str], args: impl ToRedisArgs) -> Pipeline {
+    let mut pipeline = Pipeline::default();
+    pipeline.script(text, keys, args);
+    pipeline
+}
+
+/// The text of the tombstone of a session that was destroyed. Any other is that of a token that was
+/// rotated.
+const DESTROYED: &str = "destroyed";
+
+/// What the replies to a [`plain_update`] say.
+pub(super) enum PlainReply {
+    /// The record is live.
+    Applied(Applied),
+    /// There is a tombstone, or something else that is no hash. Nothing was changed.
+    NoHash,
+    /// The change was made, and there was a tombstone when the record was to be read.
+    Late(Vec<OpResult>),
+    /// There is no record.
+    Gone,
+    /// Another session's record is there, or the reply is about another session.
+    Foreign,
+}
+
+/// Reads the replies to [`create`]: whether the record was made.
+pub(super) fn read_create(replies: Vec<Value>) -> Result<bool, StoreError> {
+    let executed = array(last(replies)?)?;
+    Ok(!executed.iter().any(|reply| complains(reply, Complaint::WrongType)))
+}
+
+pub(super) fn read_plain_update(
+    id: PublicId,
+    update: &Update,
+    replies: Vec<Value>,
+) -> Result<PlainReply, StoreError> {
+    let mut replies = replies.into_iter();
+    let mut next = || replies.next().ok_or_else(|| nonsense("a reply is missing"));
+    let mut results = Vec::with_capacity(update.ops.len());
+    for op in &update.ops {
+        results.push(match next()? {
+            reply if complains(&reply, Complaint::WrongType) => {
+                return Ok(PlainReply::NoHash);
+            }
+            Value::Int(count) if matches!(op, Op::Increment(..)) => OpResult::Count(count),
+            reply if complains(&reply, Complaint::NotAnInteger) => OpResult::NotAnInteger,
+            Value::Int(_) => OpResult::Done,
+            _ => return Err(nonsense("a change got no number")),
+        });
+    }
+    let read = next()?;
+    if complains(&read, Complaint::WrongType) {
+        let is_late = matches!(results[..], [OpResult::Count(_) | OpResult::Done]);
+        return Ok(if is_late { PlainReply::Late(results) } else { PlainReply::NoHash });
+    }
+    let mut fields = match &update.read {
+        Fields::Some(names) => {
+            let names = [MARKER, SEEN].into_iter().chain(names.iter().map(String::as_str));
+            let present = names.zip(array(read)?).filter(|(_, value)| *value != Value::Nil);
+            let pairs = present.map(|(name, value)| Ok((name.to_owned(), text(value)?)));
+            pairs.collect::<Result<_, StoreError>>()?
+        }
+        Fields::All => hash(read)?,
+    };
+    Ok(match fields.remove(MARKER) {
+        None => PlainReply::Gone,
+        Some(marker) if is_marker(&marker, id) => {
+            let seen = fields.remove(SEEN).and_then(|it| read_seen(&it));
+            PlainReply::Applied(Applied { results, fields, seen })
+        }
+        Some(_) => PlainReply::Foreign,
+    })
+}
+
+pub(super) fn read_script_update(
+    update: &Update,
+    replies: Vec<Value>,
+) -> Result<UpdateResult, StoreError> {
+    let mut answer = Answer::read(replies)?;
+    Ok(match answer.found.as_str() {
+        "live" => {
+            let seen = answer.text()?.and_then(|it| read_seen(&it));
+            let results = array(answer.next()?)?;
+            let results = update.ops.iter().zip(results).map(|(op, it)| read_result(op, it));
+            let results = results.collect::<Result<_, _>>()?;
+            let mut fields = hash(answer.next()?)?;
+            fields.remove(MARKER);
+            fields.remove(SEEN);
+            UpdateResult::Applied(Applied { results, fields, seen })
+        }
+        "large" => {
+            let size = answer.text()?.and_then(|it| it.parse().ok());
+            UpdateResult::TooLarge(size.ok_or_else(|| nonsense("no size"))?)
+        }
+        "dead" => UpdateResult::Dead(answer.death()?),
+        _ => UpdateResult::Gone,
+    })
+}
+
+fn read_result(op: &Op, reply: Value) -> Result<OpResult, StoreError> {
+    Ok(match op {
+        Op::Insert(..) | Op::Remove(_) => OpResult::Done,
+        Op::Take(_) => OpResult::Taken(optional(reply)?),
+        Op::Increment(..) => match optional(reply)? {
+            None => OpResult::NotAnInteger,
+            Some(text) => {
+                OpResult::Count(text.parse().map_err(|_| nonsense("a sum is no number"))?)
+            }
+        },
+    })
+}
+
+pub(super) fn read_rotate(replies: Vec<Value>) -> Result<RotateResult, StoreError> {
+    let mut answer = Answer::read(replies)?;
+    Ok(match answer.found.as_str() {
+        "live" => RotateResult::Rotated,
+        "other" => RotateResult::OtherUser(answer.text()?.unwrap_or_default()),
+        "barred" => RotateResult::Barred,
+        "dead" => RotateResult::Dead(answer.death()?),
+        _ => RotateResult::Gone,
+    })
+}
+
+pub(super) fn read_destroy(replies: Vec<Value>) -> Result<DestroyResult, StoreError> {
+    let mut answer = Answer::read(replies)?;
+    Ok(match answer.found.as_str() {
+        "live" => DestroyResult::Destroyed(answer.text()?),
+        "other" => DestroyResult::NotTheirs,
+        "dead" => DestroyResult::Dead(answer.death()?),
+        _ => DestroyResult::Gone,
+    })
+}
+
+/// Reads the replies to [`settle`]: whether the record is there.
+pub(super) fn read_settle(id: PublicId, replies: Vec<Value>) -> Result<bool, StoreError> {
+    let marker = last(replies)?;
+    if complains(&marker, Complaint::WrongType) {
+        return Ok(false);
+    }
+    Ok(optional(marker)?.is_some_and(|marker| is_marker(&marker, id)))
+}
+
+/// Reads the reply to [`death`]. `None` if there is no tombstone.
+pub(super) fn read_death(replies: Vec<Value>) -> Result<Option<Death>, StoreError> {
+    match last(replies)? {
+        Value::Nil => Ok(None),
+        reply if complains(&reply, Complaint::WrongType) => Ok(None),
+        reply => Ok(Some(death_of(&text(reply)?))),
+    }
+}
+
+pub(super) fn read_status(
+    records: &[RecordId],
+    replies: Vec<Value>,
+) -> Result<Vec<RecordStatus>, StoreError> {
+    let mut replies = replies.into_iter();
+    let mut next = || replies.next().ok_or_else(|| nonsense("a reply is missing"));
+    records.iter().map(|record| read_one_status(record.id, next()?)).collect()
+}
+
+fn read_one_status(id: PublicId, fields: Value) -> Result<RecordStatus, StoreError> {
+    if complains(&fields, Complaint::WrongType) {
+        return Ok(RecordStatus::Dead);
+    }
+    let mut fields = array(fields)?.into_iter();
+    let mut next = || optional(fields.next().unwrap_or(Value::Nil));
+    let (marker, seen, user, login) = (next()?, next()?, next()?, next()?);
+    if !marker.is_some_and(|marker| is_marker(&marker, id)) {
+        return Ok(RecordStatus::Gone);
+    }
+    let names = [(USER, user), (LOGIN, login)].into_iter();
+    let fields = names.filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+    let seen = seen.and_then(|it| read_seen(&it));
+    Ok(RecordStatus::Live { seen, user: LoggedIn::of(&fields) })
+}
+
+/// What a script replied.
+struct Answer {
+    found: String,
+    rest: std::vec::IntoIter<Value>,
+}
+
+impl Answer {
+    fn read(replies: Vec<Value>) -> Result<Self, StoreError> {
+        let mut rest = array(last(replies)?)?.into_iter();
+        let found = text(rest.next().unwrap_or(Value::Nil))?;
+        Ok(Self { found, rest })
+    }
+
+    fn next(&mut self) -> Result<Value, StoreError> {
+        self.rest.next().ok_or_else(|| nonsense("a script said too little"))
+    }
+
+    fn text(&mut self) -> Result<Option<String>, StoreError> {
+        optional(self.rest.next().unwrap_or(Value::Nil))
+    }
+
+    fn death(&mut self) -> Result<Death, StoreError> {
+        Ok(death_of(&self.text()?.unwrap_or_default()))
+    }
+}
+
+/// A string that is no tombstone of ours counts as one: nothing lives there.
+fn death_of(text: &str) -> Death {
+    if text == DESTROYED { Death::Destroyed } else { Death::Rotated }
+}
+
+fn read_seen(text: &str) -> Option<SystemTime> {
+    text.parse().ok().map(from_unix)
+}
+
+fn is_marker(text: &str, id: PublicId) -> bool {
+    PublicId::parse(text) == Some(id)
+}
+
+fn last(replies: Vec<Value>) -> Result<Value, StoreError> {
+    replies.into_iter().next_back().ok_or_else(|| nonsense("a reply is missing"))
+}
+
+fn array(reply: Value) -> Result<Vec<Value>, StoreError> {
+    match reply {
+        Value::Array(items) => Ok(items),
+        _ => Err(nonsense("no list where one was due")),
+    }
+}
+
+pub(super) fn hash(reply: Value) -> Result<Values, StoreError> {
+    let mut items = array(reply)?.into_iter();
+    let mut fields = Values::new();
+    while let (Some(name), Some(value)) = (items.next(), items.next()) {
+        fields.insert(text(name)?, text(value)?);
+    }
+    Ok(fields)
+}
+
+fn optional(reply: Value) -> Result<Option<String>, StoreError> {
+    (reply != Value::Nil).then(|| text(reply)).transpose()
+}
+
+/// Text that is not UTF-8 was not written by this crate. It stays legible, and is no JSON.
+fn text(reply: Value) -> Result<String, StoreError> {
+    match reply {
+        Value::BulkString(bytes) => Ok(String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())),
+        Value::SimpleString(text) => Ok(text),
+        Value::Int(number) => Ok(number.to_string()),
+        _ => Err(nonsense("no text where one was due")),
+    }
+}
+
+pub(super) fn nonsense(what: &str) -> StoreError {
+    StoreError::unanswered(format!("Redis' reply makes no sense: {what}"))
+}

@@ -1,0 +1,133 @@
+//! Keys that an increment may have made by accident, where a record had vanished.
+//!
+//! An increment gives no time to live, so if the record had vanished, it leaves a key that would stay
+//! for ever: an orphan. Usually the reply shows that, and the orphan is deleted at once. If the reply
+//! is lost, or the future that waits for it is dropped, the key is remembered here, and is looked at
+//! along with a later call. What a process remembers ends with it, and the oldest of too many keys is
+//! forgotten.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::store::RecordId;
+
+/// More of them would be an outage of its own.
+const MAX_KEYS: usize = 1024;
+
+/// How many are looked at in one go.
+const MAX_BATCH: usize = 64;
+
+/// How much longer than the deadline a key is left alone: by then no write to it is on its way.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// The places in which an orphan may be, the oldest first.
+pub(super) struct OrphanKeys {
+    /// How long a write may be on its way.
+    deadline: Duration,
+    records: Mutex<VecDeque<(Instant, RecordId)>>,
+}
+
+/// A write whose reply has not told yet whether it has made an orphan. Unless it is settled, its key
+/// is remembered, also if its future is dropped.
+pub(super) struct PendingWrite<'k> {
+    keys: &'k OrphanKeys,
+    record: Option<RecordId>,
+}
+
+impl PendingWrite<'_> {
+    /// There is no orphan, or it was deleted.
+    pub(super) fn settle(mut self) {
+        self.record = None;
+    }
+}
+
+impl Drop for PendingWrite<'_> {
+    fn drop(&mut self) {
+        if let Some(record) = self.record.take() {
+            self.keys.track(record);
+        }
+    }
+}
+
+impl OrphanKeys {
+    pub(super) fn new(deadline: Duration) -> Self {
+        Self { deadline, records: Mutex::default() }
+    }
+
+    pub(super) fn pending(&self, record: RecordId) -> PendingWrite<'_> {
+        PendingWrite { keys: self, record: Some(record) }
+    }
+
+    pub(super) fn track(&self, record: RecordId) {
+        let mut records = self.records.lock();
+        if records.len() == MAX_KEYS {
+            records.pop_front();
+        }
+        records.push_back((Instant::now(), record));
+    }
+
+    /// Takes some of those that no write is on its way to any more.
+    pub(super) fn take_old(&self) -> Vec<RecordId> {
+        let mut records = self.records.lock();
+        let patience = self.deadline + MARGIN;
+        let old = records.iter().take_while(|(since, _)| since.elapsed() > patience).count();
+        records.drain(..old.min(MAX_BATCH)).map(|(_, record)| record).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::id::{PublicId, Token};
+
+    fn record() -> RecordId {
+        let id = PublicId::new(SystemTime::now());
+        RecordId { id, token_hash: Token::generate().hash() }
+    }
+
+    fn keys() -> OrphanKeys {
+        OrphanKeys::new(Duration::from_secs(30))
+    }
+
+    fn tracked(keys: &OrphanKeys) -> Vec<RecordId> {
+        keys.records.lock().iter().map(|(_, record)| *record).collect()
+    }
+
+    #[test]
+    fn write_is_tracked_unless_its_reply_settles_it() {
+        let (keys, lost) = (keys(), record());
+        keys.pending(record()).settle();
+        drop(keys.pending(lost));
+        assert_eq!(tracked(&keys), [lost]);
+    }
+
+    #[test]
+    fn oldest_of_too_many_is_forgotten() {
+        let (keys, first) = (keys(), record());
+        keys.track(first);
+        for _ in 0..MAX_KEYS {
+            keys.track(record());
+        }
+        assert_eq!(tracked(&keys).len(), MAX_KEYS);
+        assert!(!tracked(&keys).contains(&first));
+    }
+
+    #[test]
+    fn keys_are_taken_once_no_write_can_be_on_its_way_and_some_at_a_time() {
+        let keys = keys();
+        let long_ago = Instant::now().checked_sub(keys.deadline + 2 * MARGIN).unwrap();
+        for _ in 0..=MAX_BATCH {
+            keys.records.lock().push_back((long_ago, record()));
+        }
+        let new = record();
+        keys.track(new);
+        assert_eq!(keys.take_old().len(), MAX_BATCH);
+        assert_eq!(keys.take_old().len(), 1);
+        assert!(keys.take_old().is_empty(), "a write to the newest may be on its way still");
+        assert_eq!(tracked(&keys), [new]);
+    }
+}

@@ -1,0 +1,199 @@
+//! What must decide and write in one step, as Lua.
+//!
+//! Each script declares its keys, which share a cluster slot, and does nothing unless it finds what
+//! it is about. They are sent whole (`EVAL`): they are short and rare, and no server has to know
+//! them beforehand. Numbers are compared and returned as text, since Lua's have 53 bits.
+//!
+//! A reply is a list that begins with what was found: `live`, `dead` with the tombstone's text,
+//! `gone`, or what the script says of itself.
+
+/// Finds out why `KEYS[1]` is no hash.
+macro_rules! absent {
+    () => {
+        "\
+local function absent(reply)
+  if not string.find(reply.err, '^WRONGTYPE') then return reply end
+  local death = redis.pcall('GET', KEYS[1])
+  if type(death) == 'string' then return {'dead', death} end
+  return {'gone'}
+end
+"
+    };
+}
+
+/// Leaves the script unless `KEYS[1]` is the live record of the session `ARGV[1]`.
+macro_rules! live {
+    () => {
+        concat!(
+            absent!(),
+            "\
+local id = redis.pcall('HGET', KEYS[1], '@id')
+if type(id) == 'table' then return absent(id) end
+if id ~= ARGV[1] then return {'gone'} end
+"
+        )
+    };
+}
+
+/// Carries out changes and reads, all of them or none.
+///
+/// `ARGV`: the public id; the size limit, or `-1`; `all` or `some`; the number of changes; for each
+/// its kind, field and value; and the fields to read.
+///
+/// Replies `live`, the time of the last touch, the results, and the fields; or `large` and the size.
+/// The limit is checked before anything is written, so nothing has to be taken back.
+pub(super) const UPDATE: &str = concat!(
+    absent!(),
+    "\
+local flat = redis.pcall('HGETALL', KEYS[1])
+if flat.err then return absent(flat) end
+local record = {}
+for i = 1, #flat, 2 do record[flat[i]] = flat[i + 1] end
+if record['@id'] ~= ARGV[1] then return {'gone'} end
+local limit, ops = tonumber(ARGV[2]), tonumber(ARGV[4])
+local grown = {}
+for name, value in pairs(record) do grown[name] = value end
+local grows = false
+for i = 0, ops - 1 do
+  local kind, name, value = ARGV[5 + 3 * i], ARGV[6 + 3 * i], ARGV[7 + 3 * i]
+  if kind == 'insert' then
+    grown[name], grows = value, true
+  elseif kind == 'increment' then
+    if not record[name] then grows = true end
+    grown[name] = grown[name] or value
+  else
+    grown[name] = nil
+  end
+end
+if limit >= 0 and grows then
+  local size = 0
+  for name, value in pairs(grown) do
+    if string.sub(name, 1, 1) ~= '@' then size = size + #name + #value end
+  end
+  if size > limit then return {'large', string.format('%.0f', size)} end
+end
+local results = {}
+for i = 0, ops - 1 do
+  local kind, name, value = ARGV[5 + 3 * i], ARGV[6 + 3 * i], ARGV[7 + 3 * i]
+  if kind == 'insert' then
+    redis.call('HSET', KEYS[1], name, value)
+    record[name] = value
+    results[i + 1] = 'done'
+  elseif kind == 'increment' then
+    local sum = redis.pcall('HINCRBY', KEYS[1], name, value)
+    if type(sum) == 'table' then
+      if not string.find(sum.err, 'not an integer') and not string.find(sum.err, 'overflow') then
+        return sum
+      end
+      results[i + 1] = false
+    else
+      if sum > -9007199254740992 and sum < 9007199254740992 then
+        record[name] = string.format('%.0f', sum)
+      else
+        record[name] = redis.call('HGET', KEYS[1], name)
+      end
+      results[i + 1] = record[name]
+    end
+  else
+    results[i + 1] = kind == 'take' and record[name] or false
+    redis.call('HDEL', KEYS[1], name)
+    record[name] = nil
+  end
+end
+local fields = {}
+local function read(name)
+  if record[name] then
+    fields[#fields + 1] = name
+    fields[#fields + 1] = record[name]
+  end
+end
+if ARGV[3] == 'all' then
+  for name in pairs(record) do read(name) end
+else
+  for i = 5 + 3 * ops, #ARGV do read(ARGV[i]) end
+end
+return {'live', record['@seen'] or false, results, fields}
+"
+);
+
+/// Takes back an increment that has made a field. What others have added meanwhile stays.
+///
+/// `ARGV`: the public id, the field, and the number to add.
+pub(super) const TAKE_BACK: &str = concat!(
+    live!(),
+    "\
+if redis.call('HINCRBY', KEYS[1], ARGV[2], ARGV[3]) == 0 then
+  redis.call('HDEL', KEYS[1], ARGV[2])
+end
+return {'live'}
+"
+);
+
+/// Sets a record's time to live anew. A plain `EXPIRE` would also lengthen the life of a tombstone.
+///
+/// `ARGV`: the public id, the time now, and the time to live, in seconds.
+pub(super) const TOUCH: &str = concat!(
+    live!(),
+    "\
+redis.call('HSET', KEYS[1], '@seen', ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+return {'live'}
+"
+);
+
+/// Moves a record to a new place, and leaves a tombstone. Logs a user in, if one is named.
+///
+/// `KEYS`: the old and the new place. `ARGV`: the public id; the times to live of the tombstone and
+/// the record; the user or nothing; and the fields to set, with their values.
+///
+/// Replies `live`; `other` and the user whose session was destroyed instead; or `barred`. The first
+/// write is one that a server without memory refuses, so that it refuses the whole.
+pub(super) const ROTATE: &str = concat!(
+    live!(),
+    "\
+local owner = redis.call('HGET', KEYS[1], '@user')
+if ARGV[4] ~= '' and owner and owner ~= ARGV[4] then
+  redis.call('DEL', KEYS[1])
+  redis.pcall('SET', KEYS[1], 'destroyed', 'EX', ARGV[2])
+  return {'other', owner}
+end
+if redis.call('EXISTS', KEYS[2]) == 1 then return {'barred'} end
+redis.call('HSET', KEYS[1], '@id', ARGV[1], unpack(ARGV, 5))
+redis.call('RENAME', KEYS[1], KEYS[2])
+redis.call('SET', KEYS[1], 'rotated', 'EX', ARGV[2])
+redis.call('EXPIRE', KEYS[2], ARGV[3])
+return {'live'}
+"
+);
+
+/// Deletes a record, and then tries to leave a tombstone: deleting works when memory is full.
+///
+/// `ARGV`: the public id, the time to live of the tombstone, and the user whose record it must be,
+/// or nothing. If a user is named, an empty place gets a tombstone too.
+///
+/// Replies `live` and the user who was logged in; or `other`.
+pub(super) const DESTROY: &str = concat!(
+    absent!(),
+    "\
+local id = redis.pcall('HGET', KEYS[1], '@id')
+if type(id) == 'table' then return absent(id) end
+if id ~= ARGV[1] then
+  if ARGV[3] ~= '' then redis.call('SET', KEYS[1], 'destroyed', 'EX', ARGV[2]) end
+  return {'gone'}
+end
+local owner = redis.call('HGET', KEYS[1], '@user')
+if ARGV[3] ~= '' and owner ~= ARGV[3] then return {'other'} end
+redis.call('DEL', KEYS[1])
+redis.pcall('SET', KEYS[1], 'destroyed', 'EX', ARGV[2])
+return {'live', owner}
+"
+);
+
+/// Deletes a hash that is no record: what an increment has made where the record was gone.
+///
+/// `ARGV`: the public id.
+pub(super) const DELETE_ORPHAN: &str = "\
+local id = redis.pcall('HGET', KEYS[1], '@id')
+if type(id) ~= 'table' and id ~= ARGV[1] then redis.call('DEL', KEYS[1]) end
+return {'gone'}
+";

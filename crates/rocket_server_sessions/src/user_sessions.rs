@@ -1,0 +1,142 @@
+//! The sessions of the application's users: which there are, and how they are destroyed from elsewhere.
+
+use std::time::SystemTime;
+
+use rocket::request::{FromRequest, Outcome};
+use rocket::{Ignite, Request, Rocket, Sentinel};
+
+use crate::error::Result;
+use crate::id::PublicId;
+use crate::request::RequestSession;
+use crate::session::{is_unattached, session_of};
+use crate::user_index::UserIndex;
+
+/// The sessions in which your users are logged in, as a request guard.
+///
+/// [`Session::log_in`](crate::Session::log_in) enters a session into its user's index, and the
+/// methods here find it there.
+///
+/// Your application decides who may see whose sessions: pass the name of the
+/// [user](crate::Session::user) who asks, or anybody's for an administrator.
+///
+/// ```
+/// use rocket_server_sessions::{Result, SameOrigin, Session, UserSessions};
+/// use rocket::{get, post};
+///
+/// #[get("/devices")]
+/// async fn devices(session: Session<'_>, users: UserSessions<'_>) -> Result<String> {
+///     let Some(user) = session.user().await? else { return Ok("log in first".into()) };
+///     let active = users.list(&user).await?;
+///     Ok(active.iter().map(|it| format!("{}\n", it.label)).collect())
+/// }
+///
+/// #[post("/devices/log-out-others")]
+/// async fn others(_same: SameOrigin, session: Session<'_>, users: UserSessions<'_>) -> Result<()> {
+///     if let (Some(user), Some(own)) = (session.user().await?, session.info()) {
+///         users.destroy_others(&user, own.id).await?;
+///     }
+///     Ok(())
+/// }
+/// ```
+#[derive(Clone, Copy)]
+pub struct UserSessions<'r> {
+    request: &'r RequestSession,
+}
+
+/// A session in which a user is logged in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ActiveSession {
+    /// The session's public id. It tells when the session was [created](PublicId::created).
+    pub id: PublicId,
+    /// What [`log_in`](crate::Session::log_in) was told.
+    pub label: String,
+    /// When the user logged in, to the second.
+    pub since: SystemTime,
+    /// When the session was last used, give or take a tenth of the idle timeout.
+    pub last_seen: SystemTime,
+}
+
+impl UserSessions<'_> {
+    /// The sessions in which `user` is logged in, the latest log-in first.
+    ///
+    /// Two round trips: one command for the index, and one for each session in it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`](crate::Error::Unavailable) if the store fails.
+    pub async fn list(&self, user: &str) -> Result<Vec<ActiveSession>> {
+        let index = UserIndex::new(&self.request.sessions, user);
+        let active = self.request.with_deadline(index.active()).await?;
+        let mut active: Vec<_> = active
+            .into_iter()
+            .map(|it| ActiveSession {
+                id: it.record.id,
+                label: it.login.label,
+                since: it.login.since,
+                last_seen: it.seen.unwrap_or(it.login.since),
+            })
+            .collect();
+        active.sort_by_key(|it| std::cmp::Reverse((it.since, it.id)));
+        Ok(active)
+    }
+
+    /// Destroys one session of `user`, wherever it is. `false` if it is not theirs, or is gone.
+    ///
+    /// Two round trips: one command for the index, five for the session.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`](crate::Error::Unavailable) if the store fails, and
+    /// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown) if it may have been destroyed.
+    pub async fn destroy(&self, user: &str, id: PublicId) -> Result<bool> {
+        Ok(self.destroy_if(user, |it| it == id).await? > 0)
+    }
+
+    /// Destroys all sessions of `user` but one, and returns how many. For "log out everywhere else".
+    ///
+    /// Two round trips: one command for the index, five for each session. One or two more if a
+    /// session gets a new token meanwhile. A log-in of the same user that is under way is either
+    /// finished before, and destroyed, or fails, or begins after.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`destroy`](Self::destroy); some of the sessions may have been destroyed.
+    pub async fn destroy_others(&self, user: &str, own: PublicId) -> Result<usize> {
+        self.destroy_if(user, |it| it != own).await
+    }
+
+    /// Destroys all sessions of `user`, the request's own among them, and returns how many. For a
+    /// changed password, or an account that is closed (OWASP ASVS 5.0, 7.4.2 and 7.4.3).
+    ///
+    /// As many round trips as [`destroy_others`](Self::destroy_others).
+    ///
+    /// # Errors
+    ///
+    /// As those of [`destroy`](Self::destroy); some of the sessions may have been destroyed.
+    pub async fn destroy_all(&self, user: &str) -> Result<usize> {
+        self.destroy_if(user, |_| true).await
+    }
+
+    async fn destroy_if(&self, user: &str, is_meant: impl Fn(PublicId) -> bool) -> Result<usize> {
+        let index = UserIndex::new(&self.request.sessions, user);
+        let destroyed = self.request.with_deadline(index.destroy(is_meant)).await?;
+        self.request.note_destroyed(&destroyed);
+        Ok(destroyed.len())
+    }
+}
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for UserSessions<'r> {
+    type Error = &'static str;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
+        session_of(request).map(|request| UserSessions { request })
+    }
+}
+
+impl Sentinel for UserSessions<'_> {
+    fn abort(rocket: &Rocket<Ignite>) -> bool {
+        is_unattached(rocket)
+    }
+}
