@@ -1,4 +1,4 @@
-//! SessionFairing for Rocket: state that follows a visitor from request to request, whichever instance
+//! Sessions for Rocket: state that follows a visitor from request to request, whichever instance
 //! of the application answers.
 //!
 //! ```

@@ -179,7 +179,7 @@ fn to_cookie(sealed: &str) -> String {
 
 fn from_cookie(value: &str) -> String {
     let mut sealed = value.replace('-', "+").replace('_', "/");
-    while sealed.len() % 4 != 0 {
+    while !sealed.len().is_multiple_of(4) {
         sealed.push('=');
     }
     sealed

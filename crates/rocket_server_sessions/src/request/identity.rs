@@ -7,7 +7,7 @@
 //! A user's index must lead to the user's sessions at every moment, even if the process dies: the
 //! new place is entered first, then the record moves there, and then the old entry is removed.
 
-use std::time::Instant;
+use rocket::tokio::time::Instant;
 
 use super::cookie::CookieValue;
 use super::session::RequestSession;

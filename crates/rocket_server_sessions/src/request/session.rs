@@ -2,12 +2,12 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use rocket::Request;
 use rocket::tokio::sync::{Mutex as AsyncMutex, MutexGuard};
-use rocket::tokio::time::timeout;
+use rocket::tokio::time::{Instant, timeout};
 
 use super::cookie::{CookieValue, removal};
 use super::state::{CookieChange, Identity, Next, Seen, State};
@@ -41,6 +41,8 @@ pub(crate) struct RequestSession {
     identity_lock: AsyncMutex<()>,
 }
 
+/// What else the request has chosen, and what has happened to it.
+#[expect(clippy::struct_excessive_bools, reason = "each is independent of the others")]
 struct Choices {
     /// Whether a new cookie outlives the browser's own session.
     is_remembered: bool,
@@ -186,7 +188,7 @@ impl RequestSession {
                 Ok(Some(applied))
             }
             UpdateResult::TooLarge(size) => {
-                self.found_live(record, None);
+                self.state.lock().applied(record, Instant::now());
                 Err(self.too_large(&update.ops, size))
             }
             UpdateResult::Dead(death) => {
@@ -406,9 +408,7 @@ impl RequestSession {
             return Ok(());
         }
         self.read(&[]).await?;
-        let mut state = self.state.lock();
-        if let State::Confirmed { identity, .. } | State::Issued(identity) = &mut *state {
-            identity.value.is_remembered = is_remembered;
+        if self.state.lock().remember(is_remembered) {
             self.choices.lock().is_repeated = true;
         }
         Ok(())
@@ -422,10 +422,14 @@ impl RequestSession {
             let rest = self.sessions.config.deadline.saturating_sub(self.wait.so_far());
             let _ = timeout(rest, self.lock_identity()).await;
         }
-        let mut choices = self.choices.lock();
-        choices.is_answered = true;
+        let is_repeated = {
+            let mut choices = self.choices.lock();
+            choices.is_answered = true;
+            choices.is_repeated
+        };
         let config = &self.sessions.config;
-        match self.state.lock().cookie(choices.is_repeated, Instant::now()) {
+        let change = self.state.lock().cookie(is_repeated, Instant::now());
+        match change {
             CookieChange::Keep => None,
             CookieChange::Set(value) => Some(self.sessions.keys.seal(&value, config, self.now())),
             CookieChange::Clear => Some(removal(config)),

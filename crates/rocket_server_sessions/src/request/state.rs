@@ -35,7 +35,9 @@
 //! cookie.
 
 use std::mem;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
+
+use rocket::tokio::time::Instant;
 
 use super::cookie::CookieValue;
 use crate::event::Event;
@@ -158,10 +160,9 @@ impl State {
             | Self::Confirmed { identity, .. }
             | Self::Issued(identity) => Next::Ask(identity.clone()),
             Self::Unsettled { .. } => Next::Settle,
-            Self::Lost(_) => Next::Conflict,
             Self::None | Self::Destroyed { .. } | Self::Dead(_) if is_read => Next::FindNothing,
             Self::None | Self::Destroyed { .. } => Next::Create,
-            Self::Dead(_) => Next::Conflict,
+            Self::Dead(_) | Self::Lost(_) => Next::Conflict,
         }
     }
 
@@ -182,6 +183,18 @@ impl State {
     pub(crate) fn note_seen(&mut self, record: RecordId, seen: Seen) {
         if let Some(identity) = self.identity_mut(record) {
             identity.seen = Some(seen);
+        }
+    }
+
+    /// Chooses whether the cookie outlives the browser's own session. `false` if there is no session
+    /// that the store has found live.
+    pub(crate) fn remember(&mut self, is_remembered: bool) -> bool {
+        match self {
+            Self::Confirmed { identity, .. } | Self::Issued(identity) => {
+                identity.value.is_remembered = is_remembered;
+                true
+            }
+            _ => false,
         }
     }
 

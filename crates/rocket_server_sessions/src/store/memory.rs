@@ -165,6 +165,10 @@ impl Entries {
 
 impl Record {
     fn update(&mut self, update: &Update) -> UpdateResult {
+        if update.ops.is_empty() {
+            let (results, fields) = (Vec::new(), self.read(&update.read));
+            return UpdateResult::Applied(Applied { results, fields, seen: self.seen });
+        }
         let mut fields = self.fields.clone();
         let results: Vec<_> = update.ops.iter().map(|op| op.apply_to(&mut fields)).collect();
         let grows = update.ops.iter().any(|op| match op {

@@ -1,4 +1,4 @@
-//! SessionFairing in Redis: one hash for each, reached through an r2d2 pool by a few threads.
+//! Sessions in Redis: one hash for each, over connections of an r2d2 pool.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
