@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use redis::Value;
 
-use super::fault::{Complaint, complains};
+use super::reply_error::{ReplyError, has_error};
 use super::pipeline::Pipeline;
 use super::protocol::{MARKER, NOTHING, array, hash, is_marker, nonsense, seconds, text};
 use crate::id::{TokenHash, PublicId, unix};
@@ -60,7 +60,7 @@ pub(super) fn inspect<'k>(keys: impl Iterator<Item = &'k str>) -> Pipeline {
 /// Reads the answer to [`enlist`] and [`list`]. What is no entry of ours is passed over.
 pub(super) fn read_list(replies: Vec<Value>) -> Result<Vec<Entry>, StoreError> {
     let entries = replies.into_iter().next_back().ok_or_else(|| nonsense("a reply is missing"))?;
-    if complains(&entries, Complaint::WrongType) {
+    if has_error(&entries, ReplyError::WrongType) {
         return Ok(Vec::new());
     }
     Ok(hash(entries)?.iter().filter_map(|(id, rest)| read(id, rest)).collect())
@@ -77,7 +77,7 @@ pub(super) fn read_inspect(
 }
 
 fn read_standing(id: PublicId, fields: Value, ttl: &Value) -> Result<Standing, StoreError> {
-    if complains(&fields, Complaint::WrongType) {
+    if has_error(&fields, ReplyError::WrongType) {
         return Ok(Standing::Tombstone);
     }
     let &Value::Int(millis) = ttl else { return Err(nonsense("no time to live")) };

@@ -19,7 +19,7 @@ use std::time::{Duration, SystemTime};
 
 use redis::Value;
 
-use super::fault::{Complaint, complains};
+use super::reply_error::{ReplyError, has_error};
 use super::pipeline::Pipeline;
 use crate::id::{TokenHash, PublicId, unix};
 use crate::store::{
@@ -147,7 +147,7 @@ pub(super) fn read_apply(
         outcomes.push(outcome);
     }
     let read = next()?;
-    if complains(&read, Complaint::WrongType) {
+    if has_error(&read, ReplyError::WrongType) {
         return Ok(Some(Answer::Tombstone(outcomes)));
     }
     let mut fields = match &request.read {
@@ -173,7 +173,7 @@ fn read_outcome(
     op: &Op,
     mut next: impl FnMut() -> Result<Value, StoreError>,
 ) -> Result<Option<Outcome>, StoreError> {
-    let is_refused = |reply: &Value| complains(reply, Complaint::WrongType);
+    let is_refused = |reply: &Value| has_error(reply, ReplyError::WrongType);
     let value = |reply: Value| (reply != Value::Nil).then(|| text(reply)).transpose();
     Ok(match op {
         Op::Insert(..) => {
@@ -190,7 +190,7 @@ fn read_outcome(
         Op::Increment(..) => match next()? {
             Value::Int(count) => Some(Outcome::Count(count)),
             reply if is_refused(&reply) => None,
-            reply if complains(&reply, Complaint::NotAnInteger) => Some(Outcome::NotAnInteger),
+            reply if has_error(&reply, ReplyError::NotAnInteger) => Some(Outcome::NotAnInteger),
             _ => return Err(nonsense("an increment got no number")),
         },
         Op::Take(_) => {
@@ -219,12 +219,12 @@ pub(super) fn read_trace(replies: Vec<Value>) -> Result<Trace, StoreError> {
 /// Reads the answer to [`rotate`].
 pub(super) fn read_rotate(id: PublicId, replies: Vec<Value>) -> Result<Answer, StoreError> {
     let results = executed(replies)?;
-    if results.first().is_some_and(|reply| complains(reply, Complaint::NoSuchKey)) {
+    if results.first().is_some_and(|reply| has_error(reply, ReplyError::NoSuchKey)) {
         return Ok(Answer::Gone);
     }
     let moved = results.into_iter().nth(2);
     let moved = moved.ok_or_else(|| nonsense("a transaction came to too little"))?;
-    if complains(&moved, Complaint::WrongType) {
+    if has_error(&moved, ReplyError::WrongType) {
         return Ok(Answer::Tombstone(Vec::new()));
     }
     let mut moved = array(moved)?.into_iter().map(|it| (it != Value::Nil).then(|| text(it)));
@@ -243,7 +243,7 @@ pub(super) fn read_end(replies: Vec<Value>) -> Result<Trace, StoreError> {
 fn what_stood(reply: Value) -> Result<Trace, StoreError> {
     match reply {
         Value::Nil => Ok(Trace::Gone),
-        reply if complains(&reply, Complaint::WrongType) => Ok(Trace::Live),
+        reply if has_error(&reply, ReplyError::WrongType) => Ok(Trace::Live),
         // A string that is no tombstone of ours counts as one: nothing lives there.
         reply => Ok(read_successor(&text(reply)?).map_or(Trace::Ended, Trace::Rotated)),
     }
