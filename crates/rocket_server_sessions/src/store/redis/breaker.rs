@@ -27,7 +27,7 @@ const WARNING_PAUSE: Duration = Duration::from_secs(60);
 
 /// How bad a failure is for the next request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Gravity {
+pub(super) enum Severity {
     /// This connection failed; another may do.
     Connection,
     /// Nobody answers.
@@ -97,13 +97,13 @@ impl Breaker {
 
     /// Something failed. The pause to make before the next probe, where it is the caller that has
     /// opened the breaker: it must [probe](Self::probed) until the breaker lets requests pass.
-    pub(super) fn failed(&self, gravity: Gravity, why: &str) -> Option<Duration> {
+    pub(super) fn failed(&self, severity: Severity, why: &str) -> Option<Duration> {
         let mut state = self.state.lock();
         let now = Instant::now();
         let outage = match *state {
             State::Open(_) => return None,
             State::Closed { failures }
-                if gravity == Gravity::Connection && failures + 1 < TOLERANCE =>
+                if severity == Severity::Connection && failures + 1 < TOLERANCE =>
             {
                 *state = State::Closed { failures: failures + 1 };
                 drop(state);
@@ -116,7 +116,7 @@ impl Breaker {
             State::HalfOpen(outage) => Outage { attempts: outage.attempts + 1, ..outage },
         };
         let is_news = matches!(*state, State::Closed { .. });
-        let outage = outage.paused(gravity, now);
+        let outage = outage.paused(severity, now);
         self.change(&mut state, State::Open(outage));
         drop(state);
         if is_news {
@@ -143,7 +143,7 @@ impl Breaker {
             return None;
         }
         let outage = Outage { attempts: outage.attempts + 1, ..outage };
-        let outage = outage.paused(Gravity::Down, Instant::now());
+        let outage = outage.paused(Severity::Down, Instant::now());
         *state = State::Open(outage);
         Some(outage.pause)
     }
@@ -174,9 +174,9 @@ impl State {
 
 impl Outage {
     /// The next pause: twice as long each time, up to a limit, and never the same on two instances.
-    fn paused(self, gravity: Gravity, now: Instant) -> Self {
-        let pause = match gravity {
-            Gravity::Quota => QUOTA_PAUSE,
+    fn paused(self, severity: Severity, now: Instant) -> Self {
+        let pause = match severity {
+            Severity::Quota => QUOTA_PAUSE,
             _ => (FIRST_PAUSE * 2_u32.saturating_pow(self.attempts.min(8))).min(LONGEST_PAUSE),
         };
         let mut random = [0; 1];
@@ -234,16 +234,16 @@ mod tests {
     fn silence_opens_it_at_once_and_one_thread_probes() {
         let breaker = breaker();
         assert!(breaker.admit().is_ok());
-        let pause = breaker.failed(Gravity::Down, "silence").unwrap();
+        let pause = breaker.failed(Severity::Down, "silence").unwrap();
         assert!(is_jittered(pause, 100 * MILLIS), "{pause:?}");
         assert_eq!(breaker.admit().unwrap_err().retry_after, Duration::from_secs(1));
-        assert_eq!(breaker.failed(Gravity::Down, "silence"), None);
+        assert_eq!(breaker.failed(Severity::Down, "silence"), None);
     }
 
     #[test]
     fn third_broken_connection_in_a_row_opens_it() {
         let breaker = breaker();
-        let fail = || breaker.failed(Gravity::Connection, "reset");
+        let fail = || breaker.failed(Severity::Connection, "reset");
         assert_eq!((fail(), fail()), (None, None));
         breaker.succeeded();
         assert_eq!((fail(), fail()), (None, None), "not in a row");
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn pauses_grow_to_a_second_and_no_two_instances_keep_step() {
         let breaker = breaker();
-        breaker.failed(Gravity::Down, "silence");
+        breaker.failed(Severity::Down, "silence");
         for length in [200, 400, 800] {
             let pause = breaker.probed(false).unwrap();
             assert!(is_jittered(pause, length * MILLIS), "{length}: {pause:?}");
@@ -268,20 +268,20 @@ mod tests {
     #[test]
     fn probe_that_is_answered_lets_requests_pass_and_their_answer_closes_it() {
         let breaker = breaker();
-        breaker.failed(Gravity::Down, "silence");
+        breaker.failed(Severity::Down, "silence");
         assert_eq!(breaker.probed(true), None);
         assert!(breaker.admit().is_ok());
-        let pause = breaker.failed(Gravity::Connection, "reset").unwrap();
+        let pause = breaker.failed(Severity::Connection, "reset").unwrap();
         assert!(is_jittered(pause, 200 * MILLIS), "no tolerance until it is closed: {pause:?}");
         breaker.probed(true);
         breaker.succeeded();
-        assert_eq!(breaker.failed(Gravity::Connection, "reset"), None);
+        assert_eq!(breaker.failed(Severity::Connection, "reset"), None);
     }
 
     #[test]
     fn used_up_quota_is_left_alone_for_as_long_as_is_told() {
         let breaker = breaker();
-        let pause = breaker.failed(Gravity::Quota, "used up").unwrap();
+        let pause = breaker.failed(Severity::Quota, "used up").unwrap();
         assert!(is_jittered(pause, 30_000 * MILLIS), "{pause:?}");
         assert_eq!(breaker.admit().unwrap_err().retry_after, pause);
         let State::Open(outage) = *breaker.state.lock() else { panic!("it is open") };

@@ -19,8 +19,8 @@ use std::time::{Duration, SystemTime};
 
 use redis::{ToRedisArgs, Value};
 
-use super::fault::{Complaint, complains};
 use super::pipeline::Pipeline;
+use super::reply_error::{ReplyError, has_error};
 use super::scripts;
 use crate::id::{PublicId, from_unix, unix};
 use crate::store::{
@@ -186,7 +186,7 @@ pub(super) enum PlainReply {
 /// Reads the replies to [`create`]: whether the record was made.
 pub(super) fn read_create(replies: Vec<Value>) -> Result<bool, StoreError> {
     let executed = array(last(replies)?)?;
-    Ok(!executed.iter().any(|reply| complains(reply, Complaint::WrongType)))
+    Ok(!executed.iter().any(|reply| has_error(reply, ReplyError::WrongType)))
 }
 
 pub(super) fn read_plain_update(
@@ -199,17 +199,17 @@ pub(super) fn read_plain_update(
     let mut results = Vec::with_capacity(update.ops.len());
     for op in &update.ops {
         results.push(match next()? {
-            reply if complains(&reply, Complaint::WrongType) => {
+            reply if has_error(&reply, ReplyError::WrongType) => {
                 return Ok(PlainReply::NoHash);
             }
             Value::Int(count) if matches!(op, Op::Increment(..)) => OpResult::Count(count),
-            reply if complains(&reply, Complaint::NotAnInteger) => OpResult::NotAnInteger,
+            reply if has_error(&reply, ReplyError::NotAnInteger) => OpResult::NotAnInteger,
             Value::Int(_) => OpResult::Done,
             _ => return Err(nonsense("a change got no number")),
         });
     }
     let read = next()?;
-    if complains(&read, Complaint::WrongType) {
+    if has_error(&read, ReplyError::WrongType) {
         let is_late = matches!(results[..], [OpResult::Count(_) | OpResult::Done]);
         return Ok(if is_late { PlainReply::Late(results) } else { PlainReply::NoHash });
     }
@@ -294,7 +294,7 @@ pub(super) fn read_destroy(replies: Vec<Value>) -> Result<DestroyResult, StoreEr
 /// Reads the replies to [`settle`]: whether the record is there.
 pub(super) fn read_settle(id: PublicId, replies: Vec<Value>) -> Result<bool, StoreError> {
     let marker = last(replies)?;
-    if complains(&marker, Complaint::WrongType) {
+    if has_error(&marker, ReplyError::WrongType) {
         return Ok(false);
     }
     Ok(optional(marker)?.is_some_and(|marker| is_marker(&marker, id)))
@@ -304,7 +304,7 @@ pub(super) fn read_settle(id: PublicId, replies: Vec<Value>) -> Result<bool, Sto
 pub(super) fn read_death(replies: Vec<Value>) -> Result<Option<Death>, StoreError> {
     match last(replies)? {
         Value::Nil => Ok(None),
-        reply if complains(&reply, Complaint::WrongType) => Ok(None),
+        reply if has_error(&reply, ReplyError::WrongType) => Ok(None),
         reply => Ok(Some(death_of(&text(reply)?))),
     }
 }
@@ -319,7 +319,7 @@ pub(super) fn read_status(
 }
 
 fn read_one_status(id: PublicId, fields: Value) -> Result<RecordStatus, StoreError> {
-    if complains(&fields, Complaint::WrongType) {
+    if has_error(&fields, ReplyError::WrongType) {
         return Ok(RecordStatus::Dead);
     }
     let mut fields = array(fields)?.into_iter();

@@ -14,8 +14,8 @@ use rustls::{ClientConnection, StreamOwned};
 use socket2::SockRef;
 
 use super::address::Address;
-use super::fault::{Unusable, describe_connect};
-use super::frame::{self, MAX_REPLY};
+use super::framing::{self, MAX_REPLY};
+use super::reply_error::{ConnectError, describe_connect};
 
 /// How much is read at a time.
 const CHUNK: usize = 16 << 10;
@@ -92,7 +92,7 @@ impl<T: Read + Write> ReadWrite for T {}
 
 impl Connection {
     /// A connection that answers.
-    pub(super) fn open(address: &Address, deadline: Instant) -> Result<Self, Unusable> {
+    pub(super) fn open(address: &Address, deadline: Instant) -> Result<Self, ConnectError> {
         Self::try_open(address, deadline).map_err(|error| describe_connect(&error, address))
     }
 
@@ -158,7 +158,7 @@ impl Connection {
         for _ in commands {
             last = self.receive(deadline)?.extract_error()?;
         }
-        if self.has_said_too_much() {
+        if self.has_unsolicited_data() {
             self.is_broken = true;
             let why = "it gives replies to nothing";
             return Err(io::Error::new(io::ErrorKind::InvalidData, why).into());
@@ -180,7 +180,7 @@ impl Connection {
     /// come, and would be taken for the next one's.
     pub(super) fn receive(&mut self, deadline: Instant) -> Result<Value, RedisError> {
         self.is_broken = true;
-        let mut scan = frame::Scan::default();
+        let mut scan = framing::Scan::default();
         let end = loop {
             if let Some(end) = scan.advance(&self.inbox)? {
                 break end;
@@ -214,7 +214,7 @@ impl Connection {
     }
 
     /// Whether more has come in than was asked for: then no reply can be told from another's.
-    pub(super) fn has_said_too_much(&self) -> bool {
+    pub(super) fn has_unsolicited_data(&self) -> bool {
         !self.inbox.is_empty()
     }
 
@@ -229,13 +229,13 @@ impl Connection {
     }
 
     /// Never to be used again.
-    pub(super) fn condemn(&mut self) {
+    pub(super) fn mark_broken(&mut self) {
         self.is_broken = true;
     }
 
     /// Whether the server has closed the connection, or has said something unasked.
     pub(super) fn is_disturbed(&self) -> bool {
-        if self.has_said_too_much() {
+        if self.has_unsolicited_data() {
             return true;
         }
         let mut byte = [std::mem::MaybeUninit::uninit()];

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::address::Address;
 use super::breaker::Failures;
 use super::connection::Connection;
-use super::fault::Unusable;
+use super::reply_error::ConnectError;
 use super::sentinel::Sentinels;
 
 /// A connection that was idle for longer is asked whether it still works. Cloud Run stops the CPU
@@ -34,7 +34,7 @@ pub(super) enum Target {
 }
 
 impl Target {
-    fn open(&self, deadline: Instant) -> Result<Connection, Unusable> {
+    fn open(&self, deadline: Instant) -> Result<Connection, ConnectError> {
         match self {
             Self::Server(address) => Connection::open(address, deadline),
             Self::Master(sentinels) => sentinels.open_master(deadline),
@@ -44,9 +44,9 @@ impl Target {
 
 impl r2d2::ManageConnection for Manager {
     type Connection = Connection;
-    type Error = Unusable;
+    type Error = ConnectError;
 
-    fn connect(&self) -> Result<Connection, Unusable> {
+    fn connect(&self) -> Result<Connection, ConnectError> {
         let begun = Instant::now();
         self.target.open(begun + self.timeout).inspect_err(|error| {
             // What failed long after its time-out was frozen, and tells nothing of the server now.
@@ -56,14 +56,14 @@ impl r2d2::ManageConnection for Manager {
         })
     }
 
-    fn is_valid(&self, connection: &mut Connection) -> Result<(), Unusable> {
+    fn is_valid(&self, connection: &mut Connection) -> Result<(), ConnectError> {
         if connection.is_disturbed() {
-            return Err(Unusable("it was closed, or said something unasked".to_owned()));
+            return Err(ConnectError("it was closed, or said something unasked".to_owned()));
         }
         if let Target::Master(sentinels) = &self.target
             && !sentinels.is_current(connection.epoch)
         {
-            return Err(Unusable("another server is the master now".to_owned()));
+            return Err(ConnectError("another server is the master now".to_owned()));
         }
         if connection.idle() <= TRUST {
             return Ok(());
@@ -74,7 +74,7 @@ impl r2d2::ManageConnection for Manager {
                 .ping(Instant::now() + PING_TIMEOUT)
                 .inspect_err(|_| self.failures.lose_touch())
                 .is_err();
-        if is_dead { Err(Unusable("it was idle, and is dead".to_owned())) } else { Ok(()) }
+        if is_dead { Err(ConnectError("it was idle, and is dead".to_owned())) } else { Ok(()) }
     }
 
     fn has_broken(&self, connection: &mut Connection) -> bool {

@@ -17,7 +17,7 @@ use redis::{Value, cmd};
 
 use super::address::Address;
 use super::connection::Connection;
-use super::fault::{Unusable, describe_connect};
+use super::reply_error::{ConnectError, describe_connect};
 
 /// How old an answer may be before they are asked again, which costs each two cheap commands.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -80,14 +80,14 @@ impl Sentinels {
     }
 
     /// A connection to the master, which must call itself that.
-    pub(super) fn open_master(&self, deadline: Instant) -> Result<Connection, Unusable> {
-        let late = || Unusable("the sentinels are being asked, and do not answer".to_owned());
+    pub(super) fn open_master(&self, deadline: Instant) -> Result<Connection, ConnectError> {
+        let late = || ConnectError("the sentinels are being asked, and do not answer".to_owned());
         let mut nodes = self.nodes.try_lock_until(deadline).ok_or_else(late)?;
         if nodes.asked.is_none_or(|at| at.elapsed() > SOON) {
             self.survey(&mut nodes, deadline);
         }
         let claim = self.claim.lock().clone().ok_or_else(|| {
-            Unusable(format!("no sentinel names the master `{}`: {}", self.service, nodes.why))
+            ConnectError(format!("no sentinel names the master `{}`: {}", self.service, nodes.why))
         })?;
         drop(nodes);
         let Claim { epoch, address, .. } = claim;
@@ -99,7 +99,7 @@ impl Sentinels {
             let is_master = value_of(&about, "role") == Some(b"master");
             connection.epoch = epoch;
             is_master.then_some(connection).ok_or_else(|| {
-                Unusable(format!("{host}:{port} is no master, though the sentinels say so"))
+                ConnectError(format!("{host}:{port} is no master, though the sentinels say so"))
             })
         });
         if let Some(claim) = self.claim.lock().as_mut().filter(|claim| claim.epoch == epoch) {
@@ -147,7 +147,7 @@ impl Sentinels {
                     node.failed = None;
                     heard.push(claim);
                 }
-                Err(Unusable(why)) => {
+                Err(ConnectError(why)) => {
                     (node.connection, node.failed, nodes.why) = (None, Some(now), why);
                 }
             }
@@ -175,7 +175,7 @@ impl Sentinels {
     }
 
     /// What one sentinel says, on the connection that was kept if that still works.
-    fn ask(&self, node: &mut Node, deadline: Instant) -> Result<Claim, Unusable> {
+    fn ask(&self, node: &mut Node, deadline: Instant) -> Result<Claim, ConnectError> {
         if let Some(kept) = node.connection.take()
             && let Ok(claim) = self.ask_on(node, kept, deadline)
         {
@@ -193,7 +193,7 @@ impl Sentinels {
         node: &mut Node,
         mut connection: Connection,
         deadline: Instant,
-    ) -> Result<Claim, Unusable> {
+    ) -> Result<Claim, ConnectError> {
         let Address { host, port, .. } = &node.address;
         let mut ask = |what: &str| {
             let reply = connection.ask(cmd("SENTINEL").arg(what).arg(&self.service), deadline);
@@ -206,9 +206,9 @@ impl Sentinels {
         let epoch = epoch.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
         let ((master, at), epoch) = place
             .zip(epoch)
-            .ok_or_else(|| Unusable(format!("{host}:{port} knows none of that name")))?;
+            .ok_or_else(|| ConnectError(format!("{host}:{port} knows none of that name")))?;
         let address = self.server.at(&master, at).ok_or_else(|| {
-            Unusable(format!("{host}:{port} names a host that no certificate can name"))
+            ConnectError(format!("{host}:{port} names a host that no certificate can name"))
         })?;
         node.connection = Some(connection);
         Ok(Claim { epoch, address, is_doubted: false })

@@ -15,8 +15,8 @@ use std::time::Duration;
 use redis::Value;
 
 use super::commands::{NOTHING, hash, nonsense, seconds};
-use super::fault::{Complaint, complains};
 use super::pipeline::Pipeline;
+use super::reply_error::{ReplyError, has_error};
 use crate::id::{PublicId, TokenHash, from_unix, unix};
 use crate::store::{IndexEntry, RecordId, StoreError};
 
@@ -61,7 +61,7 @@ pub(super) fn delete(key: &str) -> Pipeline {
 /// Reads the replies to [`add`] and [`read`]. `None` if the key is no index.
 pub(super) fn entries(replies: Vec<Value>) -> Result<Option<Vec<IndexEntry>>, StoreError> {
     let index = replies.into_iter().next_back().ok_or_else(|| nonsense("a reply is missing"))?;
-    if complains(&index, Complaint::WrongType) {
+    if has_error(&index, ReplyError::WrongType) {
         return Ok(None);
     }
     Ok(Some(hash(index)?.iter().filter_map(|(place, written)| entry(place, written)).collect()))

@@ -19,10 +19,10 @@ use rocket::tokio::sync::oneshot;
 use rocket::tokio::time::timeout;
 
 use super::address::{Address, Settings};
-use super::breaker::{Breaker, Failures, Gravity};
-use super::fault;
+use super::breaker::{Breaker, Failures, Severity};
 use super::manager::{Manager, Target};
 use super::metrics::Metrics;
+use super::reply_error;
 use crate::store::StoreError;
 
 /// Requests that share one write. More would make the first wait for the last.
@@ -68,7 +68,7 @@ struct Exchange {
     answers: Vec<Result<Vec<Value>, StoreError>>,
     /// … and what all others are told.
     rest: StoreError,
-    result: Result<(), (Gravity, String)>,
+    result: Result<(), (Severity, String)>,
 }
 
 impl Workers {
@@ -193,7 +193,7 @@ impl Worker {
                     self.breaker.succeeded();
                     None
                 }
-                Err((gravity, why)) => self.breaker.failed(gravity, &why),
+                Err((severity, why)) => self.breaker.failed(severity, &why),
             };
             let answers = answers.into_iter().chain(iter::repeat_with(|| Err(rest.clone())));
             for (job, answer) in batch.drain(..).zip(answers) {
@@ -213,7 +213,10 @@ impl Worker {
         let mut connection = match self.check_out(deadline) {
             Ok(connection) => connection,
             Err(why) => {
-                return failed(StoreError::refused("no connection to Redis"), (Gravity::Down, why));
+                return failed(
+                    StoreError::refused("no connection to Redis"),
+                    (Severity::Down, why),
+                );
             }
         };
         packed.clear();
@@ -230,7 +233,7 @@ impl Worker {
             let replies: Result<Vec<_>, _> =
                 (0..job.replies).map(|_| connection.receive(deadline)).collect();
             let refusal = match replies {
-                Ok(replies) => match fault::refusal(&replies, self.is_cluster) {
+                Ok(replies) => match reply_error::server_failure(&replies, self.is_cluster) {
                     None => {
                         answers.push(Ok(replies));
                         continue;
@@ -243,15 +246,15 @@ impl Worker {
                 }
             };
             // Another server may stand behind the next connection.
-            connection.condemn();
-            result = Err((refusal.gravity, format!("{}{}", self.server, refusal.fault.message)));
+            connection.mark_broken();
+            result = Err((refusal.severity, format!("{}{}", self.server, refusal.fault.message)));
             answers.push(Err(refusal.fault));
         }
-        if result.is_ok() && connection.has_said_too_much() {
+        if result.is_ok() && connection.has_unsolicited_data() {
             // Somewhere in between was a reply to nothing, and nobody knows whose the others are.
-            connection.condemn();
+            connection.mark_broken();
             let why = format!("{}it gives replies to nothing", self.server);
-            return failed(broke(), (Gravity::Connection, why));
+            return failed(broke(), (Severity::Connection, why));
         }
         // Here the connection goes back: whoever asks again would make the pool open another.
         Exchange { answers, rest: broke(), result }
@@ -259,12 +262,12 @@ impl Worker {
 
     /// What to make of a connection that broke. A time-out is worse than an end: whoever comes next
     /// would wait as long.
-    fn broken(&self, error: &redis::RedisError) -> (Gravity, String) {
+    fn broken(&self, error: &redis::RedisError) -> (Severity, String) {
         let server = &self.server;
         if error.is_timeout() {
-            (Gravity::Down, format!("{server}it takes commands and does not reply in time"))
+            (Severity::Down, format!("{server}it takes commands and does not reply in time"))
         } else {
-            (Gravity::Connection, format!("{server}{error}"))
+            (Severity::Connection, format!("{server}{error}"))
         }
     }
 

@@ -12,13 +12,13 @@ use redis::Value;
 use rocket::futures::future::try_join_all;
 use rocket::tokio::time;
 
-mod map;
+mod node;
 mod redirect;
-mod server;
+mod slot_map;
 
-use map::Map;
+use node::Node;
 use redirect::Redirect;
-use server::Server;
+use slot_map::SlotMap;
 
 use super::address::{Address, Settings};
 use super::pipeline::Pipeline;
@@ -35,13 +35,13 @@ const PATIENCE: Duration = Duration::from_millis(200);
 
 /// The servers of a cluster.
 pub(super) struct Cluster {
-    map: Arc<Map>,
+    map: Arc<SlotMap>,
     deadline: Duration,
 }
 
 impl Cluster {
     pub(super) fn new(seeds: Vec<Address>, settings: &Settings) -> Self {
-        Self { map: Arc::new(Map::new(seeds, settings)), deadline: settings.deadline }
+        Self { map: Arc::new(SlotMap::new(seeds, settings)), deadline: settings.deadline }
     }
 
     /// Sends each slot's units to its owner, all at the same time, and gives the replies in order.
@@ -120,7 +120,7 @@ impl Cluster {
     }
 
     /// Another server than this one, if the others say that it has the slot now.
-    async fn new_owner(&self, slot: u16, server: &Arc<Server>) -> Option<Arc<Server>> {
+    async fn new_owner(&self, slot: u16, server: &Arc<Node>) -> Option<Arc<Node>> {
         if let Some(refresh) = self.map.refresh() {
             let _ = time::timeout(PATIENCE, refresh).await;
         }

@@ -3,47 +3,45 @@
 use redis::{RedisError, ServerError, Value};
 
 use super::address::Address;
-use super::breaker::Gravity;
+use super::breaker::Severity;
 use crate::store::StoreError;
 
 /// A job that Redis has answered with an error of its own state, rather than of the record's.
-pub(super) struct Refusal {
+pub(super) struct ServerFailure {
     pub(super) fault: StoreError,
-    pub(super) gravity: Gravity,
+    pub(super) severity: Severity,
 }
 
 /// What a reply says of the record; everything else is about the server.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Complaint {
+pub(super) enum ReplyError {
     WrongType,
     NotAnInteger,
-    NoSuchKey,
     /// Another server of the cluster has it, or will have it in a moment. Nothing was done.
     Elsewhere,
 }
 
-pub(super) fn complaint(error: &ServerError) -> Option<Complaint> {
+pub(super) fn reply_error(error: &ServerError) -> Option<ReplyError> {
     let details = error.details().unwrap_or_default();
     match error.code() {
-        "WRONGTYPE" => Some(Complaint::WrongType),
+        "WRONGTYPE" => Some(ReplyError::WrongType),
         "ERR" if details.starts_with("hash value is not an integer") => {
-            Some(Complaint::NotAnInteger)
+            Some(ReplyError::NotAnInteger)
         }
         "ERR" if details.starts_with("increment or decrement would overflow") => {
-            Some(Complaint::NotAnInteger)
+            Some(ReplyError::NotAnInteger)
         }
-        "ERR" if details.starts_with("no such key") => Some(Complaint::NoSuchKey),
-        "MOVED" | "ASK" | "TRYAGAIN" => Some(Complaint::Elsewhere),
+        "MOVED" | "ASK" | "TRYAGAIN" => Some(ReplyError::Elsewhere),
         _ => None,
     }
 }
 
-pub(super) fn complains(reply: &Value, about: Complaint) -> bool {
-    matches!(reply, Value::ServerError(error) if complaint(error) == Some(about))
+pub(super) fn has_error(reply: &Value, about: ReplyError) -> bool {
+    matches!(reply, Value::ServerError(error) if reply_error(error) == Some(about))
 }
 
 /// The first error among the replies that is about the server.
-pub(super) fn refusal(replies: &[Value], is_cluster: bool) -> Option<Refusal> {
+pub(super) fn server_failure(replies: &[Value], is_cluster: bool) -> Option<ServerFailure> {
     let is_meant = |at: usize| !(is_cluster && is_redirection(&replies[..=at]));
     let mut errors = replies.iter().map(server_error).enumerate();
     let error = errors.find_map(|(at, error)| error.filter(|_| is_meant(at)))?;
@@ -53,11 +51,11 @@ pub(super) fn refusal(replies: &[Value], is_cluster: bool) -> Option<Refusal> {
         Some((_, cause)) if error.code() == ABORTED => cause.split(' ').next().unwrap_or_default(),
         _ => error.code(),
     };
-    let gravity = if is_quota(details) { Gravity::Quota } else { Gravity::Connection };
+    let severity = if is_quota(details) { Severity::Quota } else { Severity::Connection };
     // The text may name the user or the key; the code does not.
-    let message = match gravity {
-        Gravity::Quota => format!("Redis refused: {code} {details}"),
-        _ if complaint(error) == Some(Complaint::Elsewhere) => {
+    let message = match severity {
+        Severity::Quota => format!("Redis refused: {code} {details}"),
+        _ if reply_error(error) == Some(ReplyError::Elsewhere) => {
             "it is part of a cluster; write `redis-cluster://` or `rediss-cluster://` in `url`"
                 .to_owned()
         }
@@ -68,7 +66,7 @@ pub(super) fn refusal(replies: &[Value], is_cluster: bool) -> Option<Refusal> {
     let is_partly_done = replies.iter().any(is_done);
     let fault =
         if is_partly_done { StoreError::unanswered(message) } else { StoreError::refused(message) };
-    Some(Refusal { fault, gravity })
+    Some(ServerFailure { fault, severity })
 }
 
 /// Which right is missing. The command is named; the user and the key are not.
@@ -86,17 +84,17 @@ const ABORTED: &str = "EXECABORT";
 /// Whether the last of these replies says that another server has the keys: by itself, or as the end
 /// of a transaction in which one has said so.
 fn is_redirection(replies: &[Value]) -> bool {
-    let is_elsewhere = |reply: &Value| complains(reply, Complaint::Elsewhere);
+    let is_elsewhere = |reply: &Value| has_error(reply, ReplyError::Elsewhere);
     let Some((Value::ServerError(last), before)) = replies.split_last() else { return false };
     let mut own = before.iter().rev().take_while(|reply| **reply != Value::Okay);
-    complaint(last) == Some(Complaint::Elsewhere)
+    reply_error(last) == Some(ReplyError::Elsewhere)
         || (last.code() == ABORTED && own.any(is_elsewhere))
 }
 
 fn server_error(reply: &Value) -> Option<&ServerError> {
     match reply {
-        Value::ServerError(error) => match complaint(error) {
-            None | Some(Complaint::Elsewhere) => Some(error),
+        Value::ServerError(error) => match reply_error(error) {
+            None | Some(ReplyError::Elsewhere) => Some(error),
             Some(_) => None,
         },
         Value::Array(items) => items.iter().find_map(server_error),
@@ -124,10 +122,10 @@ fn is_quota(details: &str) -> bool {
 /// Why a connection cannot be used, for the log.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct Unusable(pub(super) String);
+pub(super) struct ConnectError(pub(super) String);
 
 /// Why no connection came about, for the log: with the remedy where the cause can be told.
-pub(super) fn describe_connect(error: &RedisError, address: &Address) -> Unusable {
+pub(super) fn describe_connect(error: &RedisError, address: &Address) -> ConnectError {
     let (host, port) = (&address.host, address.port);
     let hint = match (error.code(), &address.tls) {
         (Some("WRONGPASS" | "NOAUTH"), _) => "; check the user and the password in `url`",
@@ -150,7 +148,7 @@ pub(super) fn describe_connect(error: &RedisError, address: &Address) -> Unusabl
         }
         _ => "",
     };
-    Unusable(match error.code() {
+    ConnectError(match error.code() {
         Some(code) => format!("{host}:{port} says {code}{hint}"),
         None if error.is_timeout() => format!("{host}:{port} does not answer in time{hint}"),
         None => format!("{host}:{port}: {error}{hint}"),
@@ -175,13 +173,12 @@ mod tests {
             "-WRONGTYPE Operation against a key holding the wrong kind of value",
             "-ERR hash value is not an integer",
             "-ERR increment or decrement would overflow",
-            "-ERR no such key",
         ] {
-            assert!(refusal(&replies(&[record]), false).is_none(), "{record}");
+            assert!(server_failure(&replies(&[record]), false).is_none(), "{record}");
         }
         for server in ["-ERR unknown command", "-OOM no memory", "-LOADING wait"] {
             for given in [replies(&[server]), replies(&[&format!("*2\r\n:1\r\n{server}")])] {
-                assert!(refusal(&given, false).is_some(), "{given:?}");
+                assert!(server_failure(&given, false).is_some(), "{given:?}");
             }
         }
     }
@@ -200,18 +197,18 @@ mod tests {
                 StoreErrorKind::OutcomeUnknown,
             ),
         ] {
-            assert_eq!(refusal(&given, false).unwrap().fault.kind, kind, "{given:?}");
+            assert_eq!(server_failure(&given, false).unwrap().fault.kind, kind, "{given:?}");
         }
     }
 
     #[test]
     fn used_up_quota_is_known_by_its_words_and_the_text_of_other_errors_is_not_told() {
         let quota = replies(&["-ERR max requests limit exceeded. Limit: 500000"]);
-        let refused = refusal(&quota, false).unwrap();
-        assert_eq!(refused.gravity, Gravity::Quota);
+        let refused = server_failure(&quota, false).unwrap();
+        assert_eq!(refused.severity, Severity::Quota);
         assert!(refused.fault.message.contains("Limit: 500000"), "{}", refused.fault.message);
-        let refused = refusal(&replies(&["-NOPERM because of: alice"]), false).unwrap();
-        assert_eq!(refused.gravity, Gravity::Connection);
+        let refused = server_failure(&replies(&["-NOPERM because of: alice"]), false).unwrap();
+        assert_eq!(refused.severity, Severity::Connection);
         assert_eq!(
             refused.fault.message,
             "Redis refused: NOPERM; the user may not reach keys that begin with `prefix`"
@@ -257,7 +254,7 @@ mod tests {
         let oom = "-EXECABORT Transaction discarded because of: OOM command not allowed";
         for is_cluster in [false, true] {
             let given = replies(&["+OK", "+QUEUED", "+QUEUED", oom]);
-            let refusal = refusal(&given, is_cluster).unwrap();
+            let refusal = server_failure(&given, is_cluster).unwrap();
             assert_eq!(refusal.fault.message, "Redis refused: OOM");
             assert_eq!(refusal.fault.kind, crate::store::StoreErrorKind::Refused);
         }
@@ -272,13 +269,13 @@ mod tests {
             replies(&["+OK", "-TRYAGAIN later", aborted, ":1"]),
             replies(&["+OK", "+QUEUED", "-MOVED 7 127.0.0.1:1"]),
         ] {
-            assert!(refusal(&given, true).is_none(), "{given:?}");
-            let message = refusal(&given, false).unwrap().fault.message;
+            assert!(server_failure(&given, true).is_none(), "{given:?}");
+            let message = server_failure(&given, false).unwrap().fault.message;
             assert!(message.contains("redis-cluster://"), "{message}");
         }
         let another = replies(&["-MOVED 7 127.0.0.1:1", "+OK", "-OOM no", "+QUEUED", aborted]);
-        assert_eq!(refusal(&another, true).unwrap().fault.message, "Redis refused: OOM");
+        assert_eq!(server_failure(&another, true).unwrap().fault.message, "Redis refused: OOM");
         let alone = replies(&["-MOVED 7 127.0.0.1:1", "+OK", "+QUEUED", aborted]);
-        assert!(refusal(&alone, true).is_some(), "what has moved was another unit");
+        assert!(server_failure(&alone, true).is_some(), "what has moved was another unit");
     }
 }

@@ -8,8 +8,8 @@ use redis::Value;
 
 use crate::store::StoreError;
 use crate::store::redis::address::{Address, Settings};
-use crate::store::redis::fault::Unusable;
 use crate::store::redis::pipeline::Pipeline;
+use crate::store::redis::reply_error::ConnectError;
 use crate::store::redis::worker::Workers;
 
 /// Lets one unit through to a slot that has not arrived yet as a whole.
@@ -19,17 +19,17 @@ const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 const DISUSE: Duration = Duration::from_secs(60);
 
 /// A server of a cluster, with threads of its own.
-pub(super) struct Server {
+pub(super) struct Node {
     pub(super) address: Address,
     workers: Workers,
     used: Mutex<Instant>,
     had_slots: AtomicBool,
 }
 
-impl Server {
-    pub(super) fn start(address: Address, settings: &Settings) -> Result<Self, Unusable> {
+impl Node {
+    pub(super) fn start(address: Address, settings: &Settings) -> Result<Self, ConnectError> {
         let workers = Workers::start_in_cluster(address.clone(), settings)
-            .map_err(|error| Unusable(format!("a thread cannot be started: {error}")))?;
+            .map_err(|error| ConnectError(format!("a thread cannot be started: {error}")))?;
         let used = Mutex::new(Instant::now());
         Ok(Self { address, workers, used, had_slots: AtomicBool::new(false) })
     }

@@ -15,12 +15,12 @@ use rocket::tokio::sync::OwnedMutexGuard;
 use rocket::tokio::task::JoinHandle;
 use rocket::tokio::time::{sleep_until, timeout};
 
-use super::server::Server;
+use super::node::Node;
 use crate::store::StoreError;
 use crate::store::redis::address::{Address, Settings};
 use crate::store::redis::connection::Connection;
-use crate::store::redis::fault::{Unusable, describe_connect};
 use crate::store::redis::pipeline::SLOTS;
+use crate::store::redis::reply_error::{ConnectError, describe_connect};
 
 /// The servers are asked for the map no more often than this; while it stays the same, by and by less.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -37,13 +37,13 @@ const PATIENCE: Duration = Duration::from_millis(200);
 const STALE: Duration = Duration::from_secs(2);
 
 /// The servers of a cluster, and their slots.
-pub(super) struct Map {
+pub(super) struct SlotMap {
     settings: Settings,
     /// Servers that the URL names. One may be gone, and another may be no master.
     seeds: Vec<Address>,
     known: RwLock<Known>,
     /// Held by whoever fetches the map.
-    turn: Arc<tokio::sync::Mutex<Turn>>,
+    turn: Arc<tokio::sync::Mutex<RefreshState>>,
     /// Whether somebody waits to fetch it.
     is_wanted: AtomicBool,
     /// When somebody has last waited in vain for any map at all.
@@ -51,17 +51,17 @@ pub(super) struct Map {
 }
 
 /// When the map may be fetched again.
-struct Turn {
+struct RefreshState {
     due: Instant,
     pause: Duration,
     /// Where to begin among those who can be asked, after some have not answered.
     start: usize,
-    trouble: Trouble,
+    trouble: RefreshError,
 }
 
 /// Why the map cannot be fetched is logged once.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Trouble {
+enum RefreshError {
     None,
     /// The last map goes on.
     Outdated,
@@ -70,23 +70,23 @@ enum Trouble {
 }
 
 struct Known {
-    servers: Vec<Arc<Server>>,
+    servers: Vec<Arc<Node>>,
     /// The owner of each slot.
-    owners: Vec<Option<Arc<Server>>>,
+    owners: Vec<Option<Arc<Node>>>,
 }
 
-impl Map {
+impl SlotMap {
     pub(super) fn new(seeds: Vec<Address>, settings: &Settings) -> Self {
         let owners = vec![None; usize::from(SLOTS)];
         Self {
             settings: settings.clone(),
             seeds,
             known: RwLock::new(Known { servers: Vec::new(), owners }),
-            turn: Arc::new(tokio::sync::Mutex::new(Turn {
+            turn: Arc::new(tokio::sync::Mutex::new(RefreshState {
                 due: Instant::now(),
                 pause: FIRST_PAUSE,
                 start: 0,
-                trouble: Trouble::None,
+                trouble: RefreshError::None,
             })),
             is_wanted: AtomicBool::new(false),
             lost: Mutex::default(),
@@ -94,7 +94,7 @@ impl Map {
     }
 
     /// The server that has a slot. Where that is not known, the servers are asked.
-    pub(super) async fn owner(self: &Arc<Self>, slot: u16) -> Result<Arc<Server>, StoreError> {
+    pub(super) async fn owner(self: &Arc<Self>, slot: u16) -> Result<Arc<Node>, StoreError> {
         if let Some(owner) = self.known_owner(slot) {
             return Ok(owner);
         }
@@ -121,7 +121,7 @@ impl Map {
         })
     }
 
-    pub(super) fn known_owner(&self, slot: u16) -> Option<Arc<Server>> {
+    pub(super) fn known_owner(&self, slot: u16) -> Option<Arc<Node>> {
         self.known.read().owners[usize::from(slot)].clone()
     }
 
@@ -130,8 +130,8 @@ impl Map {
         self: &Arc<Self>,
         slot: u16,
         place: &str,
-        by: &Server,
-    ) -> Result<Arc<Server>, StoreError> {
+        by: &Node,
+    ) -> Result<Arc<Node>, StoreError> {
         let owner = self.server_at(place, by)?;
         self.known.write().owners[usize::from(slot)] = Some(owner.clone());
         // Where one slot has moved, others may have.
@@ -140,7 +140,7 @@ impl Map {
     }
 
     /// The server at `host:port`. Without a host it is where the one stands that says so.
-    pub(super) fn server_at(&self, place: &str, by: &Server) -> Result<Arc<Server>, StoreError> {
+    pub(super) fn server_at(&self, place: &str, by: &Node) -> Result<Arc<Node>, StoreError> {
         let nonsense = || StoreError::refused("a server of the cluster sends on to nowhere");
         let (host, port) = place.rsplit_once(':').ok_or_else(nonsense)?;
         let host = if is_name(host.as_bytes()) { host } else { &by.address.host };
@@ -148,14 +148,14 @@ impl Map {
         self.server(&mut self.known.write(), host, port).map_err(StoreError::refused)
     }
 
-    fn server(&self, known: &mut Known, host: &str, port: u16) -> Result<Arc<Server>, Unusable> {
+    fn server(&self, known: &mut Known, host: &str, port: u16) -> Result<Arc<Node>, ConnectError> {
         if let Some(server) = known.servers.iter().find(|it| it.is_at(host, port)) {
             return Ok(server.clone());
         }
         let address = self.seeds[0].at(host, port);
         let address = address
-            .ok_or_else(|| Unusable(format!("{host}:{port} is no name of a certificate")))?;
-        let server = Arc::new(Server::start(address, &self.settings)?);
+            .ok_or_else(|| ConnectError(format!("{host}:{port} is no name of a certificate")))?;
+        let server = Arc::new(Node::start(address, &self.settings)?);
         known.servers.push(server.clone());
         Ok(server)
     }
@@ -165,7 +165,10 @@ impl Map {
         self.refresh_in(self.turn.clone().try_lock_owned().ok()?)
     }
 
-    fn refresh_in(self: &Arc<Self>, mut turn: OwnedMutexGuard<Turn>) -> Option<JoinHandle<()>> {
+    fn refresh_in(
+        self: &Arc<Self>,
+        mut turn: OwnedMutexGuard<RefreshState>,
+    ) -> Option<JoinHandle<()>> {
         if Instant::now() < turn.due {
             return None;
         }
@@ -195,24 +198,24 @@ impl Map {
     }
 
     /// Asks one server after the other, until one answers. Whether that has changed the map.
-    fn fetch(&self, turn: &mut Turn) -> bool {
+    fn fetch(&self, turn: &mut RefreshState) -> bool {
         let candidates = self.candidates();
         let number = candidates.len();
         let order = (0..number).map(|at| &candidates[(turn.start + at) % number]);
         let deadline = Instant::now() + TIMEOUT;
-        let mut why = Unusable(String::new());
+        let mut why = ConnectError(String::new());
         for (tried, address) in order.take(MAX_TRIES).enumerate() {
             let now = Instant::now();
             let left = u32::try_from(number.min(MAX_TRIES) - tried).unwrap_or(u32::MAX);
             let share = now + deadline.saturating_duration_since(now) / left;
             match ranges(address, share).and_then(|ranges| self.install(&ranges)) {
                 Ok(is_news) => {
-                    match std::mem::replace(&mut turn.trouble, Trouble::None) {
-                        Trouble::None => {}
-                        Trouble::Outdated => {
+                    match std::mem::replace(&mut turn.trouble, RefreshError::None) {
+                        RefreshError::None => {}
+                        RefreshError::Outdated => {
                             log::warn!("the cluster says again where sessions are");
                         }
-                        Trouble::Lost => {
+                        RefreshError::Lost => {
                             log::warn!("Redis answers again: the cluster says where sessions are");
                         }
                     }
@@ -225,12 +228,12 @@ impl Map {
         }
         // Those that were asked now come last the next time.
         turn.start = (turn.start + MAX_TRIES) % number;
-        if turn.trouble == Trouble::None {
+        if turn.trouble == RefreshError::None {
             if self.known.read().servers.is_empty() {
-                turn.trouble = Trouble::Lost;
+                turn.trouble = RefreshError::Lost;
                 log::error!("Redis is unavailable, requests get 503 until it answers: {why}");
             } else {
-                turn.trouble = Trouble::Outdated;
+                turn.trouble = RefreshError::Outdated;
                 log::warn!("the cluster does not say any more where sessions are: {why}");
             }
         }
@@ -246,7 +249,7 @@ impl Map {
             servers.rotate_left(usize::from(random()) % number);
         }
         let (away, well): (Vec<_>, Vec<_>) = servers.iter().partition(|it| it.is_refusing());
-        let addresses = |servers: Vec<&Arc<Server>>| {
+        let addresses = |servers: Vec<&Arc<Node>>| {
             servers.into_iter().map(|it| it.address.clone()).collect::<Vec<_>>()
         };
         let mut all: Vec<Address> = Vec::new();
@@ -259,14 +262,14 @@ impl Map {
     }
 
     /// Takes over a map. Whether it differs from the one before.
-    fn install(&self, ranges: &[Slots]) -> Result<bool, Unusable> {
+    fn install(&self, ranges: &[Slots]) -> Result<bool, ConnectError> {
         let mut known = self.known.write();
         let mut owners = vec![None; usize::from(SLOTS)];
         for range in ranges {
             let server = self.server(&mut known, &range.host, range.port)?;
             owners[range.first..=range.last].fill(Some(server));
         }
-        let place = |owner: &Option<Arc<Server>>| owner.as_ref().map(Arc::as_ptr);
+        let place = |owner: &Option<Arc<Node>>| owner.as_ref().map(Arc::as_ptr);
         let is_news = !owners.iter().map(place).eq(known.owners.iter().map(place));
         known.owners = owners;
         let masters = distinct(&known.owners);
@@ -281,7 +284,7 @@ impl Map {
     }
 }
 
-fn distinct(owners: &[Option<Arc<Server>>]) -> Vec<*const Server> {
+fn distinct(owners: &[Option<Arc<Node>>]) -> Vec<*const Node> {
     let mut servers: Vec<_> = owners.iter().flatten().map(Arc::as_ptr).collect();
     servers.sort_unstable();
     servers.dedup();
@@ -309,11 +312,11 @@ struct Slots {
 
 /// Asks a server for the map, on a connection of its own. `CLUSTER SLOTS` is what every version
 /// and every cloud knows.
-fn ranges(address: &Address, deadline: Instant) -> Result<Vec<Slots>, Unusable> {
+fn ranges(address: &Address, deadline: Instant) -> Result<Vec<Slots>, ConnectError> {
     let mut connection = Connection::open(address, deadline)?;
     let reply = connection.ask(cmd("CLUSTER").arg("SLOTS"), deadline);
     let reply = reply.map_err(|error| describe_connect(&error, address))?;
-    let nonsense = || Unusable(format!("{}:{} gives no map", address.host, address.port));
+    let nonsense = || ConnectError(format!("{}:{} gives no map", address.host, address.port));
     let Value::Array(ranges) = reply else { return Err(nonsense()) };
     let ranges: Option<Vec<_>> =
         ranges.into_iter().map(|it| Slots::read(it, &address.host)).collect();
