@@ -1,45 +1,37 @@
-//! Sessions for Rocket: state that follows a visitor from request to request, whichever instance
-//! of the application answers.
+// The README is the front page. Its link definitions name files; those here come first, so they
+// take precedence, and name items and pages of this documentation.
+//! [`Config`]: crate::Config
+//! [`Event`]: crate::Event
+//! [`Key`]: crate::Key
+//! [`Result`]: crate::Result
+//! [`SameOrigin`]: crate::SameOrigin
+//! [`UserSessions`]: crate::UserSessions
+//! [`log_in`]: crate::Session::log_in
+//! [`testing`]: crate::testing
+//! [cost]: crate::docs::cost
+//! [vocabulary]: crate::docs::vocabulary
+//! [migration]: crate::docs::migration
+//! [redis]: crate::docs::redis
+//! [changelog]: crate::docs::changelog
+//! [examples]: https://github.com/cloud-run-sessions/cloud-run-sessions/tree/main/crates/rocket_server_sessions/examples
+//! [behaviour]: https://github.com/cloud-run-sessions/cloud-run-sessions/blob/main/docs/behaviour.md
+//! [operations]: https://github.com/cloud-run-sessions/cloud-run-sessions/blob/main/docs/operations.md
+//! [performance]: https://github.com/cloud-run-sessions/cloud-run-sessions/blob/main/docs/performance.md
+//! [security]: https://github.com/cloud-run-sessions/cloud-run-sessions/blob/main/docs/security.md
+//! [mit]: https://opensource.org/license/mit
+//! [apache 2.0]: https://www.apache.org/licenses/LICENSE-2.0
+#![doc = include_str!("../README.md")]
+//! # Where to find what
 //!
-//! ```
-//! use rocket_server_sessions::{self as session, Key, Session};
-//! use rocket::{get, routes};
-//!
-//! const VIEWS: Key<i64> = Key::new("views");
-//!
-//! #[get("/foo")]
-//! async fn foo(session: Session<'_>) -> session::Result<String> {
-//!     let now = session.batch().increment(VIEWS.at("/foo"), 1).commit().await?;
-//!     Ok(format!("you viewed this page {} times", now.get(VIEWS.at("/foo"))?.unwrap_or(0)))
-//! }
-//!
-//! let rocket = rocket::build().attach(Session::fairing()).mount("/", routes![foo]);
-//! # let client = rocket::local::blocking::Client::tracked(rocket).unwrap();
-//! # client.get("/foo").dispatch();
-//! # let page = client.get("/foo").dispatch().into_string().unwrap();
-//! # assert_eq!(page, "you viewed this page 2 times");
-//! ```
-//!
-//! - Attach [`Session::fairing`]; its settings are [`Config`], in `[default.session]`. Without a `url` there,
-//!   or in `ROCKET_SESSION='{url="…"}'`, sessions live in memory.
-//! - Declare each field once, as a [`Key`].
-//! - Take a [`Session`] in a handler. **Count the `.await`s on it, and you have counted the round
-//!   trips to the store**: the guard does no I/O, and nothing is saved behind the handler's back.
-//!   Ending takes two, signing in three, and regenerating or ending a session that is a user's one
-//!   more. Where another request has just rotated or ended the session, or the store has lost it,
-//!   finding that out takes one or two as well.
-//! - Sign people in with [`Session::log_in`], and find their sessions with [`UserSessions`].
-//! - Give [`Result`] back, or deal with [`Error`]: an outage is a 503 that leaves the visitor's
-//!   cookie alone.
-//! - Name [`SameOrigin`] in routes that change something.
-//! - See what it does through the facades `metrics` and `tracing`: any recorder that is installed
-//!   before the launch gets counts of [`Event`]s, the store's latency, and Redis's batches, queue,
-//!   breaker and commands, under names that begin with `session_`; any subscriber gets a span at
-//!   level debug for each call of the store. With neither installed, both cost next to nothing.
-//! - Test with the clock and the spy in [`testing`].
-//!
-//! A session begins with the first write. Increments are exact, however many run at the same time.
-//! A session that was ended stays ended, whatever is still on its way.
+//! | to | see |
+//! |---|---|
+//! | attach sessions to a Rocket | [`Session::fairing`], [`SessionFairing`], [`Config`] |
+//! | use the visitor's session in a handler | [`Session`], [`Key`], [`Batch`], [`Snapshot`] |
+//! | manage the sessions of a user | [`UserSessions`], [`ActiveSession`] |
+//! | reject requests from other sites | [`SameOrigin`] |
+//! | handle errors and observe events | [`Error`], [`Event`], [`Rejection`] |
+//! | write tests | [`testing`] |
+//! | keep sessions in a store of your own | [`store`] |
 
 mod batch;
 mod clock;
@@ -70,3 +62,19 @@ pub use session::{Info, Session};
 pub use setup::SessionFairing;
 pub use snapshot::Snapshot;
 pub use user_sessions::{ActiveSession, UserSessions};
+
+/// The crate's pages: costs, vocabulary, migration, Redis, changelog.
+#[cfg(doc)]
+pub mod docs {
+    #[doc = include_str!("../docs/cost.md")]
+    pub mod cost {}
+    #[doc = include_str!("../docs/vocabulary.md")]
+    pub mod vocabulary {}
+    #[doc = include_str!("../docs/migration.md")]
+    pub mod migration {}
+    /// [costs]: crate::docs::cost
+    #[doc = include_str!("../docs/redis.md")]
+    pub mod redis {}
+    #[doc = include_str!("../CHANGELOG.md")]
+    pub mod changelog {}
+}
