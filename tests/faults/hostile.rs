@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use test_support::app::{App, Visitor, send};
 use test_support::RedisServer;
+use test_support::app::{App, Visitor, send};
 
 const NAME: &str = "__Host-session";
 

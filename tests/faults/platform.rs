@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use redis::Commands;
 
-use test_support::app::{App, Release, Reply, Visitor};
 use crate::proxy::{self, Proxy};
+use test_support::app::{App, Release, Reply, Visitor};
 use test_support::{RedisServer, wait_for};
 
 /// A request that the application may be too far gone to answer.

@@ -5,8 +5,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use test_support::app::{App, KEY};
 use crate::proxy::{self, Proxy};
+use test_support::app::{App, KEY};
 use test_support::{RedisServer, free_port, wait_for};
 
 /// A certificate authority in a directory of its own, and what it signs.

@@ -3,10 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-
 mod assets;
 mod configuration;
-mod damage;
+mod corrupt_data;
 mod instances;
 mod log;
 mod metrics;

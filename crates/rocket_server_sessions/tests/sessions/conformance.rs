@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use rocket::futures::future::join_all;
 use rocket_server_sessions::store::{
-    Answer, Entry, Fields, TokenHash, PublicId, Live, Memory, Op, Outcome, Read, RecordId, Request,
-    Rotation, Standing, Store, Successor, Trace, USER,
+    Answer, Entry, Fields, Live, Memory, Op, Outcome, PublicId, Read, RecordId, Request, Rotation,
+    Standing, Store, Successor, TokenHash, Trace, USER,
 };
 use rocket_server_sessions::testing::ManualClock;
-use rocket::futures::future::join_all;
 
 use crate::world::{new_prefix, redis_store};
 
@@ -67,10 +67,7 @@ fn record(seed: usize) -> RecordId {
         static HANDLE: PublicId = PublicId::parse(&uuid::Uuid::now_v7().to_string()).unwrap();
     }
     let text = format!("{}{}", "A".repeat(20), ["AA", "AQ", "Ag", "Aw", "BA", "BQ"][seed]);
-    RecordId {
-        id: HANDLE.with(|id| *id),
-        token_hash: TokenHash::parse(&text).unwrap(),
-    }
+    RecordId { id: HANDLE.with(|id| *id), token_hash: TokenHash::parse(&text).unwrap() }
 }
 
 fn fields(pairs: &[(&str, &str)]) -> Fields {

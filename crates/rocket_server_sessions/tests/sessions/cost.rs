@@ -7,8 +7,8 @@ use std::time::Duration;
 use rocket::http::Status;
 use rocket::tokio::time::sleep;
 
-use test_support::RedisServer;
 use crate::world::{Visitor, World, on_every_store};
+use test_support::RedisServer;
 
 const DOCUMENTED: &str = include_str!("../../docs/cost.md");
 

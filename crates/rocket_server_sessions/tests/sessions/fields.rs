@@ -1,9 +1,9 @@
 //! Typed fields: what goes in comes out, and what does not fit is an error that names the field.
 
-use rocket_server_sessions::{self as session, Error, Key, Session};
 use rocket::http::Status;
 use rocket::local::asynchronous::Client;
 use rocket::{get, routes};
+use rocket_server_sessions::{self as session, Error, Key, Session};
 
 use crate::world::{COUNT, TEXT, World, figment, on_every_store};
 

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rocket_server_sessions::Config;
-use rocket_server_sessions::store::StoreError;
 use redis::Commands;
 use rocket::http::Status;
+use rocket_server_sessions::Config;
+use rocket_server_sessions::store::StoreError;
 
 use crate::world::{REDIS, Visitor, World, figment};
 

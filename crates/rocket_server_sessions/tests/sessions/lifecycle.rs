@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use rocket_server_sessions::testing::Call;
 use rocket::http::Status;
+use rocket_server_sessions::testing::Call;
 
 use crate::world::{World, on_every_store};
 

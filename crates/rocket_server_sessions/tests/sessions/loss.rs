@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use rocket_server_sessions::store::StoreError;
-use rocket_server_sessions::testing::Call;
 use redis::Commands;
 use rocket::http::Status;
+use rocket_server_sessions::store::StoreError;
+use rocket_server_sessions::testing::Call;
 
 use crate::world::{REDIS, World};
 

@@ -8,21 +8,21 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use rocket_server_sessions::Config;
-use rocket_server_sessions::store::{StoreError, Redis, Settings, Store};
 use metrics::{
     Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, SharedString, Unit,
     set_default_local_recorder,
 };
 use rocket::futures::future::join_all;
 use rocket::http::Status;
+use rocket_server_sessions::Config;
+use rocket_server_sessions::store::{Redis, Settings, Store, StoreError};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::set_default;
 use tracing::{Level, Subscriber};
 
-use test_support::{RedisServer, wait_for};
 use crate::world::World;
+use test_support::{RedisServer, wait_for};
 
 /// How often each series was added to, by name and labels.
 #[derive(Default)]

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use rocket_server_sessions::{Clock, Config};
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any, prop_oneof};
 use proptest::test_runner::{Config as Cases, TestRunner};
 use rocket::http::Status;
 use rocket::tokio::runtime::Runtime;
+use rocket_server_sessions::{Clock, Config};
 
 use crate::world::{NAME, REDIS, World};
 

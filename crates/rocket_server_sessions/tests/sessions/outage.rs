@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use rocket_server_sessions::store::StoreError;
 use rocket::http::Status;
+use rocket_server_sessions::store::StoreError;
 
-use test_support::{RedisServer, wait_for};
 use crate::world::{World, on_every_store};
+use test_support::{RedisServer, wait_for};
 
 on_every_store![
     outage_is_a_503_with_retry_after_and_touches_no_cookie,

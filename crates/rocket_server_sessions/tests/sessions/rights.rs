@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use redis::Commands;
 use rocket::http::Status;
 
-use test_support::cluster::Cluster;
-use test_support::RedisServer;
 use crate::world::World;
+use test_support::RedisServer;
+use test_support::cluster::Cluster;
 
 const DOCUMENTED: &str = include_str!("../../../../docs/operations.md");
 

@@ -1,9 +1,9 @@
 //! People and their sessions: signing in, seeing all of one's sessions, ending them from elsewhere.
 
-use rocket_server_sessions::store::Store;
-use rocket_server_sessions::testing::Call;
 use redis::Commands;
 use rocket::http::Status;
+use rocket_server_sessions::store::Store;
+use rocket_server_sessions::testing::Call;
 
 use crate::world::{REDIS, Visitor, World, on_every_store};
 

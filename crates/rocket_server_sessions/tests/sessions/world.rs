@@ -4,18 +4,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, SystemTime};
 
-use rocket_server_sessions::store::{Memory, Redis, Settings, Store};
-use rocket_server_sessions::testing::{ManualClock, Spy};
-use rocket_server_sessions::{
-    self as session, Config, Error, Event, Key, Session, UserSessions,
-};
 use rocket::http::{Header, Status};
 use rocket::local::asynchronous::Client;
 use rocket::response::stream::TextStream;
 use rocket::{Build, Rocket, get, routes};
+use rocket_server_sessions::store::{Memory, Redis, Settings, Store};
+use rocket_server_sessions::testing::{ManualClock, Spy};
+use rocket_server_sessions::{self as session, Config, Error, Event, Key, Session, UserSessions};
 
-use test_support::cluster::Cluster;
 use test_support::RedisServer;
+use test_support::cluster::Cluster;
 
 pub const NAME: &str = "__Host-session";
 pub const KEY: &str = "0GfnRvWV8Hd0TtPtKKmvyWjAKxIGWRRMVZWcIPWGFTI=";
@@ -82,7 +80,6 @@ async fn end(session: Session<'_>) -> session::Result<&'static str> {
 
 #[get("/remember/<persistently>")]
 async fn remember(persistently: bool, session: Session<'_>) -> session::Result<String> {
-
     session.remember_me(persistently);
     Ok(session.increment(COUNT, 1).await?.to_string())
 }
@@ -437,7 +434,8 @@ fn build(
     figment: &rocket::figment::Figment,
 ) -> Rocket<Build> {
     let events = events.clone();
-    let sessions = Session::fairing().store(store.clone())
+    let sessions = Session::fairing()
+        .store(store.clone())
         .clock(clock.clone())
         .observer(move |event| events.lock().unwrap().push(event));
     rocket::custom(figment.clone()).attach(sessions).mount("/", routes())

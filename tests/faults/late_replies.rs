@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use rocket::tokio;
 use rocket_server_sessions::Config;
 use rocket_server_sessions::store::{
-    Answer, StoreErrorKind, Fields, TokenHash, PublicId, Op, Outcome, Read, RecordId, Redis, Request,
-    Settings, Store,
+    Answer, Fields, Op, Outcome, PublicId, Read, RecordId, Redis, Request, Settings, Store,
+    StoreErrorKind, TokenHash,
 };
-use rocket::tokio;
 
 use crate::proxy::{self, Proxy};
 use test_support::{RedisServer, wait_for};

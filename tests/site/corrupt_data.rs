@@ -2,8 +2,8 @@
 
 use redis::Commands;
 
-use test_support::app::App;
 use test_support::RedisServer;
+use test_support::app::App;
 
 #[test]
 fn damaged_count_is_mended_by_the_next_view_and_the_others_stay() {
