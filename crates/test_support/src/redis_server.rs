@@ -71,9 +71,13 @@ impl RedisServer {
         assert!(status.is_ok_and(|it| it.success()), "kill -{name}");
     }
 
+    pub fn client(&self) -> redis::Client {
+        redis::Client::open(self.url()).unwrap()
+    }
+
     /// A plain connection, for commands of the test's own.
     pub fn connect(&self) -> redis::Connection {
-        redis::Client::open(self.url()).unwrap().get_connection().unwrap()
+        self.client().get_connection().unwrap()
     }
 
     /// All keys that begin with `prefix`.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redis::Commands;
+use redis::{Commands, cmd};
 
 use crate::{Cluster, RedisServer};
 
@@ -40,9 +40,20 @@ impl RedisView for RedisServer {
     }
 }
 
-impl RedisView for Cluster {
+/// A server that something else keeps alive.
+impl RedisView for redis::Client {
     fn keys(&self, prefix: &str) -> Vec<String> {
-        self.keys(prefix)
+        cmd("KEYS").arg(format!("{prefix}*")).query(&mut self.connect_to(prefix)).unwrap()
+    }
+
+    fn connect_to(&self, _: &str) -> redis::Connection {
+        self.get_connection().unwrap()
+    }
+}
+
+impl RedisView for &Cluster {
+    fn keys(&self, prefix: &str) -> Vec<String> {
+        Cluster::keys(self, prefix)
     }
 
     fn connect_to(&self, key: &str) -> redis::Connection {
