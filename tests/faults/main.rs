@@ -1,7 +1,19 @@
-//! What the application does when the store, its visitors or the platform misbehave: the real
-//! binary over real sockets, and the Redis store itself where that is sharper.
+//! What the application does when the store, its visitors or the platform misbehave: the real binary
+//! over real sockets, and the Redis store itself if that shows a fault more precisely.
 //!
-//! With `--nocapture`, every trial prints its row of the table in `docs/reliability.md`.
+//! A test belongs here if something outside the application goes wrong. What a session does while
+//! all is well is tested in `crates/rocket_server_sessions`, and the pages are in `tests/site`.
+//!
+//! - `unreachable`, `replies`, `refusals`, `missing_record`: one Redis that is away, answers wrongly,
+//!   refuses, or has lost records. Names begin with the case's number in `docs/reliability.md`.
+//! - `failover`: clusters and sentinels. `tls`: what stands between the application and Redis.
+//! - `crowds`: more requests at once than Redis can answer. `soak`: all faults, for minutes or hours.
+//! - `late_replies`: below the application, whose reply is whose.
+//! - `hostile`: what clients send. `platform`: signals, freezes, several instances.
+//!
+//! Most are a [`trial::Trial`]: load, a fault, recovery, and what must hold after it. With
+//! `--nocapture`, each prints its row of the table in `docs/reliability.md`. [`proxy`] and [`stub`]
+//! stand between the application and Redis.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,10 +21,14 @@ mod proxy;
 mod stub;
 mod trial;
 
+mod crowds;
 mod failover;
 mod hostile;
+mod late_replies;
+mod missing_record;
 mod platform;
+mod refusals;
+mod replies;
 mod soak;
-mod store;
-mod stray;
 mod tls;
+mod unreachable;

@@ -93,9 +93,9 @@ fn soak_under_faults_of_all_kinds_loses_nothing_and_grows_nothing() {
         }
         trial.strangers(20);
         let fault = begin(&redis, &mut proxy);
-        trial.storm(Duration::from_millis(500 + random(2_000)));
+        trial.with_fault(Duration::from_millis(500 + random(2_000)));
         end(fault, &redis, &mut proxy);
-        trial.heal();
+        trial.assert_recovers();
         faults += 1;
     }
     assert_flat(&looks);

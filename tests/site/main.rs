@@ -5,7 +5,7 @@
 
 mod assets;
 mod configuration;
-mod damage;
+mod corrupt_data;
 mod instances;
 mod log;
 mod metrics;

@@ -5,48 +5,6 @@ use rocket::http::Status;
 
 use crate::world::{NAME, REDIS, World, on_every_store};
 
-on_every_store![
-    cookie_has_exactly_the_attributes_that_its_prefix_demands,
-    anything_but_our_own_cookie_is_a_fresh_visitor_and_asks_nobody,
-    sealed_cookie_of_an_unknown_session_gets_another_id,
-    two_cookies_of_different_sessions_count_as_none,
-    two_cookies_of_one_session_count_as_one,
-    only_the_exact_name_is_ours,
-    cookies_of_an_older_key_are_read_and_sealed_anew,
-    cookies_of_an_unknown_key_are_ignored,
-    key_is_the_same_in_hex_as_in_base64,
-    response_that_is_private_already_is_cached_as_it_says,
-    other_cookies_of_the_response_survive,
-    huge_and_odd_cookie_headers_are_survived,
-];
-
-async fn cookie_has_exactly_the_attributes_that_its_prefix_demands(world: World) {
-    let page = world.get("/count/a", None).await;
-    let (pair, attributes) = page.set_cookies[0].split_once("; ").unwrap();
-    assert!(pair.starts_with("__Host-session="));
-    assert_eq!(attributes, "Max-Age=3600; Path=/; Secure; HttpOnly; SameSite=Lax");
-}
-
-async fn anything_but_our_own_cookie_is_a_fresh_visitor_and_asks_nobody(world: World) {
-    let mut visitor = world.visitor();
-    visitor.get("/count/a").await;
-    let good = visitor.cookie.unwrap();
-    world.store.take_calls();
-    let mut wrong: Vec<String> = (0..good.len()).map(|at| flipped(&good, at)).collect();
-    wrong.extend((0..good.len()).step_by(7).map(|at| good[..at].to_owned()));
-    wrong.extend(["", "x", "../../etc", "{}", "null", "%00", "1.a.b.c.fp"].map(String::from));
-    wrong.push(format!("{good}{good}"));
-    wrong.push("A".repeat(100_000));
-    for value in wrong {
-        let page = world.get("/peek/a", Some(&format!("{NAME}={value}"))).await;
-        assert_eq!((page.status, page.body.as_str()), (Status::Ok, "0"), "{value}");
-        assert!(page.set_cookies.is_empty());
-    }
-    assert_eq!(world.store.round_trips(), 0);
-    let page = world.get("/peek/a", Some(&format!("{NAME}={good}"))).await;
-    assert_eq!(page.body, "1", "the good one still is");
-}
-
 /// Another character of base64 at one place. The last ones before the padding hold spare bits, so
 /// the other character differs in the highest.
 fn flipped(text: &str, at: usize) -> String {
@@ -55,136 +13,174 @@ fn flipped(text: &str, at: usize) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-async fn sealed_cookie_of_an_unknown_session_gets_another_id(world: World) {
-    let other = World::memory().await;
-    let mut stranger = other.visitor();
-    stranger.get("/count/a").await;
-    let mut visitor = world.visitor();
-    visitor.cookie.clone_from(&stranger.cookie);
-    let offered = visitor.body("/idle").await;
-    let page = visitor.get("/count/a").await;
-    assert_eq!((page.body.as_str(), page.set_cookies.len()), ("1", 1));
-    assert_ne!(visitor.body("/idle").await, offered);
-    if !world.prefix.is_empty() {
-        assert!(!world.only_key().contains(&offered), "nothing is left under the offered id");
-    }
-}
-
-async fn two_cookies_of_different_sessions_count_as_none(world: World) {
-    let (mut a, mut b) = (world.visitor(), world.visitor());
-    a.get("/count/a").await;
-    b.get("/count/a").await;
-    let (a, b) = (a.cookie.unwrap(), b.cookie.unwrap());
-    for (first, second) in [(&a, &b), (&b, &a)] {
-        let header = format!("{NAME}={first}; {NAME}={second}");
-        assert_eq!(world.get("/idle", Some(&header)).await.body, "nobody");
-    }
-    let header = format!("{NAME}=planted; x=y; {NAME}={a}");
-    assert_ne!(world.get("/idle", Some(&header)).await.body, "nobody", "what is sealed counts");
-}
-
-async fn two_cookies_of_one_session_count_as_one(world: World) {
-    let mut visitor = world.visitor();
-    visitor.get("/count/a").await;
-    let older = visitor.cookie.clone().unwrap();
-    visitor.get("/count/a").await;
-    let newer = visitor.cookie.unwrap();
-    for (first, second) in [(&older, &newer), (&newer, &older)] {
-        let header = format!("{NAME}={first}; {NAME}={second}");
-        let page = world.get("/peek/a", Some(&header)).await;
-        assert_eq!((page.body.as_str(), page.set_cookies.len()), ("2", 0), "the newer one counts");
-    }
-}
-
-async fn only_the_exact_name_is_ours(world: World) {
-    let mut visitor = world.visitor();
-    visitor.get("/count/a").await;
-    let value = visitor.cookie.unwrap();
-    for name in [
-        "%5F%5FHost-session",
-        "\u{2000}__Host-session",
-        "__host-session",
-        "__Host-session\u{a0}",
-        "session",
-        "__Host-session2",
-    ] {
-        let page = world.get("/idle", Some(&format!("{name}={value}"))).await;
-        assert_eq!(page.body, "nobody", "{name:?}");
-    }
-}
-
 const OTHER_KEY: &str = "/mbHb1DFzVXk/WeFDROyhLLyMVTjFyFcKyF3GWTa1Ho=";
 
-async fn cookies_of_an_older_key_are_read_and_sealed_anew(world: World) {
-    let mut visitor = world.visitor();
-    visitor.get("/count/a").await;
-    visitor.get("/count/a").await;
-    let old = visitor.cookie.clone();
-    let world = world.reconfigured("secret_key", OTHER_KEY).await;
-    let world = world.reconfigured("session.previous_keys", vec![crate::world::KEY]).await;
-    let mut visitor = world.visitor();
-    visitor.cookie.clone_from(&old);
-    let page = visitor.get("/count/a").await;
-    assert_eq!((page.body.as_str(), page.set_cookies.len()), ("3", 1));
-    assert!(visitor.get("/count/a").await.set_cookies.is_empty(), "sealed by the new key now");
-    let world = world.reconfigured("session.previous_keys", Vec::<String>::new()).await;
-    let header = page.set_cookies[0].split(';').next();
-    assert_eq!(world.get("/peek/a", header).await.body, "4");
+fn base64(text: &str) -> Vec<u8> {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.decode(text).unwrap()
 }
 
-async fn cookies_of_an_unknown_key_are_ignored(world: World) {
-    let mut visitor = world.visitor();
-    visitor.get("/count/a").await;
-    let header = format!("{NAME}={}", visitor.cookie.unwrap());
-    let world = world.reconfigured("secret_key", OTHER_KEY).await;
-    world.store.take_calls();
-    assert_eq!(world.get("/peek/a", Some(&header)).await.body, "0");
-    assert_eq!(world.store.round_trips(), 0);
-}
-
-async fn key_is_the_same_in_hex_as_in_base64(world: World) {
-    let mut visitor = world.visitor();
-    visitor.get("/count/a").await;
-    let header = format!("{NAME}={}", visitor.cookie.unwrap());
-    let hex = "d067e746f595f077744ed3ed28a9afc968c02b120659144c55959c20f5861532";
-    let world = world.reconfigured("secret_key", hex).await;
-    assert_eq!(world.get("/peek/a", Some(&header)).await.body, "1");
-}
-
-async fn response_that_is_private_already_is_cached_as_it_says(world: World) {
-    for (said, sent) in [
-        ("private,max-age=60", "private,max-age=60"),
-        ("no-store,max-age=0", "no-store,max-age=0"),
-        ("public,max-age=60", "no-store"),
-    ] {
-        let page = world.get(&format!("/cached/{said}"), None).await;
-        assert_eq!(page.cache_control.as_deref(), Some(sent));
+on_every_store![
+    async fn cookie_has_exactly_the_attributes_that_its_prefix_demands(world: World) {
+        let page = world.get("/count/a", None).await;
+        let (pair, attributes) = page.set_cookies[0].split_once("; ").unwrap();
+        assert!(pair.starts_with("__Host-session="));
+        assert_eq!(attributes, "Max-Age=3600; Path=/; Secure; HttpOnly; SameSite=Lax");
     }
-}
 
-async fn other_cookies_of_the_response_survive(world: World) {
-    let page = world.get("/cookies", None).await;
-    assert_eq!(page.set_cookies.len(), 2, "{:?}", page.set_cookies);
-    assert!(page.set_cookies.iter().any(|it| it.starts_with("theme=dark")));
-}
-
-async fn huge_and_odd_cookie_headers_are_survived(world: World) {
-    let mut visitor = world.visitor();
-    visitor.get("/count/a").await;
-    let good = format!("{NAME}={}", visitor.cookie.unwrap());
-    let many = "a=b; ".repeat(5_000) + &good;
-    let forged = format!("{NAME}=forged; ").repeat(5_000);
-    for (header, expected) in [
-        (many.as_str(), "1"),
-        (forged.as_str(), "0"),
-        (&format!(";;; =; {good} ;"), "1"),
-        (&format!("=;{NAME}"), "0"),
-        (NAME, "0"),
-    ] {
-        let page = world.get("/peek/a", Some(header)).await;
-        assert_eq!((page.status, page.body.as_str()), (Status::Ok, expected));
+    async fn anything_but_our_own_cookie_is_a_fresh_visitor_and_asks_nobody(world: World) {
+        let mut visitor = world.visitor();
+        visitor.get("/count/a").await;
+        let good = visitor.cookie.unwrap();
+        world.store.take_calls();
+        let mut wrong: Vec<String> = (0..good.len()).map(|at| flipped(&good, at)).collect();
+        wrong.extend((0..good.len()).step_by(7).map(|at| good[..at].to_owned()));
+        wrong.extend(["", "x", "../../etc", "{}", "null", "%00", "1.a.b.c.fp"].map(String::from));
+        wrong.push(format!("{good}{good}"));
+        wrong.push("A".repeat(100_000));
+        for value in wrong {
+            let page = world.get("/peek/a", Some(&format!("{NAME}={value}"))).await;
+            assert_eq!((page.status, page.body.as_str()), (Status::Ok, "0"), "{value}");
+            assert!(page.set_cookies.is_empty());
+        }
+        assert_eq!(world.store.round_trips(), 0);
+        let page = world.get("/peek/a", Some(&format!("{NAME}={good}"))).await;
+        assert_eq!(page.body, "1", "the good one still is");
     }
-}
+
+    async fn sealed_cookie_of_an_unknown_session_gets_another_id(world: World) {
+        let other = World::memory().await;
+        let mut stranger = other.visitor();
+        stranger.get("/count/a").await;
+        let mut visitor = world.visitor();
+        visitor.cookie.clone_from(&stranger.cookie);
+        let offered = visitor.body("/idle").await;
+        let page = visitor.get("/count/a").await;
+        assert_eq!((page.body.as_str(), page.set_cookies.len()), ("1", 1));
+        assert_ne!(visitor.body("/idle").await, offered);
+        if !world.prefix.is_empty() {
+            assert!(!world.keys.only().contains(&offered), "nothing is left under the offered id");
+        }
+    }
+
+    async fn two_cookies_of_different_sessions_count_as_none(world: World) {
+        let (mut a, mut b) = (world.visitor(), world.visitor());
+        a.get("/count/a").await;
+        b.get("/count/a").await;
+        let (a, b) = (a.cookie.unwrap(), b.cookie.unwrap());
+        for (first, second) in [(&a, &b), (&b, &a)] {
+            let header = format!("{NAME}={first}; {NAME}={second}");
+            assert_eq!(world.get("/idle", Some(&header)).await.body, "nobody");
+        }
+        let header = format!("{NAME}=planted; x=y; {NAME}={a}");
+        assert_ne!(world.get("/idle", Some(&header)).await.body, "nobody", "what is sealed counts");
+    }
+
+    async fn two_cookies_of_one_session_count_as_one(world: World) {
+        let mut visitor = world.visitor();
+        visitor.get("/count/a").await;
+        let older = visitor.cookie.clone().unwrap();
+        visitor.get("/count/a").await;
+        let newer = visitor.cookie.unwrap();
+        for (first, second) in [(&older, &newer), (&newer, &older)] {
+            let header = format!("{NAME}={first}; {NAME}={second}");
+            let page = world.get("/peek/a", Some(&header)).await;
+            assert_eq!(
+                (page.body.as_str(), page.set_cookies.len()),
+                ("2", 0),
+                "the newer one counts"
+            );
+        }
+    }
+
+    async fn only_the_exact_name_is_ours(world: World) {
+        let mut visitor = world.visitor();
+        visitor.get("/count/a").await;
+        let value = visitor.cookie.unwrap();
+        for name in [
+            "%5F%5FHost-session",
+            "\u{2000}__Host-session",
+            "__host-session",
+            "__Host-session\u{a0}",
+            "session",
+            "__Host-session2",
+        ] {
+            let page = world.get("/idle", Some(&format!("{name}={value}"))).await;
+            assert_eq!(page.body, "nobody", "{name:?}");
+        }
+    }
+
+    async fn cookies_of_an_older_key_are_read_and_sealed_anew(world: World) {
+        let mut visitor = world.visitor();
+        visitor.get("/count/a").await;
+        visitor.get("/count/a").await;
+        let old = visitor.cookie.clone();
+        let world = world.reconfigured("secret_key", OTHER_KEY).await;
+        let world = world.reconfigured("session.previous_keys", vec![crate::world::KEY]).await;
+        let mut visitor = world.visitor();
+        visitor.cookie.clone_from(&old);
+        let page = visitor.get("/count/a").await;
+        assert_eq!((page.body.as_str(), page.set_cookies.len()), ("3", 1));
+        assert!(visitor.get("/count/a").await.set_cookies.is_empty(), "sealed by the new key now");
+        let world = world.reconfigured("session.previous_keys", Vec::<String>::new()).await;
+        let header = page.set_cookies[0].split(';').next();
+        assert_eq!(world.get("/peek/a", header).await.body, "4");
+    }
+
+    async fn cookies_of_an_unknown_key_are_ignored(world: World) {
+        let mut visitor = world.visitor();
+        visitor.get("/count/a").await;
+        let header = format!("{NAME}={}", visitor.cookie.unwrap());
+        let world = world.reconfigured("secret_key", OTHER_KEY).await;
+        world.store.take_calls();
+        assert_eq!(world.get("/peek/a", Some(&header)).await.body, "0");
+        assert_eq!(world.store.round_trips(), 0);
+    }
+
+    async fn key_is_the_same_in_hex_as_in_base64(world: World) {
+        let mut visitor = world.visitor();
+        visitor.get("/count/a").await;
+        let header = format!("{NAME}={}", visitor.cookie.unwrap());
+        let hex = "d067e746f595f077744ed3ed28a9afc968c02b120659144c55959c20f5861532";
+        let world = world.reconfigured("secret_key", hex).await;
+        assert_eq!(world.get("/peek/a", Some(&header)).await.body, "1");
+    }
+
+    async fn response_that_is_private_already_is_cached_as_it_says(world: World) {
+        for (said, sent) in [
+            ("private,max-age=60", "private,max-age=60"),
+            ("no-store,max-age=0", "no-store,max-age=0"),
+            ("public,max-age=60", "no-store"),
+        ] {
+            let page = world.get(&format!("/cached/{said}"), None).await;
+            assert_eq!(page.cache_control.as_deref(), Some(sent));
+        }
+    }
+
+    async fn other_cookies_of_the_response_survive(world: World) {
+        let page = world.get("/cookies", None).await;
+        assert_eq!(page.set_cookies.len(), 2, "{:?}", page.set_cookies);
+        assert!(page.set_cookies.iter().any(|it| it.starts_with("theme=dark")));
+    }
+
+    async fn huge_and_odd_cookie_headers_are_survived(world: World) {
+        let mut visitor = world.visitor();
+        visitor.get("/count/a").await;
+        let good = format!("{NAME}={}", visitor.cookie.unwrap());
+        let many = "a=b; ".repeat(5_000) + &good;
+        let forged = format!("{NAME}=forged; ").repeat(5_000);
+        for (header, expected) in [
+            (many.as_str(), "1"),
+            (forged.as_str(), "0"),
+            (&format!(";;; =; {good} ;"), "1"),
+            (&format!("=;{NAME}"), "0"),
+            (NAME, "0"),
+        ] {
+            let page = world.get("/peek/a", Some(header)).await;
+            assert_eq!((page.status, page.body.as_str()), (Status::Ok, expected));
+        }
+    }
+];
 
 #[rocket::async_test]
 async fn store_holds_no_part_of_the_cookie() {
@@ -197,16 +193,11 @@ async fn store_holds_no_part_of_the_cookie() {
     let opened = jar.private(&Key::derive_from(&bytes)).decrypt(cookie).unwrap();
     let secret = opened.value().split('.').nth(2).unwrap();
     assert_eq!(secret.len(), 43, "32 bytes of base64url");
-    let key = world.only_key();
+    let key = world.keys.only();
     let held: Vec<String> = redis::cmd("HGETALL").arg(&key).query(&mut REDIS.connect()).unwrap();
     for text in held.iter().chain([&key]) {
         for part in [secret, &secret[..8], visitor.cookie.as_ref().unwrap()] {
             assert!(!text.contains(part), "{text}");
         }
     }
-}
-
-fn base64(text: &str) -> Vec<u8> {
-    use base64::Engine;
-    base64::engine::general_purpose::STANDARD.decode(text).unwrap()
 }

@@ -6,102 +6,97 @@ use rocket_server_sessions::{Deadline, Event, PublicId, Rejection};
 
 use crate::world::{Visitor, World, on_every_store};
 
-on_every_store![
-    life_of_a_session_is_heard,
-    both_deadlines_are_heard,
-    rejected_cookies_are_heard_with_the_reason,
-    nobody_hears_of_requests_without_a_session,
-    events_hold_no_secret,
-];
-
 async fn id(visitor: &mut Visitor<'_>) -> PublicId {
     PublicId::parse(&visitor.body("/idle").await).unwrap()
 }
 
-async fn life_of_a_session_is_heard(world: World) {
-    let mut visitor = world.visitor();
-    visitor.get("/count/a").await;
-    let session = id(&mut visitor).await;
-    assert_eq!(world.take_events(), [Event::Created(session)]);
-    visitor.get("/count/a").await;
-    visitor.get("/count/a").await;
-    assert_eq!(world.take_events(), [Event::Touched(session)]);
-    visitor.get("/regenerate").await;
-    assert_eq!(world.take_events(), [Event::Regenerated(session)]);
-    visitor.get("/bind/alice/phone").await;
-    let heard = [Event::Regenerated(session), Event::Touched(session), Event::LoggedIn(session)];
-    assert_eq!(world.take_events(), heard);
-    visitor.get("/end").await;
-    visitor.get("/end").await;
-    assert_eq!(world.take_events(), [Event::Destroyed(session)]);
-}
-
-async fn both_deadlines_are_heard(world: World) {
-    let world = world.reconfigured("session.absolute_lifetime", "36h").await;
-    let mut visitor = world.visitor();
-    visitor.get("/count/a").await;
-    visitor.get("/count/a").await;
-    let session = id(&mut visitor).await;
-    world.take_events();
-    world.advance(86_400);
-    visitor.get("/peek/a").await;
-    assert_eq!(world.take_events(), [Event::Expired(session, Deadline::Idle)]);
-    world.advance(86_400);
-    visitor.get("/peek/a").await;
-    assert_eq!(world.take_events(), [Event::Expired(session, Deadline::Absolute)]);
-}
-
-async fn rejected_cookies_are_heard_with_the_reason(world: World) {
-    let mut visitor = world.visitor();
-    visitor.get("/count/a").await;
-    visitor.get("/count/a").await;
-    let session = id(&mut visitor).await;
-    let mut old = visitor.clone();
-    visitor.get("/regenerate").await;
-    let mut ended = visitor.clone();
-    let other = world.get("/count/a", None).await.set_cookies[0].clone();
-    let other = other.split(';').next().unwrap();
-    let both = format!("{}={}; {other}", crate::world::NAME, visitor.cookie.clone().unwrap());
-    world.take_events();
-
-    world.advance(6);
-    old.get("/count/a").await;
-    let heard = world.take_events();
-    assert_eq!(heard[0], Event::Rejected(Rejection::StaleToken(session)), "{heard:?}");
-
-    visitor.get("/end").await;
-    world.take_events();
-    ended.get("/count/a").await;
-    let heard = world.take_events();
-    assert_eq!(heard[0], Event::Rejected(Rejection::Destroyed(session)), "{heard:?}");
-
-    for (cookies, why) in
-        [("__Host-session=forged", Rejection::InvalidCookie), (&both, Rejection::Ambiguous)]
-    {
-        world.get("/idle", Some(cookies)).await;
-        assert_eq!(world.take_events(), [Event::Rejected(why)]);
+on_every_store![
+    async fn life_of_a_session_is_heard(world: World) {
+        let mut visitor = world.visitor();
+        visitor.get("/count/a").await;
+        let session = id(&mut visitor).await;
+        assert_eq!(world.take_events(), [Event::Created(session)]);
+        visitor.get("/count/a").await;
+        visitor.get("/count/a").await;
+        assert_eq!(world.take_events(), [Event::Touched(session)]);
+        visitor.get("/regenerate").await;
+        assert_eq!(world.take_events(), [Event::Regenerated(session)]);
+        visitor.get("/bind/alice/phone").await;
+        let heard =
+            [Event::Regenerated(session), Event::Touched(session), Event::LoggedIn(session)];
+        assert_eq!(world.take_events(), heard);
+        visitor.get("/end").await;
+        visitor.get("/end").await;
+        assert_eq!(world.take_events(), [Event::Destroyed(session)]);
     }
-}
 
-async fn nobody_hears_of_requests_without_a_session(world: World) {
-    for cookies in [None, Some(""), Some("theme=dark"), Some("__Host-session=")] {
-        world.get("/peek/a", cookies).await;
+    async fn both_deadlines_are_heard(world: World) {
+        let world = world.reconfigured("session.absolute_lifetime", "36h").await;
+        let mut visitor = world.visitor();
+        visitor.get("/count/a").await;
+        visitor.get("/count/a").await;
+        let session = id(&mut visitor).await;
+        world.take_events();
+        world.advance(86_400);
+        visitor.get("/peek/a").await;
+        assert_eq!(world.take_events(), [Event::Expired(session, Deadline::Idle)]);
+        world.advance(86_400);
+        visitor.get("/peek/a").await;
+        assert_eq!(world.take_events(), [Event::Expired(session, Deadline::Absolute)]);
     }
-    assert_eq!(world.take_events(), []);
-}
 
-async fn events_hold_no_secret(world: World) {
-    let mut visitor = world.visitor();
-    for path in ["/count/a", "/regenerate", "/bind/alice/phone", "/end"] {
-        visitor.get(path).await;
-        if let Some(cookie) = &visitor.cookie {
-            for event in world.take_events() {
-                let text = format!("{event} {event:?}");
-                assert!(!text.contains("alice") && !text.contains(cookie), "{text}");
+    async fn rejected_cookies_are_heard_with_the_reason(world: World) {
+        let mut visitor = world.visitor();
+        visitor.get("/count/a").await;
+        visitor.get("/count/a").await;
+        let session = id(&mut visitor).await;
+        let mut old = visitor.clone();
+        visitor.get("/regenerate").await;
+        let mut ended = visitor.clone();
+        let other = world.get("/count/a", None).await.set_cookies[0].clone();
+        let other = other.split(';').next().unwrap();
+        let both = format!("{}={}; {other}", crate::world::NAME, visitor.cookie.clone().unwrap());
+        world.take_events();
+
+        world.advance(6);
+        old.get("/count/a").await;
+        let heard = world.take_events();
+        assert_eq!(heard[0], Event::Rejected(Rejection::StaleToken(session)), "{heard:?}");
+
+        visitor.get("/end").await;
+        world.take_events();
+        ended.get("/count/a").await;
+        let heard = world.take_events();
+        assert_eq!(heard[0], Event::Rejected(Rejection::Destroyed(session)), "{heard:?}");
+
+        for (cookies, why) in
+            [("__Host-session=forged", Rejection::InvalidCookie), (&both, Rejection::Ambiguous)]
+        {
+            world.get("/idle", Some(cookies)).await;
+            assert_eq!(world.take_events(), [Event::Rejected(why)]);
+        }
+    }
+
+    async fn nobody_hears_of_requests_without_a_session(world: World) {
+        for cookies in [None, Some(""), Some("theme=dark"), Some("__Host-session=")] {
+            world.get("/peek/a", cookies).await;
+        }
+        assert_eq!(world.take_events(), []);
+    }
+
+    async fn events_hold_no_secret(world: World) {
+        let mut visitor = world.visitor();
+        for path in ["/count/a", "/regenerate", "/bind/alice/phone", "/end"] {
+            visitor.get(path).await;
+            if let Some(cookie) = &visitor.cookie {
+                for event in world.take_events() {
+                    let text = format!("{event} {event:?}");
+                    assert!(!text.contains("alice") && !text.contains(cookie), "{text}");
+                }
             }
         }
     }
-}
+];
 
 #[test]
 fn every_event_reads_differently_and_names_its_session() {

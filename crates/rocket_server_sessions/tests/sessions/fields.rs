@@ -7,84 +7,6 @@ use rocket_server_sessions::{self as session, Error, Key, Session};
 
 use crate::world::{COUNT, TEXT, World, figment, on_every_store};
 
-on_every_store![
-    removed_field_is_gone_and_the_others_stay,
-    value_past_its_limit_is_refused_and_nothing_changes,
-    record_past_its_limit_is_refused_and_the_old_value_stays,
-    first_value_past_the_limit_makes_no_session,
-    field_name_past_its_limit_is_refused,
-    record_at_its_limit_is_kept,
-    counts_in_a_record_past_its_limit_go_on,
-];
-
-async fn removed_field_is_gone_and_the_others_stay(world: World) {
-    let mut visitor = world.visitor();
-    visitor.get("/set/a/one").await;
-    visitor.get("/set/b/two").await;
-    assert_eq!(visitor.body("/remove/a").await, "removed");
-    assert_eq!(visitor.body("/text/a").await, "none");
-    assert_eq!(visitor.body("/text/b").await, "two");
-}
-
-async fn value_past_its_limit_is_refused_and_nothing_changes(world: World) {
-    let world = world.reconfigured("session.max_field_size", 10).await;
-    let mut visitor = world.visitor();
-    assert_eq!(visitor.get("/set/a/12345678").await.status, Status::Ok);
-    assert_eq!(visitor.get("/set/a/123456789").await.status, Status::PayloadTooLarge);
-    assert_eq!(visitor.body("/text/a").await, "12345678");
-}
-
-async fn record_past_its_limit_is_refused_and_the_old_value_stays(world: World) {
-    let world = world.reconfigured("session.max_field_size", 30).await;
-    let world = world.reconfigured("session.max_record_size", 50).await;
-    let mut visitor = world.visitor();
-    visitor.get("/set/a/aaaa").await;
-    visitor.get("/set/b/bbbbbbbbbb").await;
-    assert_eq!(visitor.get("/set/a/aaaaaaaaaaaaaaaaaaaaaaaaa").await.status.code, 413);
-    assert_eq!(visitor.body("/text/a").await, "aaaa");
-    assert_eq!(visitor.get("/set/c/cccccccccccccccccc").await.status.code, 413);
-    assert_eq!(visitor.body("/text/c").await, "none");
-    assert_eq!(visitor.body("/fields").await, "2");
-}
-
-async fn first_value_past_the_limit_makes_no_session(world: World) {
-    let world = world.reconfigured("session.max_field_size", 10).await;
-    let page = world.get("/set/a/1234567890", None).await;
-    assert_eq!((page.status.code, page.set_cookies.len()), (413, 0));
-    assert_eq!(world.store.round_trips(), 0);
-}
-
-async fn record_at_its_limit_is_kept(world: World) {
-    let world = world.reconfigured("session.max_field_size", 12).await;
-    let world = world.reconfigured("session.max_record_size", 12).await;
-    for (path, status) in [("/set/a/aaaa", 200), ("/set/a/bbbb", 200), ("/set/a/ccccc", 413)] {
-        assert_eq!(world.get(path, None).await.status.code, status, "{path}");
-    }
-}
-
-async fn counts_in_a_record_past_its_limit_go_on(world: World) {
-    let mut visitor = world.visitor();
-    visitor.get("/view/a").await;
-    visitor.get("/view/b").await;
-    let cookie = visitor.cookie.clone();
-    let world = world.reconfigured("session.max_field_size", 10).await;
-    let world = world.reconfigured("session.max_record_size", 10).await;
-    let mut visitor = world.visitor();
-    visitor.cookie = cookie;
-    assert_eq!(visitor.body("/view/a").await, "2", "it does not grow");
-    assert_eq!(visitor.get("/view/c").await.status.code, 413);
-    assert_eq!(visitor.body("/view/b").await, "2");
-}
-
-async fn field_name_past_its_limit_is_refused(world: World) {
-    let page = world.get(&format!("/count/{}", "x".repeat(250)), None).await;
-    assert_eq!(page.status.code, 200, "256 bytes, with `count:`");
-    let page = world.get(&format!("/count/{}", "x".repeat(251)), None).await;
-    assert_eq!((page.status.code, page.set_cookies.len()), (413, 0));
-    let page = world.get(&format!("/count/{}", "x".repeat(300)), None).await;
-    assert_eq!((page.status.code, page.set_cookies.len()), (413, 0));
-}
-
 #[derive(serde::Serialize, serde::Deserialize, PartialEq, Debug)]
 struct Cart {
     items: Vec<(String, u32)>,
@@ -172,6 +94,76 @@ async fn holds(path: &str) {
     let client = Client::tracked(rocket).await.unwrap();
     assert_eq!(client.get(path).dispatch().await.status(), Status::Ok, "{path}");
 }
+
+on_every_store![
+    async fn removed_field_is_gone_and_the_others_stay(world: World) {
+        let mut visitor = world.visitor();
+        visitor.get("/set/a/one").await;
+        visitor.get("/set/b/two").await;
+        assert_eq!(visitor.body("/remove/a").await, "removed");
+        assert_eq!(visitor.body("/text/a").await, "none");
+        assert_eq!(visitor.body("/text/b").await, "two");
+    }
+
+    async fn value_past_its_limit_is_refused_and_nothing_changes(world: World) {
+        let world = world.reconfigured("session.max_field_size", 10).await;
+        let mut visitor = world.visitor();
+        assert_eq!(visitor.get("/set/a/12345678").await.status, Status::Ok);
+        assert_eq!(visitor.get("/set/a/123456789").await.status, Status::PayloadTooLarge);
+        assert_eq!(visitor.body("/text/a").await, "12345678");
+    }
+
+    async fn record_past_its_limit_is_refused_and_the_old_value_stays(world: World) {
+        let world = world.reconfigured("session.max_field_size", 30).await;
+        let world = world.reconfigured("session.max_record_size", 50).await;
+        let mut visitor = world.visitor();
+        visitor.get("/set/a/aaaa").await;
+        visitor.get("/set/b/bbbbbbbbbb").await;
+        assert_eq!(visitor.get("/set/a/aaaaaaaaaaaaaaaaaaaaaaaaa").await.status.code, 413);
+        assert_eq!(visitor.body("/text/a").await, "aaaa");
+        assert_eq!(visitor.get("/set/c/cccccccccccccccccc").await.status.code, 413);
+        assert_eq!(visitor.body("/text/c").await, "none");
+        assert_eq!(visitor.body("/fields").await, "2");
+    }
+
+    async fn first_value_past_the_limit_makes_no_session(world: World) {
+        let world = world.reconfigured("session.max_field_size", 10).await;
+        let page = world.get("/set/a/1234567890", None).await;
+        assert_eq!((page.status.code, page.set_cookies.len()), (413, 0));
+        assert_eq!(world.store.round_trips(), 0);
+    }
+
+    async fn field_name_past_its_limit_is_refused(world: World) {
+        let page = world.get(&format!("/count/{}", "x".repeat(250)), None).await;
+        assert_eq!(page.status.code, 200, "256 bytes, with `count:`");
+        let page = world.get(&format!("/count/{}", "x".repeat(251)), None).await;
+        assert_eq!((page.status.code, page.set_cookies.len()), (413, 0));
+        let page = world.get(&format!("/count/{}", "x".repeat(300)), None).await;
+        assert_eq!((page.status.code, page.set_cookies.len()), (413, 0));
+    }
+
+    async fn record_at_its_limit_is_kept(world: World) {
+        let world = world.reconfigured("session.max_field_size", 12).await;
+        let world = world.reconfigured("session.max_record_size", 12).await;
+        for (path, status) in [("/set/a/aaaa", 200), ("/set/a/bbbb", 200), ("/set/a/ccccc", 413)] {
+            assert_eq!(world.get(path, None).await.status.code, status, "{path}");
+        }
+    }
+
+    async fn counts_in_a_record_past_its_limit_go_on(world: World) {
+        let mut visitor = world.visitor();
+        visitor.get("/view/a").await;
+        visitor.get("/view/b").await;
+        let cookie = visitor.cookie.clone();
+        let world = world.reconfigured("session.max_field_size", 10).await;
+        let world = world.reconfigured("session.max_record_size", 10).await;
+        let mut visitor = world.visitor();
+        visitor.cookie = cookie;
+        assert_eq!(visitor.body("/view/a").await, "2", "it does not grow");
+        assert_eq!(visitor.get("/view/c").await.status.code, 413);
+        assert_eq!(visitor.body("/view/b").await, "2");
+    }
+];
 
 #[rocket::async_test]
 async fn values_of_any_type_come_back_and_wrong_types_name_the_field() {

@@ -1,8 +1,6 @@
 //! What others do between two commands of one request: a rotation, a loss, an outage. And what
 //! their traces must not do later.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,58 +10,8 @@ use rocket::http::Status;
 use rocket_server_sessions::Config;
 use rocket_server_sessions::store::StoreError;
 
+use crate::proxy::{self, Action, find};
 use crate::world::{REDIS, Visitor, World, figment};
-
-type Hook = Arc<Mutex<Box<dyn FnMut(&[u8]) -> Step + Send>>>;
-
-enum Step {
-    Pass,
-    /// Forward so many bytes, run this, forward the rest.
-    Split(usize, Box<dyn FnOnce() + Send>),
-    Cut,
-}
-
-fn proxy(hook: impl FnMut(&[u8]) -> Step + Send + 'static) -> String {
-    let hook: Hook = Arc::new(Mutex::new(Box::new(hook)));
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("redis://127.0.0.1:{}", listener.local_addr().unwrap().port());
-    thread::spawn(move || {
-        for client in listener.incoming() {
-            let mut client = client.unwrap();
-            let mut server = TcpStream::connect(("127.0.0.1", REDIS.port)).unwrap();
-            server.set_nodelay(true).unwrap();
-            let (mut back, mut replies) =
-                (client.try_clone().unwrap(), server.try_clone().unwrap());
-            thread::spawn(move || drop(std::io::copy(&mut replies, &mut back)));
-            let hook = hook.clone();
-            thread::spawn(move || {
-                let mut buffer = [0; 16_000];
-                while let Ok(length @ 1..) = client.read(&mut buffer) {
-                    let bytes = &buffer[..length];
-                    let step = (hook.lock().unwrap())(bytes);
-                    match step {
-                        Step::Pass => server.write_all(bytes).unwrap(),
-                        Step::Split(at, work) => {
-                            server.write_all(&bytes[..at]).unwrap();
-                            thread::sleep(Duration::from_millis(30));
-                            work();
-                            server.write_all(&bytes[at..]).unwrap();
-                        }
-                        Step::Cut => {
-                            let _ = client.shutdown(std::net::Shutdown::Both);
-                            let _ = server.shutdown(std::net::Shutdown::Both);
-                        }
-                    }
-                }
-            });
-        }
-    });
-    url
-}
-
-fn find(bytes: &[u8], text: &str) -> Option<usize> {
-    bytes.windows(text.len()).position(|it| it == text.as_bytes())
-}
 
 /// What a rotation elsewhere does.
 fn rotate(from: &str) {
@@ -78,10 +26,10 @@ fn rotate(from: &str) {
 async fn paused() -> (World, Arc<Mutex<Duration>>) {
     let pause = Arc::new(Mutex::new(Duration::ZERO));
     let length = pause.clone();
-    let url = proxy(move |_| {
+    let url = proxy::start(move |_| {
         let length = *length.lock().unwrap();
         thread::sleep(length);
-        Step::Pass
+        Action::Forward
     });
     (World::through(&url).await, pause)
 }
@@ -91,10 +39,10 @@ async fn paused() -> (World, Arc<Mutex<Duration>>) {
 async fn rotating_before(command: &'static str) -> (World, Arc<Mutex<Option<String>>>) {
     let key: Arc<Mutex<Option<String>>> = Arc::default();
     let armed = key.clone();
-    let url = proxy(move |bytes| {
-        let Some(at) = find(bytes, command) else { return Step::Pass };
-        let Some(key) = armed.lock().unwrap().take() else { return Step::Pass };
-        Step::Split(at, Box::new(move || rotate(&key)))
+    let url = proxy::start(move |bytes| {
+        let Some(at) = find(bytes, command) else { return Action::Forward };
+        let Some(key) = armed.lock().unwrap().take() else { return Action::Forward };
+        Action::Split(at, Box::new(move || rotate(&key)))
     });
     (World::through(&url).await, key)
 }
@@ -110,7 +58,7 @@ async fn returning(world: &World) -> Visitor<'_> {
 async fn rotated_before(command: &'static str, path: &str, expected: &str) {
     let (world, key) = rotating_before(command).await;
     let mut visitor = returning(&world).await;
-    *key.lock().unwrap() = Some(world.only_key());
+    *key.lock().unwrap() = Some(world.keys.only());
     assert_eq!(visitor.body(path).await, expected, "counted once");
     assert!(key.lock().unwrap().is_none(), "the rotation has come between");
 }
@@ -129,7 +77,7 @@ async fn view_whose_pipeline_a_rotation_splits_counts_once() {
 async fn view_that_fails_after_a_rotation_has_split_it_does_not_say_that_nothing_was_changed() {
     let (world, key) = rotating_before("*2\r\n$7\r\nHGETALL").await;
     let mut visitor = returning(&world).await;
-    *key.lock().unwrap() = Some(world.only_key());
+    *key.lock().unwrap() = Some(world.keys.only());
     world.store.fail_after(1, StoreError::refused("down"));
     assert_eq!(visitor.body("/verdict/view").await, "nobody knows");
     world.store.fail(None);
@@ -142,12 +90,12 @@ async fn bare_increment_on_a_stub_begins_a_new_session() {
     let mut visitor = world.visitor();
     visitor.get("/count/a").await;
     visitor.get("/count/a").await;
-    let key = world.only_key();
+    let key = world.keys.only();
     let _: () = REDIS.connect().del(&key).unwrap();
     // Another request's increment, whose check has not come yet, or never comes.
     let _: () = REDIS.connect().hset(&key, "count:a", 1).unwrap();
     let page = visitor.get("/count/a").await;
-    let ttl: i64 = REDIS.connect().ttl(world.only_key()).unwrap();
+    let ttl: i64 = REDIS.connect().ttl(world.keys.only()).unwrap();
     let read = visitor.body("/peek/a").await;
     assert_eq!(
         (page.body.as_str(), page.set_cookies.len(), read.as_str(), ttl > 0),
@@ -163,7 +111,7 @@ async fn touch_that_meets_a_tombstone_leaves_its_ttl() {
     visitor.get("/count/a").await;
     world.advance(10_000);
     let mut late = visitor.clone();
-    let old = world.keys_of_type("hash").into_iter().find(|it| !it.contains("user:")).unwrap();
+    let old = world.keys.of_type("hash").into_iter().find(|it| !it.contains("user:")).unwrap();
     visitor.get("/regenerate").await;
     let before: i64 = REDIS.connect().ttl(&old).unwrap();
     assert_eq!(late.get("/view/a").await.status, Status::Ok);
@@ -187,7 +135,7 @@ async fn touch_with_the_second_of_two_rotations_leaves_the_ttl_of_tombstones() {
     visitor.get("/regenerate").await;
     late.get("/regenerate").await;
     let ttls: Vec<i64> =
-        world.keys_of_type("string").iter().map(|key| REDIS.connect().ttl(key).unwrap()).collect();
+        world.keys.of_type("string").iter().map(|key| REDIS.connect().ttl(key).unwrap()).collect();
     assert!(ttls.iter().all(|ttl| *ttl > 2_000_000), "{ttls:?}");
 }
 
@@ -195,18 +143,18 @@ async fn touch_with_the_second_of_two_rotations_leaves_the_ttl_of_tombstones() {
 async fn end_that_was_interrupted_can_be_repeated() {
     let cut = Arc::new(Mutex::new(None::<usize>));
     let armed = cut.clone();
-    let url = proxy(move |bytes| {
+    let url = proxy::start(move |bytes| {
         let mut cut = armed.lock().unwrap();
-        let Some(left) = cut.as_mut() else { return Step::Pass };
+        let Some(left) = cut.as_mut() else { return Action::Forward };
         if find(bytes, "MULTI").is_none() {
-            return Step::Pass;
+            return Action::Forward;
         }
         if *left == 0 {
             *cut = None;
-            return Step::Cut;
+            return Action::Close;
         }
         *left -= 1;
-        Step::Pass
+        Action::Forward
     });
     let world = World::through(&url).await;
     let mut visitor = world.visitor();
@@ -284,7 +232,7 @@ async fn rotation_of_a_stub_leaves_no_key() {
     let mut visitor = world.visitor();
     visitor.get("/count/a").await;
     visitor.get("/count/a").await;
-    let key = world.only_key();
+    let key = world.keys.only();
     let _: () = REDIS.connect().del(&key).unwrap();
     let _: () = REDIS.connect().hset(&key, "count:a", 1).unwrap();
     assert_eq!(visitor.get("/regenerate").await.status, Status::Ok);
@@ -307,38 +255,38 @@ fn error_of_a_wrong_type_shows_no_field() {
 async fn count_beside_one_that_is_taken_back_is_kept() {
     let key: Arc<Mutex<Option<String>>> = Arc::default();
     let armed = key.clone();
-    let url = proxy(move |bytes| {
-        let Some(at) = find(bytes, "*4\r\n$7\r\nHINCRBY") else { return Step::Pass };
+    let url = proxy::start(move |bytes| {
+        let Some(at) = find(bytes, "*4\r\n$7\r\nHINCRBY") else { return Action::Forward };
         if find(bytes, "$2\r\n-1\r\n").is_none() {
-            return Step::Pass;
+            return Action::Forward;
         }
         let key = armed.lock().unwrap().take().unwrap();
         let count = move || {
             let _: () = REDIS.connect().hincr(&key, "count:long", 1).unwrap();
         };
-        Step::Split(at, Box::new(count))
+        Action::Split(at, Box::new(count))
     });
     let world = World::through(&url).await.reconfigured("session.max_field_size", 190).await;
     let world = world.reconfigured("session.max_record_size", 200).await;
     let mut visitor = world.visitor();
     visitor.body(&format!("/set/a/{}", "x".repeat(185))).await;
-    *key.lock().unwrap() = Some(world.only_key());
+    *key.lock().unwrap() = Some(world.keys.only());
     assert_eq!(visitor.body("/verdict/fill").await, "refused");
     assert!(key.lock().unwrap().is_none(), "somebody has counted meanwhile");
-    let count: i64 = REDIS.connect().hget(world.only_key(), "count:long").unwrap();
+    let count: i64 = REDIS.connect().hget(world.keys.only(), "count:long").unwrap();
     assert_eq!(count, 1);
     // Alone, it leaves nothing.
-    let _: () = REDIS.connect().hdel(world.only_key(), "count:long").unwrap();
+    let _: () = REDIS.connect().hdel(world.keys.only(), "count:long").unwrap();
     *key.lock().unwrap() = Some("elsewhere".into());
     assert_eq!(visitor.body("/verdict/fill").await, "refused");
-    assert!(!REDIS.connect().hexists::<_, _, bool>(world.only_key(), "count:long").unwrap());
+    assert!(!REDIS.connect().hexists::<_, _, bool>(world.keys.only(), "count:long").unwrap());
 }
 
 #[rocket::async_test]
 async fn end_does_not_fail_where_only_the_list_is_late() {
-    let url = proxy(|bytes| match find(bytes, "HDEL") {
-        Some(at) => Step::Split(at, Box::new(|| thread::sleep(Duration::from_secs(2)))),
-        None => Step::Pass,
+    let url = proxy::start(|bytes| match find(bytes, "HDEL") {
+        Some(at) => Action::Split(at, Box::new(|| thread::sleep(Duration::from_secs(2)))),
+        None => Action::Forward,
     });
     let world = World::through(&url).await;
     let mut visitor = world.visitor();

@@ -8,15 +8,6 @@ use rocket_server_sessions::store::StoreError;
 use crate::world::{World, on_every_store};
 use test_support::{RedisServer, wait_for};
 
-on_every_store![
-    outage_is_a_503_with_retry_after_and_touches_no_cookie,
-    request_waits_for_a_failed_store_once,
-    every_failure_of_a_request_says_when_to_try_again,
-    routes_without_a_session_are_not_affected,
-    anonymous_visitors_read_nothing_write_nothing_and_keep_their_cookies,
-    failure_amid_an_operation_does_not_say_that_nothing_was_changed,
-];
-
 const PATHS: [&str; 9] = [
     "/count/a",
     "/view/a",
@@ -29,110 +20,6 @@ const PATHS: [&str; 9] = [
     "/anew",
 ];
 
-async fn outage_is_a_503_with_retry_after_and_touches_no_cookie(world: World) {
-    let mut visitor = world.visitor();
-    visitor.get("/count/a").await;
-    for fault in [StoreError::refused("down"), StoreError::unanswered("slow")] {
-        world.store.fail(Some(StoreError { retry_after: Duration::from_secs(7), ..fault }));
-        for path in PATHS {
-            let page = visitor.get(path).await;
-            assert_eq!(page.status, Status::ServiceUnavailable, "{path}");
-            assert_eq!(page.retry_after.as_deref(), Some("7"), "{path}");
-            assert!(page.set_cookies.is_empty(), "{path}");
-            assert!(!page.body.contains("down") && !page.body.contains("slow"), "{path}");
-        }
-        let new = world.get("/count/a", None).await;
-        assert_eq!((new.status.code, new.set_cookies.len()), (503, 0));
-        world.store.fail(None);
-    }
-    assert_eq!(visitor.body("/count/a").await, "2", "and all is as it was");
-}
-
-async fn request_waits_for_a_failed_store_once(world: World) {
-    let mut visitor = world.visitor();
-    visitor.get("/count/a").await;
-    world.store.fail(Some(StoreError::refused("down")));
-    world.store.take_calls();
-    visitor.get("/together").await;
-    assert_eq!(world.store.round_trips(), 1);
-}
-
-async fn every_failure_of_a_request_says_when_to_try_again(world: World) {
-    let fault = StoreError { retry_after: Duration::from_secs(7), ..StoreError::refused("down") };
-    world.store.fail(Some(fault));
-    let mut visitor = world.visitor();
-    assert_eq!(visitor.body("/patience").await, "7");
-}
-
-async fn routes_without_a_session_are_not_affected(world: World) {
-    world.store.fail(Some(StoreError::refused("down")));
-    let mut visitor = world.visitor();
-    assert_eq!(visitor.body("/plain").await, "plain");
-    assert_eq!(visitor.body("/idle").await, "nobody");
-    assert_eq!(visitor.body("/peek/a").await, "0");
-}
-
-async fn anonymous_visitors_read_nothing_write_nothing_and_keep_their_cookies(world: World) {
-    let world = world.reconfigured("session.on_outage", "anonymous").await;
-    let mut visitor = world.visitor();
-    visitor.get("/count/a").await;
-    visitor.get("/bind/alice/phone").await;
-    let cookie = visitor.cookie.clone();
-    for fault in [StoreError::refused("down"), StoreError::unanswered("slow")] {
-        world.store.fail(Some(fault));
-        let looks = [("/peek/a", "0"), ("/text/a", "none"), ("/fields", "0"), ("/user", "nobody")];
-        for (path, nothing) in looks {
-            let page = visitor.get(path).await;
-            assert_eq!((page.status, page.body.as_str()), (Status::Ok, nothing), "{path}");
-            assert!(page.set_cookies.is_empty() && page.retry_after.is_none(), "{path}");
-        }
-        for path in
-            ["/count/a", "/view/a", "/set/a/x", "/take/a", "/remove/a", "/regenerate", "/end"]
-        {
-            let page = visitor.get(path).await;
-            assert_eq!(page.status, Status::ServiceUnavailable, "{path}");
-            assert!(page.set_cookies.is_empty(), "{path}");
-        }
-        world.store.fail(Some(StoreError {
-            retry_after: Duration::from_secs(7),
-            ..StoreError::refused("down for long")
-        }));
-        let page = visitor.get("/look-and-count").await;
-        assert_eq!(page.status, Status::ServiceUnavailable);
-        assert_eq!(page.retry_after.as_deref(), Some("7"), "what the look has found out");
-    }
-    world.store.fail(None);
-    assert_eq!(visitor.cookie, cookie);
-    assert_eq!(visitor.body("/count/a").await, "2", "and all is as it was");
-}
-
-async fn failure_amid_an_operation_does_not_say_that_nothing_was_changed(world: World) {
-    let world = world.reconfigured("session.max_field_size", 190).await;
-    let world = world.reconfigured("session.max_record_size", 200).await;
-    let nobody_knows_after = [
-        // The new secret stands, and is not on the list.
-        ("regenerate", 1),
-        // The first user's session has ended; and later, the new one stands on the list.
-        ("bind", 3),
-        ("bind", 4),
-        ("bind", 5),
-    ];
-    for (operation, calls) in nobody_knows_after {
-        let mut visitor = world.visitor();
-        visitor.body("/bind/alice/phone").await;
-        let path = format!("/verdict/{operation}");
-        world.store.fail_after(0, StoreError::refused("down"));
-        assert_eq!(visitor.body(&path).await, "nothing was changed", "{operation}");
-        world.store.fail_after(calls, StoreError::refused("down"));
-        assert_eq!(visitor.body(&path).await, "nobody knows", "{operation} {calls}");
-        world.store.fail(None);
-    }
-    let mut visitor = world.visitor();
-    visitor.body(&format!("/set/a/{}", "x".repeat(185))).await;
-    world.store.fail_after(1, StoreError::refused("down"));
-    assert_eq!(visitor.body("/verdict/fill").await, "nobody knows", "the change still stands");
-}
-
 /// The numbers of the connections to a server, but for this one.
 fn others(own: &mut redis::Connection) -> Vec<u64> {
     let id: u64 = redis::cmd("CLIENT").arg("ID").query(own).unwrap();
@@ -141,10 +28,118 @@ fn others(own: &mut redis::Connection) -> Vec<u64> {
     ids.map(|it| it.parse().unwrap()).filter(|it| *it != id).collect()
 }
 
+on_every_store![
+    async fn outage_is_a_503_with_retry_after_and_touches_no_cookie(world: World) {
+        let mut visitor = world.visitor();
+        visitor.get("/count/a").await;
+        for fault in [StoreError::refused("down"), StoreError::unanswered("slow")] {
+            world.store.fail(Some(StoreError { retry_after: Duration::from_secs(7), ..fault }));
+            for path in PATHS {
+                let page = visitor.get(path).await;
+                assert_eq!(page.status, Status::ServiceUnavailable, "{path}");
+                assert_eq!(page.retry_after.as_deref(), Some("7"), "{path}");
+                assert!(page.set_cookies.is_empty(), "{path}");
+                assert!(!page.body.contains("down") && !page.body.contains("slow"), "{path}");
+            }
+            let new = world.get("/count/a", None).await;
+            assert_eq!((new.status.code, new.set_cookies.len()), (503, 0));
+            world.store.fail(None);
+        }
+        assert_eq!(visitor.body("/count/a").await, "2", "and all is as it was");
+    }
+
+    async fn request_waits_for_a_failed_store_once(world: World) {
+        let mut visitor = world.visitor();
+        visitor.get("/count/a").await;
+        world.store.fail(Some(StoreError::refused("down")));
+        world.store.take_calls();
+        visitor.get("/together").await;
+        assert_eq!(world.store.round_trips(), 1);
+    }
+
+    async fn every_failure_of_a_request_says_when_to_try_again(world: World) {
+        let fault =
+            StoreError { retry_after: Duration::from_secs(7), ..StoreError::refused("down") };
+        world.store.fail(Some(fault));
+        let mut visitor = world.visitor();
+        assert_eq!(visitor.body("/patience").await, "7");
+    }
+
+    async fn routes_without_a_session_are_not_affected(world: World) {
+        world.store.fail(Some(StoreError::refused("down")));
+        let mut visitor = world.visitor();
+        assert_eq!(visitor.body("/plain").await, "plain");
+        assert_eq!(visitor.body("/idle").await, "nobody");
+        assert_eq!(visitor.body("/peek/a").await, "0");
+    }
+
+    async fn anonymous_visitors_read_nothing_write_nothing_and_keep_their_cookies(world: World) {
+        let world = world.reconfigured("session.on_outage", "anonymous").await;
+        let mut visitor = world.visitor();
+        visitor.get("/count/a").await;
+        visitor.get("/bind/alice/phone").await;
+        let cookie = visitor.cookie.clone();
+        for fault in [StoreError::refused("down"), StoreError::unanswered("slow")] {
+            world.store.fail(Some(fault));
+            let looks =
+                [("/peek/a", "0"), ("/text/a", "none"), ("/fields", "0"), ("/user", "nobody")];
+            for (path, nothing) in looks {
+                let page = visitor.get(path).await;
+                assert_eq!((page.status, page.body.as_str()), (Status::Ok, nothing), "{path}");
+                assert!(page.set_cookies.is_empty() && page.retry_after.is_none(), "{path}");
+            }
+            for path in
+                ["/count/a", "/view/a", "/set/a/x", "/take/a", "/remove/a", "/regenerate", "/end"]
+            {
+                let page = visitor.get(path).await;
+                assert_eq!(page.status, Status::ServiceUnavailable, "{path}");
+                assert!(page.set_cookies.is_empty(), "{path}");
+            }
+            world.store.fail(Some(StoreError {
+                retry_after: Duration::from_secs(7),
+                ..StoreError::refused("down for long")
+            }));
+            let page = visitor.get("/look-and-count").await;
+            assert_eq!(page.status, Status::ServiceUnavailable);
+            assert_eq!(page.retry_after.as_deref(), Some("7"), "what the look has found out");
+        }
+        world.store.fail(None);
+        assert_eq!(visitor.cookie, cookie);
+        assert_eq!(visitor.body("/count/a").await, "2", "and all is as it was");
+    }
+
+    async fn failure_amid_an_operation_does_not_say_that_nothing_was_changed(world: World) {
+        let world = world.reconfigured("session.max_field_size", 190).await;
+        let world = world.reconfigured("session.max_record_size", 200).await;
+        let nobody_knows_after = [
+            // The new secret stands, and is not on the list.
+            ("regenerate", 1),
+            // The first user's session has ended; and later, the new one stands on the list.
+            ("bind", 3),
+            ("bind", 4),
+            ("bind", 5),
+        ];
+        for (operation, calls) in nobody_knows_after {
+            let mut visitor = world.visitor();
+            visitor.body("/bind/alice/phone").await;
+            let path = format!("/verdict/{operation}");
+            world.store.fail_after(0, StoreError::refused("down"));
+            assert_eq!(visitor.body(&path).await, "nothing was changed", "{operation}");
+            world.store.fail_after(calls, StoreError::refused("down"));
+            assert_eq!(visitor.body(&path).await, "nobody knows", "{operation} {calls}");
+            world.store.fail(None);
+        }
+        let mut visitor = world.visitor();
+        visitor.body(&format!("/set/a/{}", "x".repeat(185))).await;
+        world.store.fail_after(1, StoreError::refused("down"));
+        assert_eq!(visitor.body("/verdict/fill").await, "nobody knows", "the change still stands");
+    }
+];
+
 #[rocket::async_test]
 async fn connection_that_was_closed_while_nobody_used_it_costs_no_request() {
     let redis = RedisServer::start();
-    let world = World::through(&redis.url()).await;
+    let world = World::on(&redis).await;
     let (mut visitor, mut own) = (world.visitor(), redis.connect());
     for expected in ["1", "2", "3", "4"] {
         assert_eq!(visitor.body("/count/a").await, expected);
@@ -158,7 +153,7 @@ async fn connection_that_was_closed_while_nobody_used_it_costs_no_request() {
 async fn connection_over_which_redis_has_refused_is_not_used_again() {
     // Another server may stand behind the next one.
     let redis = RedisServer::start();
-    let world = World::through(&redis.url()).await;
+    let world = World::on(&redis).await;
     let (mut visitor, mut own) = (world.visitor(), redis.connect());
     let mut limit = |memory: &str| {
         redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(memory).exec(&mut own).unwrap();

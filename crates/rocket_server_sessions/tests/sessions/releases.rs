@@ -50,7 +50,7 @@ async fn session_of_release_0_1_0_goes_on() {
     let mut visitor = visitor(&world, COOKIE);
     assert_eq!(visitor.body("/view/a").await, "42");
     assert_eq!(visitor.body("/text/colour").await, "blue");
-    assert_eq!(world.only_key(), key(&world, RECORD));
+    assert_eq!(world.keys.only(), key(&world, RECORD));
 }
 
 #[rocket::async_test]

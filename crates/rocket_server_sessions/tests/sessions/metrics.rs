@@ -161,7 +161,7 @@ async fn call_that_the_deadline_cuts_off_is_timed_as_unanswered() {
     let recorder = Counts::default();
     let _guard = set_default_local_recorder(&recorder);
     let server = RedisServer::start();
-    let world = World::through(&server.url()).await;
+    let world = World::on(&server).await;
     // The layer gives up before the store does.
     let world = world.reconfigured("session.deadline", "50ms").await;
     server.signal("STOP");
@@ -281,7 +281,7 @@ async fn each_call_of_the_store_is_a_span_that_names_the_session_and_no_secret()
     for secret in ["alice", "phone", "hunter2", "count", &world.prefix] {
         assert!(!text.contains(secret), "{secret}: {text}");
     }
-    for key in world.keys_of_type("hash").iter().chain(&world.keys_of_type("string")) {
+    for key in world.keys.of_type("hash").iter().chain(&world.keys.of_type("string")) {
         let token_hash = key.rsplit(':').next().unwrap();
         assert!(!text.contains(token_hash), "{text}");
     }

@@ -1,6 +1,7 @@
 //! The least rights in Redis, as `docs/operations.md` has them.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use redis::Commands;
 use rocket::http::Status;
@@ -20,14 +21,15 @@ async fn documented_rights_are_enough_for_a_whole_life_and_none_is_too_many() {
     let exact = command.arg(parts.collect::<Vec<_>>());
     let _: () = exact.query(&mut redis.connect()).unwrap();
 
-    let world = World::through(&format!("redis://sessions:word@127.0.0.1:{}", redis.port)).await;
+    let url = format!("redis://sessions:word@127.0.0.1:{}", redis.port);
+    let world = World::on_url(&url, &redis).await;
     redis.reset_commands();
     let mut visitor = world.visitor();
     for path in ["/count/a", "/count/a", "/view/a", "/set/a/x", "/text/a", "/take/a", "/remove/a"] {
         assert_eq!(visitor.get(path).await.status, Status::Ok, "{path}");
     }
     let mut late = visitor.clone();
-    world.advance(10_000);
+    world.clock.advance(Duration::from_secs(10_000));
     for path in ["/fields", "/regenerate", "/bind/alice/phone", "/user", "/logins/alice"] {
         assert_eq!(visitor.get(path).await.status, Status::Ok, "{path}");
     }

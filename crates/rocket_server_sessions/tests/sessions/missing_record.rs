@@ -17,13 +17,13 @@ async fn vanished_record_starts_a_new_session_with_a_new_id() {
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;
         visitor.get("/count/a").await;
-        let (key, id) = (world.only_key(), visitor.body("/idle").await);
+        let (key, id) = (world.keys.only(), visitor.body("/idle").await);
         let _: () = REDIS.connect().del(&key).unwrap();
         let page = visitor.get(path).await;
         assert_eq!((page.status, page.set_cookies.len()), (Status::Ok, 1), "{path}");
         assert_ne!(visitor.body("/idle").await, id);
-        assert_ne!(world.only_key(), key, "the stub is cleared away");
-        let ttl: i64 = REDIS.connect().ttl(world.only_key()).unwrap();
+        assert_ne!(world.keys.only(), key, "the stub is cleared away");
+        let ttl: i64 = REDIS.connect().ttl(world.keys.only()).unwrap();
         assert!(ttl > 0, "{ttl}");
     }
 }
@@ -33,7 +33,7 @@ async fn vanished_record_reads_as_empty_and_the_cookie_is_left_alone() {
     let world = World::redis().await;
     let mut visitor = world.visitor();
     visitor.get("/count/a").await;
-    let _: () = REDIS.connect().del(world.only_key()).unwrap();
+    let _: () = REDIS.connect().del(world.keys.only()).unwrap();
     for path in ["/peek/a", "/fields", "/text/a", "/take/a"] {
         world.store.take_calls();
         let page = visitor.get(path).await;
@@ -50,7 +50,7 @@ async fn rotating_or_ending_a_vanished_record_leaves_no_key() {
         let world = World::redis().await;
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;
-        let _: () = REDIS.connect().del(world.only_key()).unwrap();
+        let _: () = REDIS.connect().del(world.keys.only()).unwrap();
         assert_eq!(visitor.get(path).await.status, Status::Ok, "{path}");
         assert_eq!(REDIS.keys(&world.prefix), Vec::<String>::new(), "{path}");
     }
@@ -63,7 +63,7 @@ async fn late_touch_of_a_vanished_record_leaves_a_key_for_a_while_only() {
     let mut other = world.visitor();
     visitor.get("/count/a").await;
     visitor.get("/count/a").await;
-    let lost = world.only_key();
+    let lost = world.keys.only();
     other.get("/count/a").await;
     let _: () = REDIS.connect().del(&lost).unwrap();
     world.advance(10_000);
@@ -87,10 +87,10 @@ async fn record_without_its_marker_counts_as_vanished() {
     let world = World::redis().await;
     let mut visitor = world.visitor();
     visitor.get("/count/a").await;
-    let _: () = REDIS.connect().hdel(world.only_key(), "@handle").unwrap();
+    let _: () = REDIS.connect().hdel(world.keys.only(), "@handle").unwrap();
     assert_eq!(visitor.body("/view/a").await, "1");
     assert_eq!(visitor.body("/view/a").await, "2");
-    world.only_key();
+    world.keys.only();
 }
 
 #[rocket::async_test]
@@ -99,7 +99,7 @@ async fn record_with_another_sessions_marker_is_never_shown() {
     let mut visitor = world.visitor();
     visitor.get("/set/a/theirs").await;
     let other = "0190a0a0-0000-7000-8000-000000000000";
-    let _: () = REDIS.connect().hset(world.only_key(), "@handle", other).unwrap();
+    let _: () = REDIS.connect().hset(world.keys.only(), "@handle", other).unwrap();
     assert_eq!(visitor.body("/text/a").await, "none");
     assert_eq!(visitor.body("/view/a").await, "1");
     assert_eq!(visitor.body("/view/a").await, "2", "and not an error for ever");
@@ -111,7 +111,7 @@ async fn record_of_another_type_is_replaced_by_a_new_session() {
         let world = World::redis().await;
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;
-        let (key, mut redis) = (world.only_key(), REDIS.connect());
+        let (key, mut redis) = (world.keys.only(), REDIS.connect());
         let _: () = redis.del(&key).unwrap();
         let _: () = redis.rpush(&key, "x").unwrap();
         assert_eq!(visitor.get(path).await.status, Status::Ok, "{path}");
@@ -126,10 +126,10 @@ async fn record_without_a_ttl_gets_one_at_the_next_touch() {
     let mut visitor = world.visitor();
     visitor.get("/count/a").await;
     visitor.get("/count/a").await;
-    let _: () = REDIS.connect().persist(world.only_key()).unwrap();
+    let _: () = REDIS.connect().persist(world.keys.only()).unwrap();
     world.advance(8_640);
     visitor.get("/count/a").await;
-    let ttl: i64 = REDIS.connect().ttl(world.only_key()).unwrap();
+    let ttl: i64 = REDIS.connect().ttl(world.keys.only()).unwrap();
     assert_eq!(ttl, 86_460);
 }
 
@@ -159,12 +159,12 @@ async fn two_prefixes_on_one_redis_never_meet() {
     let (a, b) = (World::redis().await, World::redis().await);
     let mut visitor = a.visitor();
     visitor.get("/count/a").await;
-    let key = a.only_key();
+    let key = a.keys.only();
     let mut same = b.visitor();
     same.cookie.clone_from(&visitor.cookie);
     assert_eq!(same.body("/count/a").await, "1");
     assert_eq!(visitor.body("/count/a").await, "2");
-    assert_eq!(a.only_key(), key);
+    assert_eq!(a.keys.only(), key);
 }
 
 #[rocket::async_test]
@@ -175,7 +175,7 @@ async fn readable_by_people() {
     visitor.get("/set/b/hello").await;
     let id = visitor.body("/idle").await;
     let held: std::collections::BTreeMap<String, String> =
-        REDIS.connect().hgetall(world.only_key()).unwrap();
+        REDIS.connect().hgetall(world.keys.only()).unwrap();
     let expected = [("@handle", id.as_str()), ("count:a", "1"), ("text:b", "\"hello\"")];
     assert_eq!(held, expected.map(|(k, v)| (k.to_owned(), v.to_owned())).into());
 }

@@ -1,6 +1,12 @@
-//! The real binary as a process, and visitors who talk HTTP to it.
+//! The real binary as a process, and clients that talk HTTP to it.
 
-use std::io::{BufRead, BufReader, Read, Write};
+mod keep_alive;
+mod visitor;
+
+pub use keep_alive::KeepAlive;
+pub use visitor::{Reply, Visitor, send};
+
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -10,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::{free_port, target_dir, wait_for};
 
+/// The `secret_key` of every application under test.
 pub const KEY: &str = "0GfnRvWV8Hd0TtPtKKmvyWjAKxIGWRRMVZWcIPWGFTI=";
 
 /// A running application. It is killed when this value is dropped.
@@ -34,14 +41,14 @@ impl Release {
         Self { program, folder: concat!(env!("CARGO_MANIFEST_DIR"), "/../..").into() }
     }
 
-    /// One that stands in a folder as it does in the image.
+    /// One in a folder that is laid out as in the image.
     pub fn of(folder: &str) -> Self {
         let folder = PathBuf::from(folder);
         Self { program: folder.join("cloud-run-sessions"), folder }
     }
 }
 
-/// The binary with nothing of the outer environment that it would heed.
+/// The binary without any variable of the outer environment that it reads.
 fn command(release: &Release, env: &[(&str, &str)]) -> Command {
     let mut command = Command::new(&release.program);
     command.current_dir(&release.folder);
@@ -58,7 +65,7 @@ fn command(release: &Release, env: &[(&str, &str)]) -> Command {
     command
 }
 
-/// Runs the binary to its end, which must come by itself.
+/// Runs the binary until it exits by itself.
 pub fn run_to_end(env: &[(&str, &str)]) -> (bool, String) {
     let mut child = command(&Release::this(), env).spawn().unwrap();
     let start = Instant::now();
@@ -123,7 +130,7 @@ impl App {
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
     }
 
-    /// Waits for the process to end and gives what it wrote.
+    /// Waits for the process to end: whether it succeeded, and what it has written.
     pub fn finish(mut self) -> (bool, String) {
         wait_for("the application to end", || self.child.try_wait().unwrap().is_some());
         for listener in self.listeners.drain(..) {
@@ -133,7 +140,7 @@ impl App {
     }
 }
 
-/// Notes what a process writes, so that it never waits for a reader.
+/// Collects what a process writes, so that its pipe never fills up.
 fn listen(from: impl Read + Send + 'static, log: Arc<Mutex<String>>) -> JoinHandle<()> {
     spawn(move || {
         for line in BufReader::new(from).lines().map_while(Result::ok) {
@@ -149,71 +156,4 @@ impl Drop for App {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// A browser, as far as cookies go.
-#[derive(Clone)]
-pub struct Visitor {
-    pub port: u16,
-    pub cookie: Option<String>,
-}
-
-/// What came back, and how long it took.
-#[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub head: String,
-    pub body: String,
-    pub took: Duration,
-}
-
-impl Reply {
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| {
-            let (found, value) = line.split_once(": ")?;
-            found.eq_ignore_ascii_case(name).then_some(value)
-        })
-    }
-
-    /// The page's own count.
-    pub fn views(&self) -> u64 {
-        assert_eq!(self.status, 200, "{}\n{}", self.head, self.body);
-        let json: serde_json::Value = serde_json::from_str(&self.body).unwrap();
-        json["views"].as_u64().unwrap()
-    }
-}
-
-impl Visitor {
-    /// Requests a page as JSON, and keeps the cookie.
-    pub fn get(&mut self, path: &str) -> Reply {
-        let cookie = self.cookie.as_ref().map(|it| format!("Cookie: {it}\r\n")).unwrap_or_default();
-        let reply = send(
-            self.port,
-            &format!(
-                "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n{cookie}"
-            ),
-        );
-        if let Some(cookie) = reply.header("set-cookie") {
-            self.cookie = cookie.split(';').next().map(str::to_owned);
-        }
-        reply
-    }
-
-    pub fn at(&self, app: &App) -> Self {
-        Self { port: app.port, cookie: self.cookie.clone() }
-    }
-}
-
-/// Sends a request's head as it is, on a connection of its own.
-pub fn send(port: u16, head: &str) -> Reply {
-    let start = Instant::now();
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).unwrap();
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).unwrap();
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-    let status = head.split(' ').nth(1).and_then(|it| it.parse().ok()).unwrap_or_default();
-    Reply { status, head: head.to_owned(), body: body.to_owned(), took: start.elapsed() }
 }

@@ -1,0 +1,65 @@
+//! A proxy before the suite's Redis that lets something happen between two commands.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use crate::world::REDIS;
+
+type Hook = Arc<Mutex<Box<dyn FnMut(&[u8]) -> Action + Send>>>;
+
+/// What happens to a chunk of commands.
+pub enum Action {
+    /// Forward it.
+    Forward,
+    /// Forward so many bytes, do some work, forward the rest.
+    Split(usize, Box<dyn FnOnce() + Send>),
+    /// Close the connection.
+    Close,
+}
+
+/// Starts to listen: the URL.
+pub fn start(hook: impl FnMut(&[u8]) -> Action + Send + 'static) -> String {
+    let hook: Hook = Arc::new(Mutex::new(Box::new(hook)));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let mut server = TcpStream::connect(("127.0.0.1", REDIS.port)).unwrap();
+            server.set_nodelay(true).unwrap();
+            let (mut back, mut replies) =
+                (client.try_clone().unwrap(), server.try_clone().unwrap());
+            thread::spawn(move || drop(std::io::copy(&mut replies, &mut back)));
+            let hook = hook.clone();
+            thread::spawn(move || {
+                let mut buffer = [0; 16_000];
+                while let Ok(length @ 1..) = client.read(&mut buffer) {
+                    let bytes = &buffer[..length];
+                    let action = (hook.lock().unwrap())(bytes);
+                    match action {
+                        Action::Forward => server.write_all(bytes).unwrap(),
+                        Action::Split(at, work) => {
+                            server.write_all(&bytes[..at]).unwrap();
+                            thread::sleep(Duration::from_millis(30));
+                            work();
+                            server.write_all(&bytes[at..]).unwrap();
+                        }
+                        Action::Close => {
+                            let _ = client.shutdown(std::net::Shutdown::Both);
+                            let _ = server.shutdown(std::net::Shutdown::Both);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    url
+}
+
+/// Where a command begins in a chunk.
+pub fn find(bytes: &[u8], text: &str) -> Option<usize> {
+    bytes.windows(text.len()).position(|it| it == text.as_bytes())
+}

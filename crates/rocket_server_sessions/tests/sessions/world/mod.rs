@@ -1,0 +1,175 @@
+//! A small application on each store, with a clock that tests move, and visitors with cookies.
+
+mod every_store;
+mod redis_keys;
+mod routes;
+mod user_routes;
+mod visitor;
+
+pub use every_store::OnEachStore;
+pub(crate) use every_store::on_every_store;
+pub use routes::{COUNT, TEXT};
+pub use visitor::Visitor;
+
+pub use test_support::app::KEY;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::{Duration, SystemTime};
+
+use rocket::figment::Figment;
+use rocket::local::asynchronous::Client;
+use rocket::{Build, Rocket, Route};
+use rocket_server_sessions::store::{Memory, Redis, Settings, Store};
+use rocket_server_sessions::testing::{ManualClock, Spy};
+use rocket_server_sessions::{Config, Event, Session};
+use test_support::{Cluster, RedisServer};
+
+use redis_keys::RedisKeys;
+
+/// The name of the session's cookie.
+pub const NAME: &str = "__Host-session";
+
+/// One Redis for the whole suite; each world has a prefix of its own.
+pub static REDIS: LazyLock<RedisServer> = LazyLock::new(RedisServer::start);
+
+/// One cluster for the whole suite.
+pub static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::start(0));
+
+/// An application on a store, with its clock and a spy between the two.
+pub struct World {
+    pub client: Client,
+    pub store: Arc<Spy<Arc<dyn Store>>>,
+    pub clock: ManualClock,
+    pub prefix: String,
+    pub keys: RedisKeys,
+    events: Arc<Mutex<Vec<Event>>>,
+    figment: Figment,
+}
+
+impl World {
+    pub async fn memory() -> Self {
+        let clock = ManualClock::now();
+        let memory = Memory::with_clock(10_000, Arc::new(clock.clone()));
+        Self::new(Arc::new(memory), clock, String::new(), RedisKeys::none()).await
+    }
+
+    pub async fn redis() -> Self {
+        Self::redis_at(SystemTime::now()).await
+    }
+
+    /// On Redis, at another time than the present.
+    pub async fn redis_at(time: SystemTime) -> Self {
+        let prefix = new_prefix();
+        let store = redis_store(&prefix);
+        let keys = RedisKeys::new(prefix.clone(), REDIS.client());
+        Self::new(Arc::new(store), ManualClock::at(time), prefix, keys).await
+    }
+
+    pub async fn cluster() -> Self {
+        let prefix = new_prefix();
+        let store = cluster_store(&prefix);
+        let keys = RedisKeys::new(prefix.clone(), &*CLUSTER);
+        Self::new(Arc::new(store), ManualClock::now(), prefix, keys).await
+    }
+
+    /// On the suite's Redis, reached through what listens at `url`.
+    pub async fn through(url: &str) -> Self {
+        Self::on_url(url, &REDIS).await
+    }
+
+    /// On a Redis server of the test's own.
+    pub async fn on(server: &RedisServer) -> Self {
+        Self::on_url(&server.url(), server).await
+    }
+
+    /// On a Redis server of the test's own, reached by another URL than its own.
+    pub async fn on_url(url: &str, server: &RedisServer) -> Self {
+        let prefix = new_prefix();
+        let store = open_store(&prefix, url);
+        let keys = RedisKeys::new(prefix.clone(), server.client());
+        Self::new(Arc::new(store), ManualClock::now(), prefix, keys).await
+    }
+
+    async fn new(
+        store: Arc<dyn Store>,
+        clock: ManualClock,
+        prefix: String,
+        keys: RedisKeys,
+    ) -> Self {
+        let (store, events, figment) = (Arc::new(Spy::new(store)), Arc::default(), figment());
+        let rocket = build(&store, &clock, &events, &figment);
+        let client = Client::untracked(rocket).await.unwrap();
+        Self { client, store, clock, prefix, keys, events, figment }
+    }
+
+    /// The same store behind an application with another configuration.
+    pub async fn reconfigured<T: serde::Serialize>(self, key: &str, value: T) -> Self {
+        let figment = self.figment.merge((key, value));
+        let rocket = build(&self.store, &self.clock, &self.events, &figment);
+        let client = Client::untracked(rocket).await.unwrap();
+        Self { client, figment, ..self }
+    }
+
+    pub fn visitor(&self) -> Visitor<'_> {
+        Visitor { world: self, cookie: None }
+    }
+
+    /// Lets time pass, for the application and for its store.
+    pub fn advance(&self, seconds: u64) {
+        let by = Duration::from_secs(seconds);
+        self.clock.advance(by);
+        self.keys.advance(by);
+    }
+
+    /// The events since the last call.
+    pub fn take_events(&self) -> Vec<Event> {
+        std::mem::take(&mut *self.events.lock().unwrap())
+    }
+}
+
+fn build(
+    store: &Arc<Spy<Arc<dyn Store>>>,
+    clock: &ManualClock,
+    events: &Arc<Mutex<Vec<Event>>>,
+    figment: &Figment,
+) -> Rocket<Build> {
+    let events = events.clone();
+    let sessions = Session::fairing()
+        .store(store.clone())
+        .clock(clock.clone())
+        .observer(move |event| events.lock().unwrap().push(event));
+    rocket::custom(figment.clone()).attach(sessions).mount("/", routes())
+}
+
+pub fn routes() -> Vec<Route> {
+    [routes::routes(), user_routes::routes()].concat()
+}
+
+pub fn figment() -> Figment {
+    Figment::from(rocket::Config {
+        log_level: rocket::config::LogLevel::Off,
+        ..rocket::Config::debug_default()
+    })
+    .merge(("secret_key", KEY))
+}
+
+pub fn redis_store(prefix: &str) -> Redis {
+    open_store(prefix, &REDIS.url())
+}
+
+pub fn cluster_store(prefix: &str) -> Redis {
+    open_store(prefix, &CLUSTER.url())
+}
+
+fn open_store(prefix: &str, url: &str) -> Redis {
+    let mut config = Config::default();
+    prefix.clone_into(&mut config.prefix);
+    Redis::open(&Settings::from_config(&config, &url.into())).unwrap()
+}
+
+/// A prefix of keys that no other test has.
+pub fn new_prefix() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("t{}:", NEXT.fetch_add(1, Ordering::Relaxed))
+}

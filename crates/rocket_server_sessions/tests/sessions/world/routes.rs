@@ -1,0 +1,219 @@
+//! A small application: each operation of a session is a path.
+
+use std::time::Duration;
+
+use rocket::http::{CookieJar, Header, Status};
+use rocket::response::stream::TextStream;
+use rocket::{Responder, Route, get, routes};
+use rocket_server_sessions::{self as session, Error, Key, Session};
+
+pub const COUNT: Key<i64> = Key::new("count");
+pub const TEXT: Key<String> = Key::new("text");
+
+pub fn routes() -> Vec<Route> {
+    routes![
+        count,
+        view,
+        peek,
+        set,
+        text,
+        take,
+        remove,
+        look_and_count,
+        fields,
+        regenerate,
+        end,
+        remember,
+        idle,
+        store,
+        plain,
+        two,
+        together,
+        fail,
+        anew,
+        cookies,
+        shown_once,
+        patience,
+        busy,
+        late,
+        cached,
+        verdict
+    ]
+}
+
+#[get("/count/<item>")]
+async fn count(item: &str, session: Session<'_>) -> session::Result<String> {
+    Ok(session.increment(COUNT.at(item), 1).await?.to_string())
+}
+
+#[get("/view/<item>")]
+async fn view(item: &str, session: Session<'_>) -> session::Result<String> {
+    let now = session.batch().increment(COUNT.at(item), 1).commit().await?;
+    Ok(now.get(COUNT.at(item))?.unwrap_or_default().to_string())
+}
+
+#[get("/peek/<item>")]
+async fn peek(item: &str, session: Session<'_>) -> session::Result<String> {
+    Ok(session.get(COUNT.at(item)).await?.unwrap_or_default().to_string())
+}
+
+#[get("/set/<item>/<value>")]
+async fn set(item: &str, value: String, session: Session<'_>) -> session::Result<&'static str> {
+    session.insert(TEXT.at(item), &value).await.map(|()| "set")
+}
+
+#[get("/text/<item>")]
+async fn text(item: &str, session: Session<'_>) -> session::Result<String> {
+    Ok(session.get(TEXT.at(item)).await?.unwrap_or_else(|| "none".into()))
+}
+
+#[get("/take/<item>")]
+async fn take(item: &str, session: Session<'_>) -> session::Result<String> {
+    Ok(session.take(TEXT.at(item)).await?.unwrap_or_else(|| "none".into()))
+}
+
+#[get("/remove/<item>")]
+async fn remove(item: &str, session: Session<'_>) -> session::Result<&'static str> {
+    session.remove(TEXT.at(item)).await.map(|()| "removed")
+}
+
+#[get("/look-and-count")]
+async fn look_and_count(session: Session<'_>) -> session::Result<String> {
+    session.snapshot().await?;
+    Ok(session.increment(COUNT, 1).await?.to_string())
+}
+
+#[get("/fields")]
+async fn fields(session: Session<'_>) -> session::Result<String> {
+    Ok(session.snapshot().await?.len().to_string())
+}
+
+#[get("/regenerate")]
+async fn regenerate(session: Session<'_>) -> session::Result<&'static str> {
+    session.regenerate().await.map(|()| "regenerated")
+}
+
+#[get("/end")]
+async fn end(session: Session<'_>) -> session::Result<&'static str> {
+    session.destroy().await.map(|()| "ended")
+}
+
+#[get("/remember/<persistently>")]
+async fn remember(persistently: bool, session: Session<'_>) -> session::Result<String> {
+    session.remember_me(persistently);
+    Ok(session.increment(COUNT, 1).await?.to_string())
+}
+
+#[get("/idle")]
+fn idle(session: Session<'_>) -> String {
+    session.info().map_or_else(|| "nobody".into(), |info| info.id.to_string())
+}
+
+#[get("/store")]
+fn store(session: Session<'_>) -> &'static str {
+    session.store()
+}
+
+#[get("/plain")]
+fn plain() -> &'static str {
+    "plain"
+}
+
+#[get("/two")]
+async fn two(a: Session<'_>, b: Session<'_>) -> session::Result<String> {
+    a.increment(COUNT, 1).await?;
+    Ok(b.increment(COUNT, 1).await?.to_string())
+}
+
+#[get("/together")]
+async fn together(session: Session<'_>) -> session::Result<String> {
+    let (a, b, c) = rocket::tokio::join!(
+        session.increment(COUNT, 1),
+        session.increment(COUNT, 1),
+        session.increment(COUNT, 1)
+    );
+    for count in [a, b, c] {
+        count?;
+    }
+    Ok(session.get(COUNT).await?.unwrap_or_default().to_string())
+}
+
+#[get("/fail")]
+async fn fail(session: Session<'_>) -> Result<Status, Error> {
+    session.increment(COUNT, 1).await?;
+    Ok(Status::ImATeapot)
+}
+
+#[get("/anew")]
+async fn anew(session: Session<'_>) -> session::Result<String> {
+    session.destroy().await?;
+    Ok(session.increment(COUNT, 1).await?.to_string())
+}
+
+#[get("/cookies")]
+async fn cookies(session: Session<'_>, jar: &CookieJar<'_>) -> session::Result<String> {
+    jar.add(("theme", "dark"));
+    Ok(session.increment(COUNT, 1).await?.to_string())
+}
+
+/// Takes a text and counts, in one round trip.
+#[get("/shown-once/<item>")]
+async fn shown_once(item: &str, session: Session<'_>) -> session::Result<String> {
+    let now = session.batch().take(TEXT.at(item)).increment(COUNT, 1).commit().await?;
+    Ok(now.get(TEXT.at(item))?.unwrap_or_else(|| "none".into()))
+}
+
+/// What a second operation says, after the first has failed: in how many seconds to try again.
+#[get("/patience")]
+async fn patience(session: Session<'_>) -> String {
+    session.increment(COUNT, 1).await.unwrap_err();
+    let error = session.increment(COUNT, 1).await.unwrap_err();
+    error.retry_after().unwrap().as_secs().to_string()
+}
+
+/// Counts, is busy with something else for so many milliseconds, and counts again.
+#[get("/busy/<millis>")]
+async fn busy(millis: u64, session: Session<'_>) -> session::Result<String> {
+    session.increment(COUNT, 1).await?;
+    rocket::tokio::time::sleep(Duration::from_millis(millis)).await;
+    Ok(session.increment(COUNT, 1).await?.to_string())
+}
+
+/// Counts while the response is on its way already.
+#[get("/late")]
+fn late(session: Session<'_>) -> TextStream![String + '_] {
+    TextStream! {
+        yield match session.increment(COUNT, 1).await {
+            Ok(count) => count.to_string(),
+            Err(Error::Unavailable { .. }) => "nothing was changed".into(),
+            Err(error) => error.to_string(),
+        };
+    }
+}
+
+#[derive(Responder)]
+struct Cached(String, Header<'static>);
+
+#[get("/cached/<how>")]
+async fn cached(how: &str, session: Session<'_>) -> session::Result<Cached> {
+    let count = session.increment(COUNT, 1).await?;
+    Ok(Cached(count.to_string(), Header::new("Cache-Control", how.to_owned())))
+}
+
+/// What an operation says of a failure.
+#[get("/verdict/<operation>")]
+async fn verdict(operation: &str, session: Session<'_>) -> &'static str {
+    let result = match operation {
+        "view" => session.batch().increment(COUNT.at("a"), 1).commit().await.map(drop),
+        "regenerate" => session.regenerate().await,
+        "bind" => session.log_in("bob", "phone").await,
+        "fill" => session.batch().increment(COUNT.at("long"), 1).commit().await.map(drop),
+        _ => unreachable!(),
+    };
+    match result {
+        Ok(()) => "done",
+        Err(Error::Unavailable { .. }) => "nothing was changed",
+        Err(Error::OutcomeUnknown { .. }) => "nobody knows",
+        Err(_) => "refused",
+    }
+}
