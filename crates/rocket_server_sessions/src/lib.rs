@@ -65,13 +65,13 @@ mod visit;
 
 pub use batch::Batch;
 pub use clock::{Clock, SystemClock};
-pub use config::{Config, OnOutage, SecretKey, RedisUrl};
+pub use config::{Config, OnOutage, RedisUrl, SecretKey, SettingError, Unread};
 pub use csrf::SameOrigin;
 pub use error::{Error, Result};
 pub use event::{Deadline, Event, Rejection};
 pub use fairing::SessionFairing;
 pub use guard::{Info, Session};
-pub use id::{TokenHash, PublicId};
+pub use id::{PublicId, TokenHash};
 pub use key::{Field, Key};
 pub use snapshot::Snapshot;
 pub use users::{ActiveSession, UserSessions};

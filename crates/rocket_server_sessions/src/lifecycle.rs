@@ -92,7 +92,7 @@ impl Lifecycle<'_> {
             let mut ticket = Ticket { secret: Token::generate(), ..holding.ticket.clone() };
             let to = Successor {
                 token_hash: ticket.secret.token_hash(),
-                until: now + config.regenerate_overlap,
+                until: now + std::time::Duration::from_secs(5),
             };
             let rotation = Rotation {
                 from: holding.record,

@@ -111,7 +111,7 @@ impl RequestState {
         });
         let persistence = match &holding {
             Some(holding) => holding.ticket.persistence,
-            None if config.persistent => Persistence::Persistent,
+            None if config.remember_me => Persistence::Persistent,
             None => Persistence::BrowserSession,
         };
         Self {

@@ -310,7 +310,7 @@ async fn cookie_can_be_made_to_last_as_long_as_the_browser(world: World) {
 }
 
 async fn cookie_lasts_as_long_as_the_browser_where_the_settings_say_so(world: World) {
-    let world = world.reconfigured("session.persistent", false).await;
+    let world = world.reconfigured("session.remember_me", false).await;
     let mut visitor = world.visitor();
     for path in ["/count/a", "/count/a"] {
         let page = visitor.get(path).await;

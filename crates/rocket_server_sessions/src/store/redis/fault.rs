@@ -66,7 +66,8 @@ pub(super) fn refusal(replies: &[Value], is_cluster: bool) -> Option<Refusal> {
     };
     // A pipeline runs on after an error: what was answered before and after it was done.
     let is_partly_done = replies.iter().any(is_done);
-    let fault = if is_partly_done { StoreError::unanswered(message) } else { StoreError::refused(message) };
+    let fault =
+        if is_partly_done { StoreError::unanswered(message) } else { StoreError::refused(message) };
     Some(Refusal { fault, gravity })
 }
 
@@ -158,6 +159,7 @@ pub(super) fn describe_connect(error: &RedisError, address: &Address) -> Unusabl
 
 #[cfg(test)]
 mod tests {
+    use super::super::address::tests::address;
     use super::*;
 
     /// What a server says, read as it comes over the wire.
@@ -194,7 +196,10 @@ mod tests {
             (replies(&["+OK", "+QUEUED", oom]), StoreErrorKind::Refused),
             (replies(&[oom, "$-1"]), StoreErrorKind::OutcomeUnknown),
             (replies(&[":1", oom]), StoreErrorKind::OutcomeUnknown),
-            (replies(&["+OK", "+QUEUED", &format!("*2\r\n:1\r\n{oom}")]), StoreErrorKind::OutcomeUnknown),
+            (
+                replies(&["+OK", "+QUEUED", &format!("*2\r\n:1\r\n{oom}")]),
+                StoreErrorKind::OutcomeUnknown,
+            ),
         ] {
             assert_eq!(refusal(&given, false).unwrap().fault.kind, kind, "{given:?}");
         }
@@ -217,8 +222,8 @@ mod tests {
     #[test]
     fn remedy_is_told_where_the_cause_can_be_and_none_where_it_cannot() {
         use std::io::ErrorKind;
-        let plain = Address::parse("redis://127.0.0.1:1", None).unwrap();
-        let tls = Address::parse("rediss://127.0.0.1:1", None).unwrap();
+        let plain = address("redis://127.0.0.1:1");
+        let tls = address("rediss://127.0.0.1:1");
         let said = |line: &str| match replies(&[line]).remove(0) {
             Value::ServerError(error) => RedisError::from(error),
             other => panic!("{other:?}"),
