@@ -73,7 +73,7 @@ impl RequestSession {
         };
         let opened = opened.filter(|it| !is_expired(it.value.id));
         let choices = Choices {
-            is_remembered: opened.as_ref().map_or(config.persistent, |it| it.value.is_remembered),
+            is_remembered: opened.as_ref().map_or(config.remember_me, |it| it.value.is_remembered),
             is_repeated: opened.as_ref().is_some_and(|it| it.is_key_old),
             is_touched: false,
             outage: None,

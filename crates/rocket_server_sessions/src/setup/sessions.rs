@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use figment::Figment;
-use figment::value::{Num, Value};
 use rocket::tokio;
 
 use crate::clock::Clock;
-use crate::config::{Config, SecretKey, located};
+use crate::config::{Config, SecretKey, SettingError, Unread};
 use crate::event::{Counters, Event};
 use crate::request::cookie::KeyRing;
 use crate::store::{Instrumented, Memory, Store};
@@ -35,28 +34,32 @@ impl Sessions {
         store: Option<Arc<dyn Store>>,
         clock: Arc<dyn Clock>,
         observer: Option<Arc<Observer>>,
-    ) -> Result<Self, Vec<figment::Error>> {
+    ) -> Result<Self, Vec<SettingError>> {
         let config = Config::extract(figment)?;
-        let is_development = figment.profile() == rocket::Config::DEBUG_PROFILE;
-        let mut notices = Vec::new();
+        let mut notices: Vec<_> =
+            Unread::about_sessions(figment).iter().map(ToString::to_string).collect();
+        let is_own = store.is_none();
         let store = match store {
             Some(store) => store,
             None => open_store(figment, &config, &clock, &mut notices)?,
         };
-        let first = match secret_key(figment)? {
-            Some(SecretKey(key)) => key,
-            None if store.is_shared() && !is_development => {
-                return Err(vec![KEY_MISSING.to_owned().into()]);
-            }
-            None => {
+        if !is_own && let Some(url) = &config.url {
+            notices.push(format!(
+                "the application brings its own store, so `session.url` ({url:?}) is not used"
+            ));
+        }
+        let key = SecretKey::read(figment, store.is_shared()).map_err(|error| vec![error])?;
+        let first = key.map_or_else(
+            || {
                 notices.push(
                     "no `secret_key` is set, so a random one seals the cookies: they are worth \
                      nothing after a restart"
                         .into(),
                 );
                 cookie::Key::generate()
-            }
-        };
+            },
+            |SecretKey(key)| key,
+        );
         let previous = config.previous_keys.iter().map(|it| it.0.clone()).collect();
         let keys = KeyRing::new(first, previous);
         let (store, counters) = (Arc::new(Instrumented::new(store)), Counters::register());
@@ -82,19 +85,12 @@ pub(crate) fn detach(work: impl Future<Output = ()> + Send + 'static) {
     }
 }
 
-const KEY_MISSING: &str = "sessions are in Redis, where several instances share them, but no \
-     `secret_key` is set, so no two could read each other's cookies; set ROCKET_SECRET_KEY to the \
-     output of `openssl rand -base64 32`, the same for every instance";
-
-/// Keys that documentation has published, Rocket's among them.
-const PUBLISHED_KEYS: [&str; 1] = ["hPRYyVRiMyxpw5sBB1XeCMN1kFsDCqKvBi2QJxBVHQk="];
-
 fn open_store(
     figment: &Figment,
     config: &Config,
     clock: &Arc<dyn Clock>,
     notices: &mut Vec<String>,
-) -> Result<Arc<dyn Store>, Vec<figment::Error>> {
+) -> Result<Arc<dyn Store>, Vec<SettingError>> {
     let Some(url) = &config.url else {
         notices.push(
             "sessions live in this process's memory and end with it; to keep them, set `url` in \
@@ -111,27 +107,6 @@ fn open_store(
     let store: Result<Arc<dyn Store>, (&str, String)> =
         Err(("url", format!("{url:?} is set, but the feature `redis` is not built in")));
     store.map_err(|(key, message)| {
-        vec![located(figment, &format!("{}.{key}", Config::KEY), &message)]
+        vec![SettingError::new(figment, &format!("{}.{key}", Config::KEY), &message)]
     })
-}
-
-/// Rocket's `secret_key`, if one was set.
-fn secret_key(figment: &Figment) -> Result<Option<SecretKey>, Vec<figment::Error>> {
-    const KEY: &str = "secret_key";
-    let Ok(value) = figment.find_value(KEY) else { return Ok(None) };
-    let is_zero = |value: &Value| matches!(value, Value::Num(_, Num::U8(0)));
-    if value.as_array().is_some_and(|bytes| bytes.iter().all(is_zero)) {
-        // What Rocket's own defaults hold where there is none.
-        return Ok(None);
-    }
-    let is_development = figment.profile() == rocket::Config::DEBUG_PROFILE;
-    let is_published = value.as_str().is_some_and(|it| PUBLISHED_KEYS.contains(&it));
-    let wrong = |message| Err(vec![located(figment, KEY, message)]);
-    let Ok(key) = figment.extract_inner::<SecretKey>(KEY) else {
-        return wrong(SecretKey::FORM);
-    };
-    if is_published && !is_development {
-        return wrong("is a key that anybody can know; make one with `openssl rand -base64 32`");
-    }
-    Ok(Some(key))
 }

@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{ConnectionAddr, IntoConnectionInfo};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::config::{Config, RedisUrl};
+use crate::config::{Config, Location, RedisUrl};
 
 /// The settings of [`Redis`](super::Redis). [`Config`] documents each.
 #[derive(Clone, Debug)]
@@ -87,51 +86,21 @@ pub(super) fn wrong(message: &str) -> OpenError {
 
 pub(super) const NO_NAME: &str = "names a host that no certificate can name";
 
+/// The port of a server, unless the URL says otherwise.
+const PORT: u16 = 6379;
+
 impl Address {
-    pub(super) fn parse(url: &str, ca_file: Option<&Path>) -> Result<Self, OpenError> {
-        let info = url.into_connection_info().map_err(|_| {
-            wrong(
-                "is no Redis URL; write `rediss://user:password@host:port`, or `redis://` for a \
-                   server without TLS, and percent-encode special characters of the password",
-            )
-        })?;
-        let redis = info.redis_settings();
-        if redis.username().is_some_and(|it| !it.is_empty()) && redis.password().is_none() {
-            return Err(wrong("names a user and no password; write `user:password@`"));
-        }
-        let (host, port, tls) = match info.addr() {
-            ConnectionAddr::Tcp(host, _) if host.ends_with(".upstash.io") => {
-                return Err(wrong(
-                    "Upstash speaks TLS only; write `rediss://` instead of `redis://`",
-                ));
-            }
-            ConnectionAddr::Tcp(host, port) => (host.clone(), *port, None),
-            ConnectionAddr::TcpTls { insecure: true, .. } => {
-                return Err(wrong(
-                    "asks for TLS without checking the server; remove `#insecure`, and name a \
-                     private authority in `ca_file`",
-                ));
-            }
-            ConnectionAddr::TcpTls { host, port, .. } => {
-                let name = ServerName::try_from(host.clone()).map_err(|_| wrong(NO_NAME))?;
-                let config = tls_config(ca_file)?;
-                (host.clone(), *port, Some(Tls { config: Arc::new(config), name }))
-            }
-            _ => {
-                return Err(wrong(
-                    "must begin with `redis://` or `rediss://`, or with either and `-cluster` or \
-                     `-sentinel` before the colon",
-                ));
-            }
+    /// The server that a URL names first.
+    pub(super) fn of(location: &Location, ca_file: Option<&Path>) -> Result<Self, OpenError> {
+        let Location { host, username, password, database, .. } = location.clone();
+        let tls = if location.is_encrypted {
+            let name = ServerName::try_from(host.clone()).map_err(|_| wrong(NO_NAME))?;
+            Some(Tls { config: Arc::new(tls_config(ca_file)?), name })
+        } else {
+            None
         };
-        Ok(Self {
-            host,
-            port,
-            tls,
-            username: redis.username().map(str::to_owned),
-            password: redis.password().map(str::to_owned),
-            database: redis.db(),
-        })
+        let port = location.port.unwrap_or(PORT);
+        Ok(Self { host, port, tls, username, password, database })
     }
 
     /// The same at another place; `None` where no certificate can name the host.
@@ -175,12 +144,16 @@ fn tls_config(ca_file: Option<&Path>) -> Result<ClientConfig, OpenError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    pub(in crate::store::redis) fn address(url: &str) -> Address {
+        Address::of(&RedisUrl::from(url).locate().unwrap(), None).unwrap()
+    }
 
     #[test]
     fn another_node_is_reached_as_the_first_is_and_must_prove_its_own_name() {
-        let first = Address::parse("rediss://alice:word@a.example:1/2", None).unwrap();
+        let first = address("rediss://alice:word@a.example:1/2");
         let other = first.at("b.example", 3).unwrap();
         assert_eq!((other.host.as_str(), other.port, other.database), ("b.example", 3, 2));
         assert_eq!(
@@ -192,15 +165,13 @@ mod tests {
     }
 
     #[test]
-    fn error_names_the_setting_that_is_wrong() {
-        let key = |url: &str, ca_file: Option<&str>| {
-            Address::parse(url, ca_file.map(Path::new)).err().map(|error| error.key())
+    fn file_without_certificates_is_refused() {
+        let location = RedisUrl::from("rediss://127.0.0.1").locate().unwrap();
+        let key = |ca_file: &str| {
+            Address::of(&location, Some(Path::new(ca_file))).err().map(|error| error.key())
         };
-        assert_eq!(key("redis://127.0.0.1", None), None);
-        assert_eq!(key("http://127.0.0.1", None), Some("url"));
-        assert_eq!(key("rediss://127.0.0.1", Some("/nowhere.pem")), Some("ca_file"));
+        assert_eq!(key("/nowhere.pem"), Some("ca_file"));
         // A file that is there, and holds no certificate.
-        let no_certificate = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
-        assert_eq!(key("rediss://127.0.0.1", Some(no_certificate)), Some("ca_file"));
+        assert_eq!(key(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")), Some("ca_file"));
     }
 }

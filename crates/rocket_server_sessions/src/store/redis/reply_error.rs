@@ -157,6 +157,7 @@ pub(super) fn describe_connect(error: &RedisError, address: &Address) -> Connect
 
 #[cfg(test)]
 mod tests {
+    use super::super::address::tests::address;
     use super::*;
 
     /// What a server says, read as it comes over the wire.
@@ -218,8 +219,8 @@ mod tests {
     #[test]
     fn remedy_is_told_where_the_cause_can_be_and_none_where_it_cannot() {
         use std::io::ErrorKind;
-        let plain = Address::parse("redis://127.0.0.1:1", None).unwrap();
-        let tls = Address::parse("rediss://127.0.0.1:1", None).unwrap();
+        let plain = address("redis://127.0.0.1:1");
+        let tls = address("rediss://127.0.0.1:1");
         let said = |line: &str| match replies(&[line]).remove(0) {
             Value::ServerError(error) => RedisError::from(error),
             other => panic!("{other:?}"),

@@ -1,0 +1,29 @@
+//! `[default.session]`: every setting, its default, and what makes it wrong.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `settings` | [`Config`]: the settings, and the defaults that follow from other settings |
+//! | `rules` | what each setting must be, in words |
+//! | `table` | the table as it was given, key by key |
+//! | `setting_error` | what is wrong with a setting, and where it was set |
+//! | `session_variable` | `ROCKET_SESSION`, which holds a whole table |
+//! | `unread` | settings that nothing reads, such as misspelt ones |
+//! | `duration`, `redis_url`, `secret_key` | the types of settings that are not numbers or texts |
+
+mod duration;
+mod redis_url;
+mod rules;
+mod secret_key;
+mod session_variable;
+mod setting_error;
+mod settings;
+mod table;
+mod unread;
+
+pub use redis_url::RedisUrl;
+#[cfg(feature = "redis")]
+pub(crate) use redis_url::{Location, Servers};
+pub use secret_key::SecretKey;
+pub use setting_error::SettingError;
+pub use settings::{Config, OnOutage};
+pub use unread::Unread;

@@ -1,0 +1,116 @@
+//! What each setting must be, in words, and which of them hold secrets.
+
+/// Every key of `[default.session]`, and what its value must be.
+pub(super) const RULES: [(&str, &str); 17] = [
+    ("url", "must be a URL such as `rediss://user:password@host:6379`"),
+    ("ca_file", "must be the path of a PEM file"),
+    (
+        "prefix",
+        "must be 1 to 64 printable ASCII characters, without spaces and without any of {}*?[]\\",
+    ),
+    ("cookie_name", "must begin with `__Host-` and continue with letters, digits, `-`, `_` or `.`"),
+    (
+        "idle_timeout",
+        "must be a length of time from 10 seconds to 400 days: a number of seconds, or a text \
+         such as \"90s\", \"15m\" or \"1day\"",
+    ),
+    (
+        "first_idle_timeout",
+        "must be a length of time from 10 seconds to `idle_timeout`, such as \"15m\"",
+    ),
+    (
+        "absolute_lifetime",
+        "must be a length of time from `idle_timeout` to 400 days, after which browsers drop \
+         cookies, such as \"30days\"",
+    ),
+    ("remember_me", "must be `true` or `false`"),
+    (
+        "previous_keys",
+        "must be a list of keys, each 32 or 64 random bytes in base64, as \
+         `openssl rand -base64 32` prints them",
+    ),
+    ("max_field_size", "must be a number of bytes from 1 to `max_record_size`"),
+    (
+        "max_record_size",
+        "must be a number of bytes from `max_field_size` to 8388608: a record is read as a whole",
+    ),
+    ("max_user_sessions", "must be a number from 1 to 1000"),
+    ("memory_capacity", "must be a number, 1 or more"),
+    ("deadline", "must be a length of time from 10 milliseconds to 30 seconds, such as \"900ms\""),
+    ("connections", "must be a number from 1 to 64"),
+    ("queue", "must be a number from 1 to 1000000"),
+    ("on_outage", "must be `refuse` or `anonymous`"),
+];
+
+/// Keys that are refused for a reason worth telling.
+const REFUSED: [(&str, &str); 3] = [
+    (
+        "regenerate_overlap",
+        "was removed: an old cookie stops working as soon as the session is regenerated",
+    ),
+    ("persistent", "is now called `remember_me`"),
+    (
+        "cookie_domain",
+        "cannot be set: with a domain, every subdomain could read and replace the cookie, and \
+         browsers refuse a `__Host-` cookie that has one",
+    ),
+];
+
+/// What the value of a key must be.
+pub(super) fn rule(key: &str) -> Option<&'static str> {
+    RULES.iter().find(|(known, _)| *known == key).map(|(_, rule)| *rule)
+}
+
+/// Why there is no such key.
+pub(super) fn why_unknown(key: &str) -> String {
+    if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == key) {
+        return (*why).to_owned();
+    }
+    let known = RULES.iter().map(|(known, _)| *known);
+    match nearest(key, known.clone()) {
+        Some(known) => format!("is not a setting; did you mean `{known}`?"),
+        None => {
+            let known: Vec<_> = known.map(|key| format!("`{key}`")).collect();
+            format!("is not a setting; the settings are {}", known.join(", "))
+        }
+    }
+}
+
+/// Whether a value must not be shown.
+pub(super) fn is_secret(key: &str) -> bool {
+    ["url", "previous_keys", "secret_key"].contains(&key)
+}
+
+/// The name that was probably meant.
+pub(super) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let name = name.to_ascii_lowercase().replace('-', "_");
+    let distance = |known: &str| strsim::osa_distance(&name, known);
+    known
+        .map(|known| (distance(known), known))
+        .filter(|(distance, known)| *distance <= (known.len() / 3).min(3))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn misspelt_name_leads_to_the_one_that_was_meant_and_another_word_to_none() {
+        let names = || RULES.iter().map(|(key, _)| *key);
+        for (misspelt, meant) in [
+            ("idel_timeout", Some("idle_timeout")),
+            ("idle-timeout", Some("idle_timeout")),
+            ("PREFIX", Some("prefix")),
+            ("connection", Some("connections")),
+            ("cookiename", Some("cookie_name")),
+            ("same_site", None),
+            ("ttl", None),
+        ] {
+            assert_eq!(nearest(misspelt, names()), meant, "{misspelt}");
+        }
+        assert_eq!(nearest("prot", ["port", "ident"].into_iter()), Some("port"));
+        assert_eq!(nearest("sport", ["port"].into_iter()), Some("port"));
+    }
+}

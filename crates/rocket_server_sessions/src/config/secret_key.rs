@@ -1,0 +1,118 @@
+//! Keys that seal cookies.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use cookie::Key;
+use figment::Figment;
+use figment::value::{Num, Value};
+use serde::de::{Deserialize, Deserializer, Error as _};
+
+use super::setting_error::SettingError;
+
+/// A key that seals cookies. Its `Debug` shows nothing of it.
+#[derive(Clone)]
+pub struct SecretKey(pub(crate) Key);
+
+/// Where Rocket's configuration has the key.
+pub(crate) const KEY: &str = "secret_key";
+
+/// What a text that is not a key should have been.
+const FORM: &str =
+    "must be 32 or 64 random bytes in base64, as `openssl rand -base64 32` prints them";
+
+const MISSING: &str = "is not set, but several instances share these sessions, and without a common \
+     key none could read another's cookies; set ROCKET_SECRET_KEY to the output of \
+     `openssl rand -base64 32`, the same for every instance";
+
+/// Keys that documentation has published, Rocket's among them.
+const PUBLISHED: [&str; 1] = ["hPRYyVRiMyxpw5sBB1XeCMN1kFsDCqKvBi2QJxBVHQk="];
+
+impl SecretKey {
+    /// Reads Rocket's `secret_key`; `None` if it is not set and need not be.
+    ///
+    /// A release needs one if its store is shared by several instances.
+    pub(crate) fn read(figment: &Figment, is_shared: bool) -> Result<Option<Self>, SettingError> {
+        let is_development = figment.profile() == rocket::Config::DEBUG_PROFILE;
+        let wrong = |message| Err(SettingError::new(figment, KEY, message));
+        let value = figment.find_value(KEY).ok().filter(|value| !is_unset(value));
+        let Some(value) = value else {
+            return if is_shared && !is_development { wrong(MISSING) } else { Ok(None) };
+        };
+        let is_published = value.as_str().is_some_and(|it| PUBLISHED.contains(&it.trim()));
+        match value.deserialize::<Self>() {
+            Err(_) if value.as_str().is_some_and(|it| it.trim().is_empty()) => {
+                wrong("is empty; remove it, or set it to the output of `openssl rand -base64 32`")
+            }
+            Err(_) => wrong(FORM),
+            Ok(_) if is_published && !is_development => wrong(
+                "is a published key, which anybody can know; make one with `openssl rand -base64 32`",
+            ),
+            Ok(key) => Ok(Some(key)),
+        }
+    }
+
+    /// Reads a key as Rocket's `secret_key` is written: base64, or 64 digits of hex. White space does
+    /// not count, since `openssl rand -base64 64` prints two lines. A repeated byte is not a key.
+    fn parse(text: &str) -> Option<Self> {
+        let text: String = text.chars().filter(|it| !it.is_ascii_whitespace()).collect();
+        let bytes = match text.len() {
+            44 | 88 => STANDARD.decode(text).ok()?,
+            64 => (0..64)
+                .step_by(2)
+                .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
+                .collect::<Option<Vec<_>>>()?,
+            _ => return None,
+        };
+        if bytes.iter().all(|byte| Some(byte) == bytes.first()) {
+            return None;
+        }
+        Some(Self(match bytes.len() {
+            0..32 => return None,
+            32..64 => Key::derive_from(&bytes),
+            _ => Key::from(&bytes),
+        }))
+    }
+}
+
+/// Whether it is what Rocket's own defaults hold if there is none.
+fn is_unset(value: &Value) -> bool {
+    let is_zero = |value: &Value| matches!(value, Value::Num(_, Num::U8(0)));
+    value.as_array().is_some_and(|bytes| bytes.iter().all(is_zero))
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretKey([redacted])")
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretKey {
+    fn deserialize<D: Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
+        Self::parse(&String::deserialize(de)?).ok_or_else(|| D::Error::custom(FORM))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_of_two_lines_is_the_key_of_one() {
+        let bytes: Vec<u8> = (0..64).collect();
+        let line = STANDARD.encode(&bytes);
+        let (first, second) = line.split_at(64);
+        let SecretKey(key) = SecretKey::parse(&format!("{first}\n{second}\n")).unwrap();
+        assert_eq!(key.master(), bytes);
+        let windows = SecretKey::parse(&format!("{first}\r\n{second}\r\n")).unwrap();
+        assert_eq!(windows.0.master(), bytes);
+        assert!(SecretKey::parse(first).is_none(), "half of it is no key");
+    }
+
+    #[test]
+    fn two_keys_without_a_comma_between_are_not_one() {
+        let key = |byte| STANDARD.encode((byte..byte + 32).collect::<Vec<u8>>());
+        assert!(SecretKey::parse(&format!("{}\n{}", key(0), key(7))).is_none());
+    }
+}

@@ -1,0 +1,415 @@
+//! The settings, and the defaults that follow from other settings.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use figment::Figment;
+
+use super::duration::Written;
+use super::redis_url::RedisUrl;
+use super::secret_key::SecretKey;
+use super::session_variable;
+use super::setting_error::SettingError;
+use super::table::Table;
+use crate::id::PublicId;
+
+/// The settings of `[default.session]` in Rocket's configuration.
+///
+/// A length of time is a number of seconds, or a text such as `"90s"`, `"15m"` or `"1day 12h"`.
+/// Unknown keys and impossible values fail the launch; each error names the key and where it was
+/// set. A default that another setting would contradict follows that setting.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where Redis is: `redis://` or, encrypted, `rediss://[user:password@]host[:port][/database]`.
+    /// If it is unset or empty, sessions live in the process's memory.
+    ///
+    /// A cluster is `redis-cluster://…` or `rediss-cluster://…`, with further servers as
+    /// `?node=host:port&node=…`. The master that sentinels name is `redis-sentinel://…` or
+    /// `rediss-sentinel://…`, with `?sentinelServiceName=NAME` and further sentinels as `&node=…`; user,
+    /// password and database are the master's, and the sentinels' own are `sentinelUsername` and
+    /// `sentinelPassword`.
+    ///
+    /// _Default:_ unset.
+    pub url: Option<RedisUrl>,
+
+    /// A PEM file of certificate authorities to trust for `rediss://` in addition to the public ones.
+    ///
+    /// _Default:_ unset.
+    pub ca_file: Option<PathBuf>,
+
+    /// The beginning of every key in Redis. Two applications on one Redis need two prefixes.
+    ///
+    /// _Default:_ `"session:"`.
+    pub prefix: String,
+
+    /// The cookie's name. It must begin with `__Host-`: browsers then refuse a cookie of this name
+    /// that another host or a plain connection has set.
+    ///
+    /// _Default:_ `"__Host-session"`.
+    pub cookie_name: String,
+
+    /// A session that is not used for this long expires.
+    ///
+    /// _Default:_ `"1day"`, or as near to it as `first_idle_timeout` and `absolute_lifetime` allow.
+    pub idle_timeout: Duration,
+
+    /// The idle timeout until the cookie has come back once. A robot never sends it back, so its
+    /// record is gone soon: at 250 bytes each, a million visits of robots a day hold 10 MB instead of
+    /// 250 MB.
+    ///
+    /// _Default:_ `"1h"`, or `idle_timeout` if that is shorter.
+    pub first_idle_timeout: Duration,
+
+    /// A session ends at this age, however much it is used.
+    ///
+    /// _Default:_ `"30days"`, or `idle_timeout` if that is longer.
+    pub absolute_lifetime: Duration,
+
+    /// Whether a new cookie outlives the browser's own session.
+    /// [`Session::remember_me`](crate::Session::remember_me) changes it for one session.
+    ///
+    /// _Default:_ `true`.
+    pub remember_me: bool,
+
+    /// Keys that were `secret_key` before, newest first, written as `secret_key` is. Cookies that
+    /// they have sealed are still read, and are sealed again with `secret_key`.
+    ///
+    /// _Default:_ `[]`.
+    pub previous_keys: Vec<SecretKey>,
+
+    /// The longest value of one field, in bytes of JSON.
+    ///
+    /// _Default:_ `16384`, or `max_record_size` if that is smaller.
+    pub max_field_size: usize,
+
+    /// The largest record, in bytes of names and values together.
+    ///
+    /// _Default:_ `65536`, or `max_field_size` if that is larger.
+    pub max_record_size: usize,
+
+    /// How many sessions one user may have [logged in](crate::Session::log_in). The oldest log-ins
+    /// end first.
+    ///
+    /// _Default:_ `100`.
+    pub max_user_sessions: usize,
+
+    /// How many sessions the memory store holds. At 1 KB each the default is 100 MB.
+    ///
+    /// _Default:_ `100000`.
+    pub memory_capacity: usize,
+
+    /// How long a request waits for the store in all: in the queue, for a connection, and for the
+    /// reply. After that it gets 503.
+    ///
+    /// _Default:_ `"900ms"`.
+    pub deadline: Duration,
+
+    /// How many connections there are to Redis, or to each master of a cluster. One connection
+    /// serves many requests at a time.
+    ///
+    /// _Default:_ `1`.
+    pub connections: u32,
+
+    /// How many requests may wait for Redis at a time. Further ones get 503 at once.
+    ///
+    /// _Default:_ `2048`.
+    pub queue: usize,
+
+    /// What operations that only read do during an outage of the store.
+    ///
+    /// _Default:_ `"refuse"`.
+    pub on_outage: OnOutage,
+}
+
+/// What operations that only read do during an outage of the store. Writes fail in any case, and no
+/// cookie is changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnOutage {
+    /// They fail, as writes do: no page is shown as if the visitor had no session.
+    #[default]
+    Refuse,
+    /// They find nothing, as without a session: pages that only read continue, and a logged-in user
+    /// seems to be logged out. What the same request writes afterwards fails.
+    Anonymous,
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// RFC 6265bis, section 5.5: browsers limit a cookie's age to 400 days.
+const MAX_LIFETIME: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+/// A record is read as a whole, and replies have a limit.
+const MAX_RECORD: usize = 8 << 20;
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            url: None,
+            ca_file: None,
+            prefix: "session:".to_owned(),
+            cookie_name: "__Host-session".to_owned(),
+            idle_timeout: DAY,
+            first_idle_timeout: HOUR,
+            absolute_lifetime: 30 * DAY,
+            remember_me: true,
+            previous_keys: Vec::new(),
+            max_field_size: 16 << 10,
+            max_record_size: 64 << 10,
+            max_user_sessions: 100,
+            memory_capacity: 100_000,
+            deadline: Duration::from_millis(900),
+            connections: 1,
+            queue: 2048,
+            on_outage: OnOutage::Refuse,
+        }
+    }
+}
+
+impl Config {
+    /// The key of the settings in Rocket's configuration.
+    pub const KEY: &'static str = "session";
+
+    /// Reads and checks `session` in a figment's selected profile.
+    ///
+    /// # Errors
+    ///
+    /// One error for each setting that is wrong, with its key and the place where it was set, and
+    /// without any password or key.
+    pub fn extract(figment: &Figment) -> Result<Self, Vec<SettingError>> {
+        let figment = session_variable::with_variable(figment).map_err(|error| vec![error])?;
+        let mut table = Table::open(&figment)?;
+        let config = Self::read(&mut table);
+        config.check(&mut table);
+        table.finish()?;
+        Ok(config)
+    }
+
+    /// What was given, and for everything else a default that fits it.
+    fn read(table: &mut Table<'_>) -> Self {
+        let default = Self::default();
+        let mut duration = |key| table.get(key).map(|Written(duration)| duration);
+        let idle_timeout: Option<Duration> = duration("idle_timeout");
+        let first_idle_timeout: Option<Duration> = duration("first_idle_timeout");
+        let absolute_lifetime: Option<Duration> = duration("absolute_lifetime");
+        let deadline: Option<Duration> = duration("deadline");
+        let idle_timeout = idle_timeout.unwrap_or_else(|| {
+            let longest = absolute_lifetime.unwrap_or(MAX_LIFETIME);
+            default.idle_timeout.max(first_idle_timeout.unwrap_or_default()).min(longest)
+        });
+        let max_field_size: Option<usize> = table.get("max_field_size");
+        let max_record_size: Option<usize> = table.get("max_record_size");
+        Self {
+            url: table.get("url").filter(|url: &RedisUrl| !url.is_empty()),
+            ca_file: table.get("ca_file"),
+            prefix: table.get("prefix").unwrap_or(default.prefix),
+            cookie_name: table.get("cookie_name").unwrap_or(default.cookie_name),
+            idle_timeout,
+            first_idle_timeout: first_idle_timeout
+                .unwrap_or(default.first_idle_timeout.min(idle_timeout)),
+            absolute_lifetime: absolute_lifetime
+                .unwrap_or(default.absolute_lifetime.max(idle_timeout)),
+            remember_me: table.get("remember_me").unwrap_or(default.remember_me),
+            previous_keys: table.get("previous_keys").unwrap_or(default.previous_keys),
+            max_field_size: max_field_size.unwrap_or_else(|| {
+                default.max_field_size.min(max_record_size.unwrap_or(usize::MAX))
+            }),
+            max_record_size: max_record_size
+                .unwrap_or_else(|| default.max_record_size.max(max_field_size.unwrap_or_default())),
+            max_user_sessions: table.get("max_user_sessions").unwrap_or(default.max_user_sessions),
+            memory_capacity: table.get("memory_capacity").unwrap_or(default.memory_capacity),
+            deadline: deadline.unwrap_or(default.deadline),
+            connections: table.get("connections").unwrap_or(default.connections),
+            queue: table.get("queue").unwrap_or(default.queue),
+            on_outage: table.get("on_outage").unwrap_or(default.on_outage),
+        }
+    }
+
+    /// Refuses values that cannot work. `rules` has the words.
+    fn check(&self, table: &mut Table<'_>) {
+        if let Some(location) = self.url.as_ref().map(RedisUrl::locate) {
+            match location {
+                Err(why) => table.refuse("url", why),
+                Ok(location) if self.ca_file.is_some() && !location.is_encrypted => table.refuse(
+                    "ca_file",
+                    "is set, but `url` begins with `redis`, which is not encrypted; write \
+                     `rediss` instead",
+                ),
+                Ok(_) => {}
+            }
+        }
+        let is_printable = |it: u8| it.is_ascii_graphic() && !b"{}*?[]\\".contains(&it);
+        table.check(
+            "prefix",
+            (1..=64).contains(&self.prefix.len()) && self.prefix.bytes().all(is_printable),
+        );
+        let is_token = |it: u8| it.is_ascii_alphanumeric() || b"-_.".contains(&it);
+        let name = self.cookie_name.strip_prefix("__Host-").unwrap_or_default();
+        table.check("cookie_name", !name.is_empty() && name.bytes().all(is_token));
+        let shortest = 10 * SECOND;
+        let (first, idle, absolute) =
+            (self.first_idle_timeout, self.idle_timeout, self.absolute_lifetime);
+        table.check("idle_timeout", (shortest..=MAX_LIFETIME).contains(&idle));
+        table.check("first_idle_timeout", (shortest..=idle).contains(&first));
+        table.check("absolute_lifetime", (idle.max(shortest)..=MAX_LIFETIME).contains(&absolute));
+        let deadlines = Duration::from_millis(10)..=30 * SECOND;
+        table.check("deadline", deadlines.contains(&self.deadline));
+        let (field, record) = (self.max_field_size, self.max_record_size);
+        table.check("max_field_size", (1..=record.min(MAX_RECORD)).contains(&field));
+        table.check("max_record_size", (1..=MAX_RECORD).contains(&record));
+        table.check("max_user_sessions", (1..=1000).contains(&self.max_user_sessions));
+        table.check("memory_capacity", self.memory_capacity > 0);
+        table.check("connections", (1..=64).contains(&self.connections));
+        table.check("queue", (1..=1_000_000).contains(&self.queue));
+    }
+
+    /// Every setting with its value, as it may be shown.
+    pub(crate) fn shown(&self) -> Vec<(&'static str, String)> {
+        let text = |it: &dyn std::fmt::Debug| format!("{it:?}");
+        let duration = |it| humantime::format_duration(it).to_string();
+        let unset = || "unset".to_owned();
+        let on_outage = match self.on_outage {
+            OnOutage::Refuse => "refuse",
+            OnOutage::Anonymous => "anonymous",
+        };
+        vec![
+            ("url", self.url.as_ref().map_or_else(unset, |it| text(it))),
+            ("ca_file", self.ca_file.as_ref().map_or_else(unset, |it| it.display().to_string())),
+            ("prefix", self.prefix.clone()),
+            ("cookie_name", self.cookie_name.clone()),
+            ("idle_timeout", duration(self.idle_timeout)),
+            ("first_idle_timeout", duration(self.first_idle_timeout)),
+            ("absolute_lifetime", duration(self.absolute_lifetime)),
+            ("remember_me", self.remember_me.to_string()),
+            ("previous_keys", format!("[{} redacted]", self.previous_keys.len())),
+            ("max_field_size", self.max_field_size.to_string()),
+            ("max_record_size", self.max_record_size.to_string()),
+            ("max_user_sessions", self.max_user_sessions.to_string()),
+            ("memory_capacity", self.memory_capacity.to_string()),
+            ("deadline", duration(self.deadline)),
+            ("connections", self.connections.to_string()),
+            ("queue", self.queue.to_string()),
+            ("on_outage", on_outage.to_owned()),
+        ]
+    }
+
+    /// When a session ends, however much it is used.
+    pub(crate) fn absolute_expiry(&self, id: PublicId) -> SystemTime {
+        id.created() + self.absolute_lifetime
+    }
+
+    /// A record's time to live from now on, once its cookie has come back.
+    pub(crate) fn ttl(&self, id: PublicId, now: SystemTime) -> Duration {
+        let rest = self.absolute_expiry(id).duration_since(now).unwrap_or_default();
+        rest.min(self.idle_timeout)
+    }
+
+    /// A new record's time to live.
+    pub(crate) fn first_ttl(&self) -> Duration {
+        self.first_idle_timeout
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rules::RULES;
+    use super::*;
+
+    fn read(toml: &str) -> Result<Config, String> {
+        use figment::providers::{Format, Toml};
+        let text = format!("[default.session]\n{toml}");
+        let figment = Figment::from(Toml::string(&text).nested());
+        Config::extract(&figment)
+            .map_err(|it| it.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    }
+
+    #[test]
+    fn what_is_unset_follows_what_is_set() {
+        const MINUTE: Duration = Duration::from_secs(60);
+        for (toml, first, idle, absolute) in [
+            ("", HOUR, DAY, 30 * DAY),
+            ("idle_timeout = '20m'", 20 * MINUTE, 20 * MINUTE, 30 * DAY),
+            ("idle_timeout = '60days'", HOUR, 60 * DAY, 60 * DAY),
+            ("idle_timeout = 10", 10 * SECOND, 10 * SECOND, 30 * DAY),
+            ("absolute_lifetime = '30m'", 30 * MINUTE, 30 * MINUTE, 30 * MINUTE),
+            ("first_idle_timeout = '2days'", 2 * DAY, 2 * DAY, 30 * DAY),
+            ("first_idle_timeout = '40days'", 40 * DAY, 40 * DAY, 40 * DAY),
+        ] {
+            let config = read(toml).unwrap();
+            let times = (config.first_idle_timeout, config.idle_timeout, config.absolute_lifetime);
+            assert_eq!(times, (first, idle, absolute), "{toml}");
+        }
+        for (toml, field, record) in [
+            ("", 16_384, 65_536),
+            ("max_field_size = 100000", 100_000, 100_000),
+            ("max_record_size = 1000", 1000, 1000),
+        ] {
+            let config = read(toml).unwrap();
+            assert_eq!((config.max_field_size, config.max_record_size), (field, record), "{toml}");
+        }
+    }
+
+    #[test]
+    fn error_blames_a_setting_that_was_set() {
+        for (toml, blamed) in [
+            ("idle_timeout = '401days'", "idle_timeout"),
+            ("idle_timeout = 9", "idle_timeout"),
+            ("absolute_lifetime = 9", "absolute_lifetime"),
+            ("first_idle_timeout = '401days'", "first_idle_timeout"),
+            ("idle_timeout = '2h'\nabsolute_lifetime = '1h'", "absolute_lifetime"),
+            ("idle_timeout = '2h'\nfirst_idle_timeout = '3h'", "first_idle_timeout"),
+            ("max_record_size = 0", "max_record_size"),
+            ("max_field_size = 9000000", "max_field_size"),
+            ("max_field_size = 0", "max_field_size"),
+        ] {
+            let text = read(toml).unwrap_err();
+            assert!(text.starts_with(&format!("`session.{blamed}` ")), "{toml}: {text}");
+            assert_eq!(text.lines().count(), 1, "{toml}: {text}");
+        }
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_at_once_in_peoples_words() {
+        let text =
+            read("queue = 'many'\nidel_timeout = 1\nremember_me = 1\nprefix = 7").unwrap_err();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 4, "{text}");
+        assert!(lines[0].contains("did you mean `idle_timeout`?"), "{text}");
+        assert!(
+            text.contains("`session.remember_me` must be `true` or `false`; it is 1"),
+            "{text}"
+        );
+        assert!(text.contains("must be a number from 1 to 1000000; it is \"many\""), "{text}");
+        assert!(!text.contains("``"), "{text}");
+    }
+
+    #[test]
+    fn settings_of_before_are_refused_with_what_became_of_them() {
+        for (toml, told) in [
+            ("regenerate_overlap = '5s'", "was removed"),
+            ("persistent = false", "`remember_me`"),
+            ("cookie_domain = 'example.com'", "every subdomain"),
+        ] {
+            let text = read(toml).unwrap_err();
+            assert!(text.contains(told), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_setting_has_a_rule_and_is_shown() {
+        let shown = Config::default().shown();
+        let shown: Vec<_> = shown.iter().map(|(key, _)| *key).collect();
+        let rules: Vec<_> = RULES.iter().map(|(key, _)| *key).collect();
+        assert_eq!(shown, rules);
+    }
+
+    #[test]
+    fn authority_for_a_connection_that_is_not_encrypted_is_refused() {
+        let text = read("url = 'redis://h'\nca_file = 'ca.pem'").unwrap_err();
+        assert!(text.starts_with("`session.ca_file` is set, but"), "{text}");
+        assert!(read("url = 'rediss://h'\nca_file = 'ca.pem'").is_ok());
+    }
+}
