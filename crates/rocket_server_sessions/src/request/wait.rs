@@ -1,8 +1,9 @@
 //! How long a request has waited for the store in all.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use rocket::tokio::time::Instant;
 
 /// The time in which at least one operation of a request waits for the store.
 #[derive(Default)]

@@ -226,6 +226,12 @@ pub(super) fn read_plain_update(
         None => PlainReply::Gone,
         Some(marker) if is_marker(&marker, id) => {
             let seen = fields.remove(SEEN).and_then(|it| read_seen(&it));
+            // Another increment may have come between the two commands: each shows its own sum.
+            for (op, result) in update.ops.iter().zip(&results) {
+                if let (OpResult::Count(sum), Some(text)) = (result, fields.get_mut(op.field())) {
+                    *text = sum.to_string();
+                }
+            }
             PlainReply::Applied(Applied { results, fields, seen })
         }
         Some(_) => PlainReply::Foreign,

@@ -7,9 +7,10 @@
 //! forgotten.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use rocket::tokio::time::Instant;
 
 use crate::store::RecordId;
 
