@@ -5,11 +5,6 @@
 
 use std::time::Duration;
 
-use rocket_server_sessions::store::{
-    Answer, Fields, TokenHash, PublicId, Memory, Op, Read, RecordId, Redis, Request, Settings,
-    Store,
-};
-use rocket_server_sessions::{self as session, Config, Key, Session};
 use cloud_run_sessions::{config, site};
 use divan::Bencher;
 use figment::Figment;
@@ -17,8 +12,12 @@ use rocket::http::{Header, Status};
 use rocket::local::blocking::Client;
 use rocket::tokio::runtime::Builder;
 use rocket::{get, routes};
+use rocket_server_sessions::store::{
+    Answer, Fields, Memory, Op, PublicId, Read, RecordId, Redis, Request, Settings, Store,
+    TokenHash,
+};
+use rocket_server_sessions::{self as session, Config, Key, Session};
 use test_support::RedisServer;
-
 
 fn main() {
     divan::main();

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::driver::Browser;
-use test_support::app::App;
 use test_support::RedisServer;
+use test_support::app::App;
 
 #[test]
 fn first_visit_says_what_this_is_and_counts_one() {

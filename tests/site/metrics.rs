@@ -1,4 +1,4 @@
-//! Metrics: off by default, not for the public, and true.
+//! Metrics: off by default, never public, and correct.
 
 #![expect(clippy::float_cmp, reason = "what is counted is whole")]
 
@@ -35,16 +35,15 @@ impl Measured {
         let reply = self.get("/metrics");
         assert_eq!(reply.status, 200);
         let kind = reply.header("content-type").unwrap();
-        assert_eq!(kind, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+        assert_eq!(kind, "text/plain; version=0.0.4; charset=utf-8");
         reply.body
     }
 
-    /// Every sample: `name{labels}` as written, and its value.
+    /// The value of every sample, by its `name{labels}`.
     fn samples(&self) -> BTreeMap<String, f64> {
         let text = self.text();
-        let text = text.strip_suffix("# EOF\n").expect("the text has its end");
         let mut samples = BTreeMap::new();
-        for line in text.lines().filter(|line| !line.starts_with('#')) {
+        for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
             let (series, value) = line.rsplit_once(' ').expect(line);
             let value: f64 = value.parse().expect(line);
             assert_eq!(samples.insert(series.to_owned(), value), None, "twice: {line}");
@@ -64,7 +63,7 @@ fn post(visitor: &mut Visitor, path: &str) {
     visitor.cookie = cookie.map(str::to_owned);
 }
 
-/// The ports on which a process listens, as Linux tells it.
+/// The ports on which a process listens, from Linux's `/proc`.
 fn listening(pid: u32) -> Vec<u16> {
     let mut sockets = Vec::new();
     for descriptor in fs::read_dir(format!("/proc/{pid}/fd"))
@@ -98,7 +97,7 @@ fn metrics_are_for_the_loopback_alone() {
     assert_eq!(measured.app.visitor().get("/metrics").status, 404, "on the public port");
     assert!(TcpStream::connect(("127.0.0.2", measured.app.port)).is_ok());
     assert!(TcpStream::connect(("127.0.0.2", measured.port)).is_err());
-    // As Google's collector names the instance that it runs in.
+    // The address at which Google's collector reaches the instance that it runs in.
     assert!(TcpStream::connect(("0.0.0.0", measured.port)).is_ok());
 }
 
@@ -124,7 +123,7 @@ fn metrics_tell_what_was_done_and_what_it_costs() {
         visitor.get(path);
     }
     post(&mut visitor, "/session/regenerate");
-    post(&mut visitor, "/session/end");
+    post(&mut visitor, "/session/destroy");
     let forged = Some("__Host-session=forged".to_owned());
     Visitor { port: measured.app.port, cookie: forged }.get("/session");
 
@@ -152,12 +151,12 @@ fn metrics_tell_what_was_done_and_what_it_costs() {
     ] {
         assert_eq!(samples.get(series), Some(&f64::from(expected)), "{series}: {samples:#?}");
     }
-    // One at a time, so each is a batch of its own.
+    // Requests come one at a time, so each is a batch of its own.
     let calls = samples["session_redis_batch_size_count"];
     assert_eq!(calls, samples["session_redis_batch_size_sum"]);
-    assert_eq!(calls, samples["session_redis_batch_size_bucket{le=\"1.0\"}"]);
+    assert_eq!(calls, samples["session_redis_batch_size_bucket{le=\"1\"}"]);
     let commands = redis.commands();
-    // What every new connection begins with; nobody bills it.
+    // Every new connection begins with a PING, which nobody bills.
     let billed = commands.iter().filter(|(name, _)| *name != "ping").map(|(_, calls)| calls);
     let billed = u32::try_from(billed.sum::<u64>()).unwrap();
     assert!(billed > 12, "{commands:?}");
@@ -181,7 +180,7 @@ fn outage_shows_in_the_metrics_until_it_is_over() {
     };
     assert_eq!(during["session_redis_breaker_open"], 1.0);
     assert_eq!((calls(&during, "unanswered"), calls(&during, "refused")), (1.0, 2.0));
-    assert_eq!(during["site_views_total{page=\"/foo\"}"], 1.0, "what was answered");
+    assert_eq!(during["site_views_total{page=\"/foo\"}"], 1.0, "only the view that was answered");
     redis.signal("CONT");
     wait_for("the page to answer again", || visitor.get("/foo").status == 200);
     let after = measured.samples();
@@ -248,7 +247,7 @@ fn metrics_take_no_thread_of_requests_and_end_with_the_application() {
         measured.text();
     }
     assert!(workers(&plain) >= 2);
-    // Rocket's threads for files bear the same name, and come and go.
+    // Rocket's threads for files have the same name, and come and go.
     wait_for("as many threads as without metrics", || workers(&measured.app) <= workers(&plain));
     measured.app.signal("TERM");
     let port = measured.port;

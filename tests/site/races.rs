@@ -6,12 +6,12 @@ use std::thread::scope;
 
 use redis::{Commands, Connection};
 
-use test_support::app::{App, Reply, Visitor, send};
 use test_support::RedisServer;
+use test_support::app::{App, Reply, Visitor, send};
 
 const ROUNDS: usize = 1_000;
 
-const END: &str = "/session/end";
+const END: &str = "/session/destroy";
 const REGENERATE: &str = "/session/regenerate";
 
 /// Two processes on one Redis.

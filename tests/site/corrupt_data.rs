@@ -1,9 +1,9 @@
-//! Counts that something else has damaged: the page mends them, and is never an error for ever.
+//! Counts that are no counts: the next view repairs them.
 
 use redis::Commands;
 
-use test_support::app::App;
 use test_support::RedisServer;
+use test_support::app::App;
 
 #[test]
 fn damaged_count_is_mended_by_the_next_view_and_the_others_stay() {
