@@ -1,9 +1,9 @@
-//! Page views that follow a visitor from instance to instance.
+//! A web application for Cloud Run that counts each visitor's page views.
 //!
-//! [`rocket()`] is the application: its pages, on sessions by [`rocket_server_sessions`].
+//! [`rocket()`] composes it: metrics, sessions by [`rocket_server_sessions`], and the pages.
 
 pub mod config;
-mod exporter;
+pub mod observability;
 pub mod site;
 
 use rocket_server_sessions::Session;
@@ -20,7 +20,7 @@ use rocket_server_sessions::Session;
 #[must_use]
 pub fn rocket() -> rocket::Rocket<rocket::Build> {
     rocket::custom(config::figment())
-        .attach(exporter::Exporter::default())
+        .attach(observability::Prometheus::default())
         .attach(Session::fairing())
         .attach(site::stage())
 }

@@ -1,14 +1,10 @@
-//! The process: its log, its traces, and the launch.
-
-mod log;
-mod requests;
-#[cfg(feature = "otel")]
-mod telemetry;
+//! The process: starts the log and the traces, and launches the application.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cloud_run_sessions::observability::Observability;
 use rocket::config::Shutdown;
 use rocket::error::ErrorKind;
 use rocket::tokio::time::sleep;
@@ -16,32 +12,19 @@ use rocket::{Build, Orbit, Rocket};
 
 #[rocket::main]
 async fn main() -> ExitCode {
-    log::start();
-    #[cfg(feature = "otel")]
-    let telemetry = match telemetry::Telemetry::start() {
-        Ok(telemetry) => telemetry,
+    let observability = match Observability::start() {
+        Ok(observability) => observability,
         Err(error) => {
-            ::log::error!("{error}");
+            log::error!("{error}");
             return ExitCode::FAILURE;
         }
     };
-    let mut rocket = cloud_run_sessions::rocket();
-    if log::is_on_cloud_run() {
-        rocket = rocket.attach(log::Traces);
-    }
-    #[cfg(feature = "otel")]
-    if let Some(telemetry) = &telemetry {
-        rocket = rocket.attach(telemetry.fairing());
-    }
-    let code = run(rocket).await;
-    #[cfg(feature = "otel")]
-    if let Some(telemetry) = telemetry {
-        telemetry.end();
-    }
+    let code = run(observability.attach_to(cloud_run_sessions::rocket())).await;
+    observability.shut_down();
     code
 }
 
-/// Serves until the process is told to end, and every request that is under way is answered.
+/// Serves until the process is told to stop and every running request has been answered.
 async fn run(rocket: Rocket<Build>) -> ExitCode {
     let Err(error) = rocket.launch().await else { return ExitCode::SUCCESS };
     if let ErrorKind::Shutdown(rocket, None) = error.kind()
@@ -49,14 +32,14 @@ async fn run(rocket: Rocket<Build>) -> ExitCode {
     {
         return ExitCode::SUCCESS;
     }
-    ::log::error!("{}", error.pretty_print());
+    log::error!("{}", error.pretty_print());
     ExitCode::FAILURE
 }
 
-/// Waits until the last request is answered, as long as Rocket itself would.
+/// Waits until the last request is answered, but no longer than Rocket itself would.
 ///
-/// Rocket 0.5.2 sometimes sees that its port is closed before it sees why, and then returns at once,
-/// with requests under way and an error. Each of them holds a reference.
+/// Rocket 0.5.2 sometimes notices that its port is closed before it notices the shutdown. It then
+/// returns an error at once, while requests are running. Each of them holds a reference to it.
 async fn finish(rocket: &Arc<Rocket<Orbit>>) -> bool {
     let Shutdown { grace, mercy, .. } = rocket.config().shutdown;
     let start = Instant::now();

@@ -13,7 +13,7 @@ from threading import Barrier
 
 import lab
 
-END, REGENERATE = "/session/end", "/session/regenerate"
+END, REGENERATE = "/session/destroy", "/session/regenerate"
 
 
 class Arena:

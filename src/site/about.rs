@@ -1,11 +1,11 @@
-//! How it works, for people.
+//! The page that explains how the service works.
 
 use rocket::get;
 use rocket_dyn_templates::Template;
 
-use super::frame::Frame;
+use super::layout::Layout;
 
 #[get("/about")]
-pub(super) fn about(frame: Frame<'_>) -> Template {
-    Template::render("about", frame)
+pub(super) fn about(layout: Layout<'_>) -> Template {
+    Template::render("about", layout)
 }

@@ -1,8 +1,8 @@
-//! Files that pages are drawn with: read, named by their content and compressed once, at launch.
+//! The stylesheet and the icon: read, compressed and named by their content once, at launch.
 //!
-//! A page asks for `/static/style.<hash>.css`, which never changes, so a browser keeps it for a
-//! year. Under another hash, or none, the present file is answered and kept nowhere: while one
-//! revision replaces another, either may be asked for what the other's page names.
+//! A page links to `/static/style.<hash>.css`, which never changes, so browsers keep it for a year.
+//! Under another hash, or none, the current file is sent and no browser keeps it: while one revision
+//! replaces another, each may be asked for the file that a page of the other links to.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -19,23 +19,23 @@ use rocket::{State, get};
 use rocket_dyn_templates::tera;
 use sha2::{Digest, Sha256};
 
-/// So many hexadecimal digits of a file's SHA-256 stand in its name.
+/// How many hexadecimal digits of a file's SHA-256 its name contains.
 const HASH_LENGTH: usize = 12;
 
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 const REVALIDATED: &str = "no-cache";
 
 #[get("/<name>")]
-pub(super) fn file<'r>(name: &str, assets: &'r State<Assets>) -> Option<Answer<'r>> {
+pub(super) fn file<'r>(name: &str, assets: &'r State<Assets>) -> Option<AssetResponse<'r>> {
     assets.find(name)
 }
 
-/// All files of one folder.
+/// All files of a folder.
 #[derive(Debug)]
 pub(super) struct Assets(Vec<Asset>);
 
 impl Assets {
-    /// Reads a folder; folders within it are not looked at.
+    /// Reads a folder, without the folders in it.
     pub(super) fn read(folder: impl AsRef<Path>) -> io::Result<Self> {
         let mut assets = Vec::new();
         for entry in fs::read_dir(folder)? {
@@ -57,7 +57,7 @@ impl Assets {
         Addresses(self.0.iter().map(named).collect())
     }
 
-    fn find(&self, name: &str) -> Option<Answer<'_>> {
+    fn find(&self, name: &str) -> Option<AssetResponse<'_>> {
         let (rest, extension) = name.rsplit_once('.')?;
         self.0.iter().filter(|it| it.extension == extension).find_map(|asset| {
             let caching = match rest.strip_prefix(&asset.stem)? {
@@ -68,12 +68,12 @@ impl Assets {
                     _ => return None,
                 },
             };
-            Some(Answer { asset, caching })
+            Some(AssetResponse { asset, caching })
         })
     }
 }
 
-/// For templates: from a file's own name to the address that pages ask for.
+/// A function for templates: returns the path of a file, by its name in the folder.
 #[derive(Clone, Debug)]
 pub(super) struct Addresses(HashMap<String, String>);
 
@@ -102,7 +102,7 @@ struct Asset {
     hash: String,
     kind: ContentType,
     plain: Vec<u8>,
-    /// Where that is smaller.
+    /// The compressed file, if it is smaller.
     gzip: Option<Vec<u8>>,
 }
 
@@ -122,17 +122,17 @@ fn compress(plain: &[u8]) -> io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// A file as the answer to a request for one of its names.
-pub(super) struct Answer<'r> {
+/// A file as the response to a request for one of its names.
+pub(super) struct AssetResponse<'r> {
     asset: &'r Asset,
     caching: &'static str,
 }
 
-impl<'r> Responder<'r, 'r> for Answer<'r> {
+impl<'r> Responder<'r, 'r> for AssetResponse<'r> {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'r> {
         let Asset { hash, kind, plain, gzip, .. } = self.asset;
-        let gzip = gzip.as_ref().filter(|_| takes_gzip(request));
-        // Two forms of a file are two representations, and have different tags.
+        let gzip = gzip.as_ref().filter(|_| accepts_gzip(request));
+        // The compressed file is another representation, so it has another tag.
         let tag = if gzip.is_some() { format!("\"{hash}-gzip\"") } else { format!("\"{hash}\"") };
         let mut response = Response::build();
         response
@@ -150,7 +150,7 @@ impl<'r> Responder<'r, 'r> for Answer<'r> {
     }
 }
 
-fn takes_gzip(request: &Request<'_>) -> bool {
+fn accepts_gzip(request: &Request<'_>) -> bool {
     items(request, "Accept-Encoding").any(|coding| {
         let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
         let weight = parameters.trim().strip_prefix("q=").map(str::parse::<f32>);
@@ -159,13 +159,13 @@ fn takes_gzip(request: &Request<'_>) -> bool {
     })
 }
 
-/// Whether the asker has what bears this tag (RFC 9110, section 13.1.2).
+/// Whether the client already has the file with this tag (RFC 9110, section 13.1.2).
 fn is_known(request: &Request<'_>, tag: &str) -> bool {
     items(request, "If-None-Match")
         .any(|known| known == "*" || known.trim_start_matches("W/") == tag)
 }
 
-/// The elements of a header that is a list.
+/// The items of a header that contains a list.
 fn items<'r>(request: &'r Request<'_>, header: &'static str) -> impl Iterator<Item = &'r str> {
     request.headers().get(header).flat_map(|line| line.split(',')).map(str::trim)
 }
@@ -179,7 +179,7 @@ mod tests {
         let css = Asset::new("style.new".into(), "css".into(), b"a{}".to_vec());
         let hashed = format!("style.new.{}.css", css.hash);
         let assets = Assets(vec![css]);
-        let caching = |name: &str| assets.find(name).map(|answer| answer.caching);
+        let caching = |name: &str| assets.find(name).map(|response| response.caching);
         assert_eq!(assets.addresses().0["style.new.css"], format!("/static/{hashed}"));
         assert_eq!(caching(&hashed), Some(IMMUTABLE));
         assert_eq!(caching("style.new.css"), Some(REVALIDATED));

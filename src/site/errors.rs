@@ -1,4 +1,4 @@
-//! Error pages: what happened, and what to do. None touches a session.
+//! Error pages: what happened, and what to do. They never use the session.
 
 use rocket::http::Status;
 use rocket::serde::json::Json;
@@ -6,34 +6,52 @@ use rocket::{Either, Request, catch};
 use rocket_dyn_templates::Template;
 use serde::Serialize;
 
-use super::frame::Frame;
+use super::format::Format;
+use super::layout::Layout;
 
 #[catch(default)]
 pub(super) fn page<'r>(
     status: Status,
     request: &'r Request<'_>,
 ) -> Either<Template, Json<Error<'r>>> {
-    let Words { title, what, todo } = Words::about(status);
-    let frame = Frame::of(request);
-    let reason = status.reason_lossy();
-    let status = Code { code: status.code, reason };
-    let again = frame.as_ref().and_then(Frame::here).filter(|_| status.code == 503);
-    let error = Error { frame, status, title, what, todo, again };
-    if request.accept().is_some_and(|accept| accept.preferred().is_json()) {
-        return Either::Right(Json(Error { frame: None, again: None, ..error }));
+    let error = Error {
+        layout: None,
+        status: Code { code: status.code, reason: status.reason_lossy() },
+        text: ErrorText::of(status),
+        again: None,
+    };
+    match Format::preferred_by(request) {
+        Format::Html => {
+            let layout = Layout::of(request);
+            let again = again(status, request, layout.as_ref());
+            Either::Left(Template::render("error", Error { layout, again, ..error }))
+        }
+        Format::Json => Either::Right(Json(error)),
     }
-    Either::Left(Template::render("error", error))
 }
 
+/// Where to try again, if the same request may succeed now or a moment later.
+fn again(
+    status: Status,
+    request: &Request<'_>,
+    layout: Option<&Layout<'_>>,
+) -> Option<&'static str> {
+    if ![Status::Conflict, Status::ServiceUnavailable].contains(&status) {
+        return None;
+    }
+    // The session's actions are not pages. They begin at the session's own page.
+    let is_action = request.uri().path().starts_with("/session/");
+    if is_action { Some("/session") } else { layout?.current_path() }
+}
+
+/// The context of the error page's template, and the body of an error as JSON.
 #[derive(Debug, Serialize)]
 pub(super) struct Error<'r> {
     #[serde(flatten)]
-    frame: Option<Frame<'r>>,
+    layout: Option<Layout<'r>>,
     status: Code,
-    title: &'static str,
-    what: &'static str,
-    todo: &'static str,
-    /// Where the same may go well a moment later.
+    #[serde(flatten)]
+    text: ErrorText,
     #[serde(skip_serializing_if = "Option::is_none")]
     again: Option<&'static str>,
 }
@@ -44,43 +62,52 @@ struct Code {
     reason: &'static str,
 }
 
-struct Words {
+#[derive(Debug, Serialize)]
+struct ErrorText {
     title: &'static str,
+    /// What happened.
     what: &'static str,
+    /// What the visitor can do.
     todo: &'static str,
 }
 
-impl Words {
-    fn about(status: Status) -> Self {
+impl ErrorText {
+    fn of(status: Status) -> Self {
         let (title, what, todo) = match status.code {
             403 => (
                 "That came from another site.",
-                "This request was sent by a page that is not ours, so nothing was changed.",
-                "If it was you who wanted it, do it from the page here.",
+                "A page of another site sent this request, so nothing was changed.",
+                "If you meant to do this, do it from the page here.",
             ),
             404 => (
                 "There is no such page.",
-                "Nothing stands at this address, and nothing was counted.",
+                "Nothing is at this address, and nothing was counted.",
                 "Check the address, or start from Home.",
+            ),
+            409 => (
+                "Your session has just changed.",
+                "Another of your requests was faster: it renewed your session or ended it. This one \
+                 changed nothing.",
+                "Load the page again.",
             ),
             413 => (
                 "That is too much.",
-                "The request was larger than this site takes, and nothing was changed.",
+                "The request is larger than this site accepts, and nothing was changed.",
                 "Send less.",
             ),
             503 => (
                 "The store does not answer.",
-                "Your counts are kept outside this server, and the way there is blocked just now.",
+                "Your counts are kept outside this server, and it cannot reach them right now.",
                 "Wait a moment and load the page again.",
             ),
             400..500 => (
                 "That request makes no sense here.",
-                "The server could not make out what was asked, and nothing was changed.",
+                "The server did not understand the request, and nothing was changed.",
                 "Start again from Home.",
             ),
             _ => (
                 "Something broke.",
-                "The fault is ours, and it was written down.",
+                "This is our fault, and it has been logged.",
                 "Load the page again. If it stays broken, come back later.",
             ),
         };

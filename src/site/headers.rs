@@ -1,12 +1,12 @@
-//! Security headers, on every response there is.
+//! Security headers, on every response.
 
 use rocket::fairing::{Fairing, Info, Kind};
 use rocket::http::Header;
 use rocket::{Request, Response};
 
-/// What every response says, whatever it is. A page needs a stylesheet, images and its own forms;
-/// connections are for tools that ask for `robots.txt` from within it.
-const ALWAYS: [(&str, &str); 9] = [
+/// The headers of every response. A page needs a stylesheet, images and its own forms. Connections are
+/// for tools that fetch `robots.txt` from within a page.
+const HEADERS: [(&str, &str); 9] = [
     (
         "Content-Security-Policy",
         "default-src 'none'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -25,6 +25,7 @@ const ALWAYS: [(&str, &str); 9] = [
     ),
 ];
 
+/// Sets the headers, also on error pages.
 pub(super) struct SecurityHeaders;
 
 #[rocket::async_trait]
@@ -34,10 +35,11 @@ impl Fairing for SecurityHeaders {
     }
 
     async fn on_response<'r>(&self, _: &'r Request<'_>, response: &mut Response<'r>) {
-        for (name, value) in ALWAYS {
+        for (name, value) in HEADERS {
             response.set_header(Header::new(name, value));
         }
-        // What may be kept says so itself. A page shows one visitor's counts, in one of two formats.
+        // Responses that may be cached say so themselves. A page shows one visitor's counts, in one
+        // of two formats.
         for (name, value) in [("Cache-Control", "no-store"), ("Vary", "Cookie, Accept")] {
             if !response.headers().contains(name) {
                 response.set_raw_header(name, value);

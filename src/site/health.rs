@@ -1,5 +1,4 @@
-//! What the platform asks. Neither answer depends on the store: restarting an instance, or taking
-//! it out of service, mends no Redis.
+//! What the platform asks. Neither answer depends on the store: no restart repairs Redis.
 
 use rocket::get;
 
@@ -9,7 +8,7 @@ pub(super) fn live() -> &'static str {
     "alive\n"
 }
 
-/// The process may be sent visitors.
+/// The process can be sent visitors.
 #[get("/ready")]
 pub(super) fn ready() -> &'static str {
     "ready\n"

@@ -1,22 +1,70 @@
-//! Which instance of the service this process is.
+//! The instance of the service that this process is, and those that a session has met.
 
 use std::env;
 
+use log::Level;
+use rocket::http::Status;
+use rocket_server_sessions::{Batch, Key, Session, Snapshot};
 use serde::Serialize;
 use uuid::Uuid;
 
-/// One running process of the service, told apart from others by a random name.
+/// The instances that have answered the session, in the order of their first answer.
+const INSTANCES: Key<Vec<String>> = Key::new("instances");
+
+/// How many instances a session remembers. Each costs one more round trip, once.
+const MAX_INSTANCES: usize = 6;
+
+/// One running process of the service, with a random name.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Instance {
-    pub(super) id: String,
-    pub(super) revision: String,
+    id: String,
+    revision: String,
 }
 
 impl Instance {
-    /// Cloud Run says which revision this is; elsewhere it is `local`.
+    /// Cloud Run sets the revision. Elsewhere it is `local`.
     pub(super) fn from_env() -> Self {
-        let random = Uuid::now_v7().simple().to_string();
+        // The last digits of a UUID v7 are random.
+        let (_, random) = Uuid::now_v7().as_u64_pair();
         let revision = env::var("K_REVISION").unwrap_or_else(|_| "local".into());
-        Self { id: random[random.len() - 6..].to_owned(), revision }
+        Self { id: format!("{:06x}", random & 0xff_ffff), revision }
     }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The instances that have answered the session, including this one.
+    pub(super) fn seen(&self, snapshot: &Snapshot) -> Vec<String> {
+        let mut instances = remembered(snapshot);
+        if !instances.contains(&self.id) {
+            instances.push(self.id.clone());
+        }
+        instances
+    }
+
+    /// Adds this instance to a batch that begins a session.
+    pub(super) fn remember_in<'r>(&self, batch: Batch<'r>) -> Batch<'r> {
+        batch.insert(INSTANCES, &vec![self.id.clone()])
+    }
+
+    /// Remembers this instance, if it is new to the session. One round trip then, and none otherwise.
+    pub(super) async fn remember(&self, session: Session<'_>, snapshot: &Snapshot) {
+        let remembered = remembered(snapshot).len();
+        let seen = self.seen(snapshot);
+        if seen.len() == remembered || seen.len() > MAX_INSTANCES {
+            return;
+        }
+        // The view is counted already, so a failure here does not fail the request.
+        if let Err(error) = session.insert(INSTANCES, &seen).await {
+            // The session has just been regenerated or destroyed by another request.
+            let is_conflict = error.status() == Status::Conflict;
+            let level = if is_conflict { Level::Info } else { Level::Warn };
+            log::log!(level, "the instance {} was not remembered: {error}", self.id);
+        }
+    }
+}
+
+fn remembered(snapshot: &Snapshot) -> Vec<String> {
+    snapshot.get(INSTANCES).ok().flatten().unwrap_or_default()
 }

@@ -1,65 +1,89 @@
-//! The application: pages that count their views, and what every site has beside them.
+//! The pages of the site.
 //!
-//! | URL | what |
-//! |---|---|
-//! | `GET /`, `/foo`, `/bar` | a page: counts one view of itself (`views`) |
-//! | `GET /session`, `POST /session/regenerate`, `POST /session/end` | the visitor's own session (`own`) |
-//! | `GET /about` | how it works (`about`) |
-//! | `GET /health/live`, `/health/ready` | for the platform; never asks the store (`health`) |
-//! | `GET /static/…` | what pages are drawn with (`assets`) |
+//! | URL | what | module |
+//! |---|---|---|
+//! | `GET /`, `/foo`, `/bar` | a page that counts its views | `views` |
+//! | `GET /session`, `POST /session/regenerate`, `POST /session/destroy` | the visitor's session | `session_page` |
+//! | `GET /about` | how it works | `about` |
+//! | `GET /health/live`, `/health/ready` | for the platform; never asks the store | `health` |
+//! | `GET /static/…` | stylesheet and icon | `assets` |
+//! | anything else | error pages | `errors` |
+//!
+//! A view of a page passes through these modules:
+//!
+//! 1. `page_request`, the request guard: the session, and whether the request counts (`visit`).
+//! 2. `views`, the route: counts the view in the session.
+//! 3. `page_view`, the response: what the page shows, as HTML or JSON (`format`).
+//! 4. `rendered_page` and `page_cache`: the HTML. Nothing before them knows of the cache.
 
 use rocket::fairing::AdHoc;
-use rocket::routes;
+use rocket::{catchers, routes};
 use rocket_dyn_templates::{Engines, Template};
 
 mod about;
 mod assets;
+mod counts;
 mod errors;
-mod frame;
+mod format;
 mod headers;
 mod health;
 mod instance;
-mod moment;
-mod own;
+mod layout;
 mod page;
-mod stencil;
+mod page_cache;
+mod page_request;
+mod page_view;
+mod relative_time;
+mod rendered_page;
+mod session_page;
+mod view_metrics;
 mod views;
+mod visit;
 
 use assets::Assets;
 use headers::SecurityHeaders;
 use instance::Instance;
-use views::{Counters, Intent, Pages};
+use page_cache::PageCache;
+use rendered_page::PageShape;
+use view_metrics::ViewMetrics;
+use visit::Visit;
 
-/// The whole site, to be attached to a Rocket that has sessions.
+/// The whole site. Attach it to a Rocket that has sessions.
 #[must_use]
 pub fn stage() -> AdHoc {
     AdHoc::try_on_ignite("Site", |rocket| async {
         let assets = match Assets::read("static") {
             Ok(assets) => assets,
             Err(error) => {
-                log::error!("the folder `static` cannot be read: {error}; start where it stands");
+                log::error!(
+                    "the folder `static` cannot be read: {error}; start the application in the \
+                     folder that contains it"
+                );
                 return Err(rocket);
             }
         };
         let addresses = assets.addresses();
-        let pages = Pages::default();
-        let drawn = pages.clone();
+        let cache = PageCache::<PageShape>::default();
+        let rendered = cache.clone();
         let rocket = rocket
             .attach(Template::custom(move |engines: &mut Engines| {
                 engines.tera.register_function("asset", addresses.clone());
-                drawn.clear();
+                rendered.clear();
             }))
-            .manage(pages)
-            .manage(Counters::register())
             .attach(SecurityHeaders)
-            .attach(Intent::fairing())
+            .attach(Visit::fairing())
+            .manage(cache)
+            .manage(ViewMetrics::register())
             .manage(Instance::from_env())
             .manage(assets)
-            .mount("/", routes![views::view, views::home, about::about])
-            .mount("/session", routes![own::show, own::regenerate, own::end])
+            .mount("/", routes![views::home, views::page, about::about])
+            .mount(
+                "/session",
+                routes![session_page::show, session_page::regenerate, session_page::destroy],
+            )
             .mount("/health", routes![health::live, health::ready])
             .mount("/static", routes![assets::file])
-            .register("/", rocket::catchers![errors::page]);
+            .register("/", catchers![errors::page]);
         Ok(rocket)
     })
 }

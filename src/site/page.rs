@@ -1,35 +1,58 @@
-//! The pages that count. A further one is a line here and a template.
+//! The pages that count their views. To add one, add a variant here and a template.
 
+use rocket::request::FromParam;
 use rocket_server_sessions::{Field, Key};
 
 /// How often the visitor has viewed each page: `views:/foo`.
 const VIEWS: Key<i64> = Key::new("views");
 
-/// A page that counts its views. Its template bears the name of its path's one segment, and
-/// `index` for the root.
-#[derive(Debug)]
-pub(super) struct Page {
-    pub(super) path: &'static str,
-    pub(super) title: &'static str,
-    pub(super) template: &'static str,
+/// A page that counts its views.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Page {
+    Home,
+    Foo,
+    Bar,
 }
 
 impl Page {
-    pub(super) const ALL: &[Self] = &[
-        Self { path: "/", title: "Home", template: "index" },
-        Self { path: "/foo", title: "Foo", template: "foo" },
-        Self { path: "/bar", title: "Bar", template: "bar" },
-    ];
+    pub(super) const ALL: [Self; 3] = [Self::Home, Self::Foo, Self::Bar];
 
-    pub(super) const HOME: &Self = &Self::ALL[0];
-
-    /// The page at `/<segment>`.
-    pub(super) fn at(segment: &str) -> Option<&'static Self> {
-        Self::ALL.iter().find(|page| page.path.strip_prefix('/') == Some(segment))
+    pub(super) fn path(self) -> &'static str {
+        match self {
+            Self::Home => "/",
+            Self::Foo => "/foo",
+            Self::Bar => "/bar",
+        }
     }
 
-    /// The field of the session that holds its count.
-    pub(super) fn views(&self) -> Field<i64> {
-        VIEWS.at(self.path)
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::Home => "Home",
+            Self::Foo => "Foo",
+            Self::Bar => "Bar",
+        }
+    }
+
+    pub(super) fn template(self) -> &'static str {
+        match self {
+            Self::Home => "index",
+            Self::Foo => "foo",
+            Self::Bar => "bar",
+        }
+    }
+
+    /// The session's field that holds the count.
+    pub(super) fn views(self) -> Field<i64> {
+        VIEWS.at(self.path())
+    }
+}
+
+/// The page at `/<segment>`.
+impl<'r> FromParam<'r> for Page {
+    type Error = &'r str;
+
+    fn from_param(segment: &'r str) -> Result<Self, Self::Error> {
+        let is_here = |page: &Self| page.path().strip_prefix('/') == Some(segment);
+        Self::ALL.into_iter().find(is_here).ok_or(segment)
     }
 }

@@ -31,9 +31,9 @@ fn keyboard_alone_leads_to_every_page_and_every_action() {
     tab_to(&browser, "Session");
     browser.press(ENTER);
     browser.sees("Views in all: 3");
-    tab_to(&browser, "New id");
+    tab_to(&browser, "New token");
     browser.press(ENTER);
-    browser.sees("Your ticket has a new secret");
+    browser.sees("Your ticket has a new token");
     tab_to(&browser, "Forget me…");
     browser.press(ENTER);
     tab_to(&browser, "Forget me");

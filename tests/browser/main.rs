@@ -1,4 +1,4 @@
-//! What a person sees in a real browser: Chromium, driven by `WebDriver`, at the real binary.
+//! What a person sees in a real browser: the real binary, in Chromium driven by `WebDriver`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -6,6 +6,6 @@ mod driver;
 
 mod keyboard;
 mod outage;
-mod own;
 mod restricted;
+mod session_page;
 mod visits;

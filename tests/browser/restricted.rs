@@ -21,8 +21,8 @@ fn everything_works_without_scripts() {
     assert_eq!(browser.views(), 2);
     browser.click("Session");
     browser.sees("Views in all: 3");
-    browser.click("New id");
-    browser.sees("Your ticket has a new secret");
+    browser.click("New token");
+    browser.sees("Your ticket has a new token");
     browser.click("Forget me…");
     browser.click("Forget me");
     browser.sees("You are forgotten.");

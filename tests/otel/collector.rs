@@ -32,13 +32,13 @@ impl Collector {
         self.port
     }
 
-    /// All that was sent so far.
+    /// All that was received so far.
     pub fn received(&self) -> Vec<u8> {
         self.received.lock().unwrap().clone()
     }
 }
 
-/// The body of one request.
+/// Reads one request, accepts it and returns its body.
 fn accept(mut stream: TcpStream) -> Vec<u8> {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut head = String::new();

@@ -1,4 +1,4 @@
-//! Traces, as a collector receives them from the real binary.
+//! The traces that a collector receives from the real binary.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -16,17 +16,17 @@ const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const TRACE: u128 = 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c;
 const PARENT: u64 = 0xb7ad_6b71_6920_3331;
 
-/// Far below the collector's patience of ten seconds, and more than a busy machine takes.
+/// Far less than the ten seconds that the collector is waited for, and enough for a busy machine.
 const SOON: Duration = Duration::from_secs(5);
 
-/// An application that sends what it has every 20 ms.
+/// An application that sends its spans every 20 ms.
 fn traced(port: u16) -> App {
     let url = format!("http://127.0.0.1:{port}");
     let delay = ("OTEL_BSP_SCHEDULE_DELAY", "20");
     App::start(&[(ENDPOINT, &url), delay, ("ROCKET_SECRET_KEY", KEY)])
 }
 
-/// A view of Foo with these headers.
+/// Views Foo with these headers, and returns the cookie that it sets.
 fn view(app: &App, headers: &str) -> String {
     let reply = send(app.port, &format!("GET /foo?q=PRIVATE HTTP/1.1\r\nHost: x\r\n{headers}"));
     assert_eq!(reply.status, 200, "{}", reply.head);
@@ -34,7 +34,7 @@ fn view(app: &App, headers: &str) -> String {
     cookie.unwrap_or_default().to_owned()
 }
 
-/// Ends the application, which sends what is left.
+/// Stops the application, which sends the spans that are left, and returns its log.
 fn end(app: App) -> String {
     app.signal("TERM");
     let (succeeded, log) = app.finish();
@@ -58,8 +58,7 @@ fn store_calls_are_spans_in_their_requests_span_in_the_callers_trace() {
         view(&app, &header);
         end(app);
         let bytes = collector.received();
-        for text in ["session_store", "operation", "create", "memory", "outcome", "GET /<segment>"]
-        {
+        for text in ["session_store", "operation", "create", "memory", "outcome", "GET /<page>"] {
             assert!(count(&bytes, text) > 0, "{text}: {}", String::from_utf8_lossy(&bytes));
         }
         assert!(count(&bytes, "cloud-run-sessions") > 0);
@@ -77,7 +76,7 @@ fn request_that_the_caller_does_not_sample_is_not_sent() {
     view(&app, "");
     end(app);
     let bytes = collector.received();
-    assert_eq!(count(&bytes, "GET /<segment>"), 1, "that of the other");
+    assert_eq!(count(&bytes, "GET /<page>"), 1, "only the other request");
     assert_eq!(count(&bytes, TRACE.to_be_bytes()), 0);
 }
 
@@ -101,7 +100,7 @@ fn spans_tell_no_cookie_no_secret_and_no_query() {
 
 #[test]
 fn collector_that_hangs_costs_no_request_and_no_exit() {
-    // Connections are made, and nobody ever answers.
+    // Connections are accepted, and nothing is ever sent.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let app = traced(silent.local_addr().unwrap().port());
     view(&app, "");

@@ -1,4 +1,4 @@
-//! Counts that something else has damaged: the page mends them, and is never an error for ever.
+//! Counts that are no counts: the next view repairs them.
 
 use redis::Commands;
 

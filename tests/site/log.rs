@@ -1,4 +1,4 @@
-//! The log, as Cloud Logging reads it.
+//! The log, for Cloud Logging and for people.
 
 use redis::Commands;
 use serde_json::Value;
@@ -30,6 +30,8 @@ fn on_cloud_run_every_line_is_json_and_bears_the_trace_of_its_request() {
     let (_, log) = app.finish();
     assert!(!log.contains('\u{1b}'), "{log}");
     let lines: Vec<Value> = log.lines().map(|it| serde_json::from_str(it).expect(it)).collect();
+    let launch = lines.iter().find(|it| it["message"].as_str().unwrap().contains("has launched"));
+    assert_eq!(launch.unwrap()["severity"], "INFO");
     for line in &lines {
         let severity = line["severity"].as_str().unwrap();
         assert!(["ERROR", "WARNING", "INFO", "DEBUG"].contains(&severity), "{line}");
@@ -56,4 +58,17 @@ fn elsewhere_lines_are_for_people() {
     app.signal("TERM");
     let (_, log) = app.finish();
     assert!(log.contains("WARN ") && !log.contains("\"severity\""), "{log}");
+}
+
+#[test]
+fn launch_is_no_warning() {
+    let log_at = |level| {
+        let app = App::start(&[("RUST_LOG", level)]);
+        app.signal("TERM");
+        app.finish().1
+    };
+    let log = log_at("info");
+    assert!(log.contains("INFO Rocket has launched from http://127.0.0.1:"), "{log}");
+    let log = log_at("warn");
+    assert!(!log.contains("Rocket has launched"), "{log}");
 }

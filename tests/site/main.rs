@@ -1,5 +1,5 @@
-//! The application: its pages through Rocket's local client, and the real binary as a person, an
-//! operator and the platform meet it.
+//! The application: its pages through Rocket's local client, and the real binary as visitors, operators
+//! and the platform see it.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,7 +10,7 @@ mod instances;
 mod log;
 mod metrics;
 mod outage;
-mod own;
 mod pages;
 mod races;
+mod session_page;
 mod snapshots;

@@ -1,4 +1,4 @@
-//! Metrics: off by default, not for the public, and true.
+//! Metrics: off by default, never public, and correct.
 
 #![expect(clippy::float_cmp, reason = "what is counted is whole")]
 
@@ -35,16 +35,15 @@ impl Measured {
         let reply = self.get("/metrics");
         assert_eq!(reply.status, 200);
         let kind = reply.header("content-type").unwrap();
-        assert_eq!(kind, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+        assert_eq!(kind, "text/plain; version=0.0.4; charset=utf-8");
         reply.body
     }
 
-    /// Every sample: `name{labels}` as written, and its value.
+    /// The value of every sample, by its `name{labels}`.
     fn samples(&self) -> BTreeMap<String, f64> {
         let text = self.text();
-        let text = text.strip_suffix("# EOF\n").expect("the text has its end");
         let mut samples = BTreeMap::new();
-        for line in text.lines().filter(|line| !line.starts_with('#')) {
+        for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
             let (series, value) = line.rsplit_once(' ').expect(line);
             let value: f64 = value.parse().expect(line);
             assert_eq!(samples.insert(series.to_owned(), value), None, "twice: {line}");
@@ -53,7 +52,18 @@ impl Measured {
     }
 }
 
-/// The ports on which a process listens, as Linux tells it.
+fn post(visitor: &mut Visitor, path: &str) {
+    let cookie = visitor.cookie.take().unwrap();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nCookie: {cookie}\r\n"
+    );
+    let reply = send(visitor.port, &head);
+    assert_eq!(reply.status, 303, "{}", reply.head);
+    let cookie = reply.header("set-cookie").and_then(|it| it.split(';').next());
+    visitor.cookie = cookie.map(str::to_owned);
+}
+
+/// The ports on which a process listens, from Linux's `/proc`.
 fn listening(pid: u32) -> Vec<u16> {
     let mut sockets = Vec::new();
     for descriptor in fs::read_dir(format!("/proc/{pid}/fd"))
@@ -87,7 +97,7 @@ fn metrics_are_for_the_loopback_alone() {
     assert_eq!(measured.app.visitor().get("/metrics").status, 404, "on the public port");
     assert!(TcpStream::connect(("127.0.0.2", measured.app.port)).is_ok());
     assert!(TcpStream::connect(("127.0.0.2", measured.port)).is_err());
-    // As Google's collector names the instance that it runs in.
+    // The address at which Google's collector reaches the instance that it runs in.
     assert!(TcpStream::connect(("0.0.0.0", measured.port)).is_ok());
 }
 
@@ -112,8 +122,8 @@ fn metrics_tell_what_was_done_and_what_it_costs() {
     for path in ["/foo", "/foo", "/foo", "/bar"] {
         visitor.get(path);
     }
-    assert_eq!(visitor.post("/session/regenerate").status, 303);
-    assert_eq!(visitor.post("/session/end").status, 303);
+    post(&mut visitor, "/session/regenerate");
+    post(&mut visitor, "/session/destroy");
     let forged = Some("__Host-session=forged".to_owned());
     Visitor { port: measured.app.port, cookie: forged }.get("/session");
 
@@ -141,12 +151,12 @@ fn metrics_tell_what_was_done_and_what_it_costs() {
     ] {
         assert_eq!(samples.get(series), Some(&f64::from(expected)), "{series}: {samples:#?}");
     }
-    // One at a time, so each is a batch of its own.
+    // Requests come one at a time, so each is a batch of its own.
     let calls = samples["session_redis_batch_size_count"];
     assert_eq!(calls, samples["session_redis_batch_size_sum"]);
-    assert_eq!(calls, samples["session_redis_batch_size_bucket{le=\"1.0\"}"]);
+    assert_eq!(calls, samples["session_redis_batch_size_bucket{le=\"1\"}"]);
     let commands = redis.commands();
-    // What every new connection begins with; nobody bills it.
+    // Every new connection begins with a PING, which nobody bills.
     let billed = commands.iter().filter(|(name, _)| *name != "ping").map(|(_, calls)| calls);
     let billed = u32::try_from(billed.sum::<u64>()).unwrap();
     assert!(billed > 12, "{commands:?}");
@@ -170,7 +180,7 @@ fn outage_shows_in_the_metrics_until_it_is_over() {
     };
     assert_eq!(during["session_redis_breaker_open"], 1.0);
     assert_eq!((calls(&during, "unanswered"), calls(&during, "refused")), (1.0, 2.0));
-    assert_eq!(during["site_views_total{page=\"/foo\"}"], 1.0, "what was answered");
+    assert_eq!(during["site_views_total{page=\"/foo\"}"], 1.0, "only the view that was answered");
     redis.signal("CONT");
     wait_for("the page to answer again", || visitor.get("/foo").status == 200);
     let after = measured.samples();
@@ -188,7 +198,7 @@ fn metrics_name_no_visitor_and_do_not_grow_with_them() {
             let mut visitor = measured.app.visitor();
             visitor.get("/foo");
             visitor.get("/nowhere");
-            assert_eq!(visitor.post("/session/regenerate").status, 303);
+            post(&mut visitor, "/session/regenerate");
             cookies.push(visitor.cookie.unwrap());
         }
         measured.text()
@@ -237,7 +247,7 @@ fn metrics_take_no_thread_of_requests_and_end_with_the_application() {
         measured.text();
     }
     assert!(workers(&plain) >= 2);
-    // Rocket's threads for files bear the same name, and come and go.
+    // Rocket's threads for files have the same name, and come and go.
     wait_for("as many threads as without metrics", || workers(&measured.app) <= workers(&plain));
     measured.app.signal("TERM");
     let port = measured.port;

@@ -1,4 +1,4 @@
-//! What the pages say.
+//! What the pages say, and what a request for one does.
 
 use rocket::http::{Accept, ContentType, Header, Method, Status};
 use rocket::local::blocking::{Client, LocalResponse};
@@ -116,7 +116,7 @@ fn every_response_has_every_security_header() {
         (Method::Get, "/health/live"),
         (Method::Head, "/"),
         (Method::Post, "/foo"),
-        (Method::Post, "/session/end"),
+        (Method::Post, "/session/destroy"),
     ] {
         let response = client.req(method, path).dispatch();
         let headers = response.headers();
@@ -178,10 +178,12 @@ fn failures_that_no_page_has_are_explained_in_the_same_language() {
     let client = Client::tracked(cloud_run_sessions::rocket().mount("/", routes![fail])).unwrap();
     for (code, words) in [
         (400, "That request makes no sense here."),
+        (409, "Your session has just changed."),
         (413, "That is too much."),
         (422, "That request makes no sense here."),
         (500, "Something broke."),
         (502, "Something broke."),
+        (503, "The store does not answer."),
     ] {
         let response = client.get(format!("/fail/{code}")).dispatch();
         assert_eq!(response.status().code, code);
@@ -189,4 +191,40 @@ fn failures_that_no_page_has_are_explained_in_the_same_language() {
         let page = response.into_string().unwrap();
         assert!(page.contains(words) && page.contains("class=\"ticket void\""), "{page}");
     }
+}
+
+#[get("/session/fail/<code>")]
+fn fail_at_session(code: u16) -> Status {
+    Status::new(code)
+}
+
+#[test]
+fn conflict_and_outage_offer_to_load_the_page_again() {
+    let routes = routes![fail, fail_at_session];
+    let client = Client::tracked(cloud_run_sessions::rocket().mount("/", routes)).unwrap();
+    let page = |path: &str| {
+        let page = client.get(path.to_owned()).dispatch().into_string().unwrap();
+        page.replace("&#x2F;", "/")
+    };
+    for code in [409, 503] {
+        let page = page(&format!("/session/fail/{code}"));
+        assert!(page.contains("href=\"/session\">Load it again</a>"), "{page}");
+    }
+    for path in ["/session/fail/500", "/session/fail/404", "/fail/409"] {
+        let page = page(path);
+        assert!(page.contains("href=\"/\">Go to Home</a>"), "{path}: {page}");
+    }
+}
+
+#[test]
+fn failure_as_json_says_what_happened_and_what_to_do() {
+    let client = Client::tracked(cloud_run_sessions::rocket().mount("/", routes![fail])).unwrap();
+    let response = json(&client, "/fail/409");
+    assert_eq!(response.status(), Status::Conflict);
+    let body: serde_json::Value = response.into_json().unwrap();
+    assert_eq!(body["status"], serde_json::json!({ "code": 409, "reason": "Conflict" }));
+    assert_eq!(body["title"], "Your session has just changed.");
+    assert_eq!(body["todo"], "Load the page again.");
+    let fields: Vec<_> = body.as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["status", "title", "todo", "what"]);
 }

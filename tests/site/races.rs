@@ -7,11 +7,11 @@ use std::thread::scope;
 use redis::{Commands, Connection};
 
 use test_support::RedisServer;
-use test_support::app::{App, Reply, Visitor};
+use test_support::app::{App, Reply, Visitor, send};
 
 const ROUNDS: usize = 1_000;
 
-const END: &str = "/session/end";
+const END: &str = "/session/destroy";
 const REGENERATE: &str = "/session/regenerate";
 
 /// Two processes on one Redis.
@@ -79,7 +79,9 @@ fn ask(visitor: &Visitor, path: &str) -> Reply {
     if !path.starts_with("/session/") {
         return visitor.clone().get(path);
     }
-    let reply = visitor.clone().post(path);
+    let cookie = visitor.cookie.as_ref().map(|it| format!("Cookie: {it}\r\n")).unwrap_or_default();
+    let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n{cookie}");
+    let reply = send(visitor.port, &head);
     assert_eq!(reply.status, 303, "{}", reply.head);
     reply
 }

@@ -1,14 +1,14 @@
-//! Each page's HTML, whole, but for what differs from view to view. To accept changes, look at
+//! The whole HTML of each page, without what differs from view to view. To accept changes, review
 //! them and run the tests with `INSTA_UPDATE=always`.
 
 use cloud_run_sessions::config;
 use insta::assert_snapshot;
 use rocket::local::blocking::Client;
 
-use crate::own::led_to;
 use crate::pages::client;
+use crate::session_page::redirect_of;
 
-/// A page, with names, times and hashes made equal.
+/// A page, with dots in place of names, times and hashes.
 fn html(client: &Client, path: &str) -> String {
     let page = client.get(path.to_owned()).dispatch().into_string().unwrap();
     [
@@ -22,7 +22,7 @@ fn html(client: &Client, path: &str) -> String {
     .fold(page, |page, (before, after)| blank(&page, before, after))
 }
 
-/// Puts dots for what stands between the two, wherever they are.
+/// Replaces whatever is between the two texts by dots.
 fn blank(page: &str, before: &str, after: &str) -> String {
     let mut parts = page.split(before);
     let mut blanked = parts.next().unwrap_or_default().to_owned();
@@ -51,7 +51,7 @@ fn html_of_a_page_at_a_later_view() {
 fn html_of_the_session() {
     let client = client();
     html(&client, "/foo");
-    let next = led_to(&client, "/session/regenerate");
+    let next = redirect_of(&client, "/session/regenerate");
     assert_snapshot!(html(&client, &next));
 }
 

@@ -117,7 +117,7 @@ app.post("/session/regenerate", (request, response, next) => {
     return request.session.save(seeSession(response, next));
   });
 });
-app.post("/session/end", (request, response, next) => {
+app.post("/session/destroy", (request, response, next) => {
   request.session.destroy(seeSession(response, next));
 });
 app.listen(Number(process.env.PORT), "127.0.0.1");

@@ -62,7 +62,7 @@ async fn main() -> std::io::Result<()> {
             .route("/foo", get().to(view))
             .route("/bar", get().to(view))
             .route("/session/regenerate", post().to(regenerate))
-            .route("/session/end", post().to(end))
+            .route("/session/destroy", post().to(end))
     })
     .bind(("127.0.0.1", port))?
     .run()

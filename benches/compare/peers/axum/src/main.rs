@@ -79,7 +79,7 @@ async fn main() {
         .route("/foo", get(view))
         .route("/bar", get(view))
         .route("/session/regenerate", post(regenerate))
-        .route("/session/end", post(end))
+        .route("/session/destroy", post(end))
         .layer(sessions)
         .with_state(Arc::new(Site::load()));
     let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("the port is free");

@@ -127,7 +127,7 @@ async fn regenerate(pool: &State<Pool<Client>>, jar: &CookieJar<'_>) -> Outcome<
     Ok(Redirect::to("/session"))
 }
 
-#[post("/session/end")]
+#[post("/session/destroy")]
 async fn end(pool: &State<Pool<Client>>, jar: &CookieJar<'_>) -> Outcome<Redirect> {
     if let Some(cookie) = jar.get_private(COOKIE) {
         let key = key(cookie.value());

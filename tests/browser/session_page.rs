@@ -1,39 +1,39 @@
-//! The session's own page: a new id, and being forgotten.
+//! The session's page: a new id, and being forgotten.
 
 use crate::driver::Browser;
 use test_support::app::App;
 
-/// The values on the ticket's stub: the handle and the fingerprint.
+/// The public id and the token hash, on the ticket's stub.
 fn stub(browser: &Browser) -> (String, String) {
-    browser.sees("Fingerprint");
+    browser.sees("Token hash");
     let text = |number| browser.text(&format!(".stub div:nth-of-type({number}) code")).unwrap();
     (text(1), text(2))
 }
 
 #[test]
-fn new_id_changes_the_fingerprint_and_keeps_handle_and_counts() {
+fn new_token_changes_the_token_hash_and_keeps_public_id_and_counts() {
     let app = App::start(&[]);
     let browser = Browser::at(&app);
     browser.open("/foo");
     browser.click("Session");
-    let (handle, fingerprint) = stub(&browser);
-    browser.click("New id");
-    browser.sees("Your ticket has a new secret");
+    let (id, token_hash) = stub(&browser);
+    browser.click("New token");
+    browser.sees("Your ticket has a new token");
     let (same, changed) = stub(&browser);
-    assert_eq!(same, handle);
-    assert_ne!(changed, fingerprint);
+    assert_eq!(same, id);
+    assert_ne!(changed, token_hash);
     browser.open("/foo");
     assert_eq!(browser.views(), 2);
 }
 
 #[test]
-fn back_after_a_new_id_takes_no_further_one() {
+fn back_after_a_new_token_takes_no_further_one() {
     let app = App::start(&[]);
     let browser = Browser::at(&app);
     browser.open("/foo");
     browser.open("/session");
-    browser.click("New id");
-    browser.sees("Your ticket has a new secret");
+    browser.click("New token");
+    browser.sees("Your ticket has a new token");
     let renewed = stub(&browser);
     browser.reload();
     assert_eq!(stub(&browser), renewed);

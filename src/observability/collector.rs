@@ -1,4 +1,4 @@
-//! The collector of spans, over HTTP.
+//! The client of the collector that spans are sent to.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,22 +13,24 @@ use rocket::tokio::runtime::Handle;
 use rocket::tokio::spawn;
 use rocket::tokio::time::timeout;
 
-/// How long it may take to accept spans.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the collector may take to accept spans.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many bytes it may answer.
-const LIMIT: usize = 64 * 1024;
+/// How many bytes the collector's reply may have.
+const MAX_REPLY: usize = 64 * 1024;
 
-/// Asked by a thread of the SDK's, which knows no runtime; so the application's does the work.
+/// Sends spans over HTTP.
+///
+/// The SDK calls it from a thread without a runtime, so the work is done on the application's.
 #[derive(Debug)]
 pub(super) struct Collector {
     runtime: Handle,
-    is_lost: AtomicBool,
+    is_failing: AtomicBool,
 }
 
 impl Collector {
     pub(super) fn new() -> Self {
-        Self { runtime: Handle::current(), is_lost: AtomicBool::new(false) }
+        Self { runtime: Handle::current(), is_failing: AtomicBool::new(false) }
     }
 }
 
@@ -36,21 +38,22 @@ impl Collector {
 impl HttpClient for Collector {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let url = request.uri().to_string();
-        let result = self.runtime.spawn(async { timeout(PATIENCE, exchange(request)).await }).await;
+        let result =
+            self.runtime.spawn(async { timeout(SEND_TIMEOUT, exchange(request)).await }).await;
         let result = match result {
             Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(format!("no answer within {PATIENCE:?}").into()),
+            Ok(Err(_)) => Err(format!("no reply within {SEND_TIMEOUT:?}").into()),
             Err(error) => Err(error.into()),
         };
-        let fault = match &result {
+        let failure = match &result {
             Ok(response) if response.status().is_success() => None,
-            Ok(response) => Some(format!("it answers {}", response.status())),
+            Ok(response) => Some(format!("it replies {}", response.status())),
             Err(error) => Some(error.to_string()),
         };
-        // Once for each change: there is a batch every few seconds.
-        if self.is_lost.swap(fault.is_some(), Ordering::Relaxed) != fault.is_some() {
-            match fault {
-                Some(fault) => log::warn!("{url} takes no traces, which are dropped: {fault}"),
+        // Log only the first failure and the first success after it: spans are sent every few seconds.
+        if self.is_failing.swap(failure.is_some(), Ordering::Relaxed) != failure.is_some() {
+            match failure {
+                Some(failure) => log::warn!("{url} takes no traces, which are dropped: {failure}"),
                 None => log::info!("{url} takes traces again"),
             }
         }
@@ -58,7 +61,7 @@ impl HttpClient for Collector {
     }
 }
 
-/// On a connection of its own.
+/// Sends one request, on a connection of its own.
 async fn exchange(request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
     let (mut head, body) = request.into_parts();
     let authority = head.uri.authority().ok_or("no host")?.clone();
@@ -70,9 +73,9 @@ async fn exchange(request: Request<Bytes>) -> Result<Response<Bytes>, HttpError>
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let connection = spawn(connection);
-    let answer = sender.send_request(Request::from_parts(head, Full::new(body))).await?;
-    let (head, body) = answer.into_parts();
-    let body = Limited::new(body, LIMIT).collect().await?.to_bytes();
+    let reply = sender.send_request(Request::from_parts(head, Full::new(body))).await?;
+    let (head, body) = reply.into_parts();
+    let body = Limited::new(body, MAX_REPLY).collect().await?.to_bytes();
     connection.abort();
     Ok(Response::from_parts(head, body))
 }

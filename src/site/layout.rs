@@ -1,4 +1,4 @@
-//! What stands around every page: the navigation, and who has answered.
+//! What surrounds every page: the navigation, and the name of the instance that answers.
 
 use rocket::http::Status;
 use rocket::outcome::Outcome;
@@ -10,11 +10,12 @@ use super::page::Page;
 
 /// The part of a template's context that all pages share.
 #[derive(Debug, Serialize)]
-pub(super) struct Frame<'r> {
+pub(super) struct Layout<'r> {
     pub(super) nav: Vec<Link>,
     pub(super) instance: &'r Instance,
 }
 
+/// A link of the navigation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub(super) struct Link {
     path: &'static str,
@@ -22,32 +23,34 @@ pub(super) struct Link {
     current: bool,
 }
 
-impl<'r> Frame<'r> {
+impl<'r> Layout<'r> {
+    /// Returns `None` if the site is not attached.
     pub(super) fn of(request: &'r Request<'_>) -> Option<Self> {
         let instance = request.rocket().state::<Instance>()?;
         let here = request.uri().path();
-        let pages = Page::ALL.iter().map(|page| (page.path, page.title));
+        let pages = Page::ALL.map(|page| (page.path(), page.title()));
         let nav = pages
+            .into_iter()
             .chain([("/session", "Session"), ("/about", "About")])
             .map(|(path, title)| Link { path, title, current: here == path })
             .collect();
         Some(Self { nav, instance })
     }
 
-    /// The path that was asked for, if the navigation has it.
-    pub(super) fn here(&self) -> Option<&'static str> {
+    /// The page of the navigation that was requested, if it was one.
+    pub(super) fn current_path(&self) -> Option<&'static str> {
         self.nav.iter().find(|link| link.current).map(|link| link.path)
     }
 }
 
 #[rocket::async_trait]
-impl<'r> FromRequest<'r> for Frame<'r> {
-    type Error = ();
+impl<'r> FromRequest<'r> for Layout<'r> {
+    type Error = &'static str;
 
-    async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, ()> {
+    async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
         match Self::of(request) {
-            Some(frame) => Outcome::Success(frame),
-            None => Outcome::Error((Status::InternalServerError, ())),
+            Some(layout) => Outcome::Success(layout),
+            None => Outcome::Error((Status::InternalServerError, "the site is not attached")),
         }
     }
 }

@@ -1,18 +1,18 @@
-//! Times as people say them.
+//! Times in words, such as "in 23 hours".
 
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-/// A time: in words seen from now, and exactly.
+/// A time relative to now, in words, and the exact time.
 #[derive(Debug, Serialize)]
-pub(super) struct Moment {
+pub(super) struct RelativeTime {
     pub(super) text: String,
     pub(super) exact: String,
 }
 
-impl Moment {
-    pub(super) fn seen_from(now: SystemTime, time: SystemTime) -> Self {
+impl RelativeTime {
+    pub(super) fn new(time: SystemTime, now: SystemTime) -> Self {
         let time = whole_seconds(time);
         let text = match time.duration_since(now) {
             Ok(ahead) if ahead < Duration::from_secs(1) => "now".to_owned(),
@@ -24,13 +24,14 @@ impl Moment {
     }
 }
 
-/// A session's times come with milliseconds and without; only so do they keep their order in words.
+/// Some of a session's times have milliseconds and some do not. Without them, two times of the same
+/// second read the same.
 fn whole_seconds(time: SystemTime) -> SystemTime {
     let age = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     SystemTime::UNIX_EPOCH + Duration::from_secs(age.as_secs())
 }
 
-/// A length of time, rounded down to its largest unit.
+/// A length of time in its largest unit, rounded down.
 fn words(length: Duration) -> String {
     let seconds = length.as_secs();
     let units = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
@@ -52,7 +53,7 @@ mod tests {
         let says = |seconds: i64| {
             let length = Duration::from_secs(seconds.unsigned_abs());
             let time = if seconds < 0 { now - length } else { now + length };
-            Moment::seen_from(now, time).text
+            RelativeTime::new(time, now).text
         };
         assert_eq!(says(0), "now");
         assert_eq!(says(1), "in 1 second");
@@ -60,7 +61,7 @@ mod tests {
         assert_eq!(says(86_400), "in 1 day");
         assert_eq!(says(-61), "1 minute ago");
         assert_eq!(says(-172_801), "2 days ago");
-        assert_eq!(Moment::seen_from(now, now).exact, "2026-09-21T14:13:20Z");
+        assert_eq!(RelativeTime::new(now, now).exact, "2026-09-21T14:13:20Z");
     }
 
     #[test]
@@ -69,7 +70,7 @@ mod tests {
         let now = second + Duration::from_millis(5_500);
         for milliseconds in [0, 499, 999] {
             let time = second + Duration::from_millis(milliseconds);
-            assert_eq!(Moment::seen_from(now, time).text, "5 seconds ago", "{milliseconds}");
+            assert_eq!(RelativeTime::new(time, now).text, "5 seconds ago", "{milliseconds}");
         }
     }
 }

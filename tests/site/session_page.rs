@@ -1,4 +1,4 @@
-//! The visitor's own session: seen, renewed, forgotten.
+//! The page of the visitor's own session: it shows, renews and destroys it.
 
 use rocket::http::{Header, Status};
 use rocket::local::blocking::Client;
@@ -21,11 +21,11 @@ fn post<'c>(
     request.dispatch().status()
 }
 
-/// Posts, and gives the page that the answer leads to.
-pub fn led_to(client: &Client, path: &str) -> String {
-    let answer = client.post(path.to_owned()).dispatch();
-    assert_eq!(answer.status(), Status::SeeOther);
-    answer.headers().get_one("Location").unwrap().to_owned()
+/// Posts, and returns where the response redirects to.
+pub fn redirect_of(client: &Client, path: &str) -> String {
+    let response = client.post(path.to_owned()).dispatch();
+    assert_eq!(response.status(), Status::SeeOther);
+    response.headers().get_one("Location").unwrap().to_owned()
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn session_page_of_a_stranger_starts_no_session() {
 }
 
 #[test]
-fn session_page_shows_the_session_and_no_secret() {
+fn session_page_shows_the_session_and_no_token() {
     let client = client();
     body(&client, "/foo");
     let page = body(&client, "/session");
@@ -47,18 +47,18 @@ fn session_page_shows_the_session_and_no_secret() {
 }
 
 #[test]
-fn new_id_keeps_the_counts_and_changes_the_cookie() {
+fn new_token_keeps_the_counts_and_changes_the_cookie() {
     let client = client();
     body(&client, "/foo");
     let old = client.cookies().get("__Host-session").unwrap().value().to_owned();
-    let next = led_to(&client, "/session/regenerate");
+    let next = redirect_of(&client, "/session/regenerate");
     assert_ne!(client.cookies().get("__Host-session").unwrap().value(), old);
-    assert!(body(&client, &next).contains("Your ticket has a new secret"));
+    assert!(body(&client, &next).contains("Your ticket has a new token"));
     assert!(body(&client, "/foo").contains("You viewed this page 2 times<"));
 }
 
 #[test]
-fn new_id_changes_the_fingerprint_and_leaves_the_handle() {
+fn new_token_changes_the_token_hash_and_keeps_the_public_id() {
     let client = client();
     body(&client, "/foo");
     let shown = |name: &str| {
@@ -66,18 +66,18 @@ fn new_id_changes_the_fingerprint_and_leaves_the_handle() {
         let (_, after) = page.split_once(&format!("<dt>{name}</dt><dd><code>")).unwrap();
         after.split('<').next().unwrap().to_owned()
     };
-    let (handle, fingerprint) = (shown("Handle"), shown("Fingerprint"));
+    let (id, token_hash) = (shown("Public id"), shown("Token hash"));
     post(&client, "/session/regenerate", None);
-    assert_eq!(shown("Handle"), handle);
-    assert_ne!(shown("Fingerprint"), fingerprint);
+    assert_eq!(shown("Public id"), id);
+    assert_ne!(shown("Token hash"), token_hash);
 }
 
 #[test]
-fn forget_me_ends_the_session_and_takes_the_cookie() {
+fn forget_me_destroys_the_session_and_clears_the_cookie() {
     let client = client();
     body(&client, "/foo");
-    let next = led_to(&client, "/session/end");
-    // Rocket's client keeps what a browser drops; the value is gone.
+    let next = redirect_of(&client, "/session/destroy");
+    // Rocket's client keeps a cookie that a browser drops, without its value.
     assert_eq!(client.cookies().get("__Host-session").unwrap().value(), "");
     assert!(body(&client, &next).contains("You are forgotten"));
     assert!(body(&client, "/foo").contains("You viewed this page 1 time<"));
@@ -87,13 +87,10 @@ fn forget_me_ends_the_session_and_takes_the_cookie() {
 fn links_cannot_tell_what_was_not_done() {
     let client = client();
     body(&client, "/foo");
-    for path in ["/session?ended=true", "/session?renewed=0000+0000", "/session?renewed="] {
+    for path in ["/session?destroyed=true", "/session?renewed=0000+0000", "/session?renewed="] {
         let page = body(&client, path);
         assert!(page.contains("Views in all: 1"), "{path}");
-        assert!(
-            !page.contains("You are forgotten") && !page.contains("has a new secret"),
-            "{path}"
-        );
+        assert!(!page.contains("You are forgotten") && !page.contains("has a new token"), "{path}");
     }
 }
 
@@ -101,7 +98,7 @@ fn links_cannot_tell_what_was_not_done() {
 fn other_sites_cannot_change_the_session() {
     let client = client();
     body(&client, "/foo");
-    for path in ["/session/end", "/session/regenerate"] {
+    for path in ["/session/destroy", "/session/regenerate"] {
         for from in [
             ("Sec-Fetch-Site", "cross-site"),
             ("Sec-Fetch-Site", "same-site"),

@@ -1,0 +1,81 @@
+//! The log: lines for people, and on Cloud Run JSON for Cloud Logging.
+
+use std::env;
+use std::io::{self, Write};
+
+use env_logger::fmt::Formatter;
+use env_logger::{Builder, Env, Target};
+use log::{Level, Log, Metadata, Record};
+use serde_json::{Map, Value, json};
+
+use super::trace_context::TraceContext;
+
+/// Rocket logs each request in several lines, and an unknown path as an error. The platform writes
+/// a request log of its own, so these are left out.
+const FILTER: &str = "info,rocket::server=off";
+
+/// Whether Cloud Logging reads the log: Cloud Run sets `K_SERVICE`.
+pub(super) fn is_on_cloud_run() -> bool {
+    env::var_os("K_SERVICE").is_some()
+}
+
+/// Installs the logger, for Rocket and the libraries too. `RUST_LOG` chooses what it writes.
+pub(super) fn start() {
+    let mut builder = Builder::from_env(Env::default().default_filter_or(FILTER));
+    builder.target(Target::Stdout);
+    if is_on_cloud_run() {
+        let project = env::var("GOOGLE_CLOUD_PROJECT").ok();
+        builder.format(move |out, record| write_entry(out, record, project.as_deref()));
+    } else {
+        builder.format(|out, record| writeln!(out, "{} {}", record.level(), record.args()));
+    }
+    let logger = builder.build();
+    let max_level = logger.filter();
+    if log::set_boxed_logger(Box::new(Logger(logger))).is_ok() {
+        log::set_max_level(max_level);
+    }
+}
+
+/// Writes what Rocket says of a successful launch at the level info.
+///
+/// Rocket logs it as a warning, so that it is seen at any level.
+struct Logger(env_logger::Logger);
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.0.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if record.level() == Level::Warn && record.target().starts_with("rocket::launch") {
+            let (target, args) = (record.target(), *record.args());
+            self.0.log(&Record::builder().level(Level::Info).target(target).args(args).build());
+        } else {
+            self.0.log(record);
+        }
+    }
+
+    fn flush(&self) {
+        self.0.flush();
+    }
+}
+
+/// Writes one line of JSON, with the fields that Cloud Logging knows.
+fn write_entry(out: &mut Formatter, record: &Record<'_>, project: Option<&str>) -> io::Result<()> {
+    let severity = match record.level() {
+        Level::Error => "ERROR",
+        Level::Warn => "WARNING",
+        Level::Info => "INFO",
+        Level::Debug | Level::Trace => "DEBUG",
+    };
+    let mut entry = Map::new();
+    entry.insert("severity".into(), json!(severity));
+    entry.insert("message".into(), json!(record.args().to_string()));
+    if let (Some(project), Some(context)) = (project, TraceContext::current()) {
+        let name = format!("projects/{project}/traces/{}", context.trace);
+        entry.insert("logging.googleapis.com/trace".into(), json!(name));
+        entry.insert("logging.googleapis.com/spanId".into(), json!(context.span));
+        entry.insert("logging.googleapis.com/trace_sampled".into(), json!(context.is_sampled));
+    }
+    writeln!(out, "{}", Value::Object(entry))
+}

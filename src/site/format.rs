@@ -1,0 +1,18 @@
+//! The format of a response.
+
+use rocket::Request;
+
+/// What a page is sent as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Html,
+    Json,
+}
+
+impl Format {
+    /// JSON if the request's `Accept` header prefers it, and HTML otherwise.
+    pub(super) fn preferred_by(request: &Request<'_>) -> Self {
+        let is_json = request.accept().is_some_and(|accept| accept.preferred().is_json());
+        if is_json { Self::Json } else { Self::Html }
+    }
+}

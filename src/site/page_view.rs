@@ -1,0 +1,35 @@
+//! A page as its visitor sees it.
+
+use rocket::Request;
+use rocket::response::{self, Responder};
+use rocket::serde::json::Json;
+
+use super::counts::Counts;
+use super::format::Format;
+use super::layout::Layout;
+use super::relative_time::RelativeTime;
+use super::rendered_page::RenderedPage;
+
+/// What a page shows. As a response it is HTML, or JSON with the counts if the request prefers that.
+pub(super) struct PageView<'r> {
+    pub(super) layout: Layout<'r>,
+    pub(super) counts: Counts,
+    /// The instances that have answered, by their ids.
+    pub(super) instances: Vec<String>,
+    /// The name of the store that holds the session.
+    pub(super) store: &'static str,
+    pub(super) created: RelativeTime,
+    /// When the session expires if the visitor stays away.
+    pub(super) expires: RelativeTime,
+    /// Whether the browser has sent the session's cookie.
+    pub(super) is_returning: bool,
+}
+
+impl<'r> Responder<'r, 'static> for PageView<'_> {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
+        match Format::preferred_by(request) {
+            Format::Html => RenderedPage::new(self).respond_to(request),
+            Format::Json => Json(self.counts).respond_to(request),
+        }
+    }
+}
