@@ -201,21 +201,9 @@ impl Watched {
             free_port(),
             &format!("--replicaof 127.0.0.1 {} --dir {}", master.port, folder.0.display()),
         );
-        let sentinels = (0..3).map(|_| {
-            let port = free_port();
-            let file = folder.0.join(format!("{port}.conf"));
-            let text = format!(
-                "port {port}\nbind 127.0.0.1\n\
-                 sentinel monitor sessions 127.0.0.1 {} 2\n\
-                 sentinel down-after-milliseconds sessions 500\n\
-                 sentinel failover-timeout sessions 3000\n",
-                master.port
-            );
-            std::fs::write(&file, text).unwrap();
-            RedisServer::run(port, &format!("{} --sentinel", file.display()))
-        });
-        let watched =
-            Self { sentinels: sentinels.collect(), servers: [master, replica], _folder: folder };
+        let ports = std::array::from_fn(|_| free_port());
+        let sentinels = sentinels_of(&master, &folder, ports);
+        let watched = Self { sentinels, servers: [master, replica], _folder: folder };
         for sentinel in &watched.sentinels {
             wait_for("the sentinels to know each other and the replica", || {
                 let about: String =
@@ -228,12 +216,33 @@ impl Watched {
     }
 
     fn url(&self) -> String {
-        let [first, second, _] = &self.sentinels[..] else { panic!("there are three") };
-        format!(
-            "redis-sentinel://127.0.0.1:{}?node=127.0.0.1:{}&sentinelServiceName=sessions",
-            first.port, second.port
-        )
+        url_of(&self.sentinels)
     }
+}
+
+/// Starts three sentinels that watch a master and know of no failover yet.
+fn sentinels_of(master: &RedisServer, folder: &Folder, ports: [u16; 3]) -> Vec<RedisServer> {
+    let sentinels = ports.map(|port| {
+        let file = folder.0.join(format!("{port}.conf"));
+        let text = format!(
+            "port {port}\nbind 127.0.0.1\n\
+             sentinel monitor sessions 127.0.0.1 {} 2\n\
+             sentinel down-after-milliseconds sessions 500\n\
+             sentinel failover-timeout sessions 3000\n",
+            master.port
+        );
+        std::fs::write(&file, text).unwrap();
+        RedisServer::run(port, &format!("{} --sentinel", file.display()))
+    });
+    sentinels.into()
+}
+
+fn url_of(sentinels: &[RedisServer]) -> String {
+    let [first, second, _] = sentinels else { panic!("there are three") };
+    format!(
+        "redis-sentinel://127.0.0.1:{}?node=127.0.0.1:{}&sentinelServiceName=sessions",
+        first.port, second.port
+    )
 }
 
 #[test]
@@ -273,4 +282,27 @@ fn master_that_sentinels_replace_in_peace_takes_no_count_with_it() {
     let took = trial.outlast(TAKEOVER);
     assert!(is_master(master), "it was left within {took:?}, while it lived on");
     trial.end(replica, 0..=3);
+}
+
+#[test]
+fn sentinels_that_are_set_up_anew_with_another_master_are_believed() {
+    let (old, new) = (RedisServer::start(), RedisServer::start());
+    let folder = Folder::new("sentinels");
+    let ports = std::array::from_fn(|_| free_port());
+    let sentinels = sentinels_of(&old, &folder, ports);
+    let app = App::on_redis(&url_of(&sentinels));
+    let mut visitor = app.visitor();
+    wait_for("the master to be found", || visitor.get("/foo").status == 200);
+    drop(sentinels);
+    // They count failovers from 0 again, and the old master still answers.
+    let _sentinels = sentinels_of(&new, &folder, ports);
+    wait_for("the new master to be used", || {
+        visitor.get("/foo");
+        !new.keys("").is_empty()
+    });
+    let of_the_old = old.commands();
+    for _ in 0..20 {
+        assert_eq!(visitor.get("/foo").status, 200);
+    }
+    assert_eq!(of_the_old.get("hincrby"), old.commands().get("hincrby"), "it gets no more views");
 }

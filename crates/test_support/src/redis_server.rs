@@ -34,7 +34,7 @@ impl RedisServer {
         );
         // The shell waits for the end of its input, which comes with the end of this process.
         let script = format!(
-            "redis-server {arguments} >/dev/null 2>&1 & echo $!; cat >/dev/null; kill -9 $!"
+            "redis-server {arguments} >/dev/null 2>&1 & echo $!; cat >/dev/null; kill -9 $! 2>/dev/null"
         );
         let mut shell = Command::new("sh")
             .args(["-c", &script])

@@ -51,9 +51,9 @@ impl RedisView for redis::Client {
     }
 }
 
-impl RedisView for &Cluster {
+impl RedisView for Cluster {
     fn keys(&self, prefix: &str) -> Vec<String> {
-        Cluster::keys(self, prefix)
+        self.keys(prefix)
     }
 
     fn connect_to(&self, key: &str) -> redis::Connection {
@@ -64,5 +64,19 @@ impl RedisView for &Cluster {
         for master in self.masters() {
             master.advance(prefix, by);
         }
+    }
+}
+
+impl<T: RedisView> RedisView for &T {
+    fn keys(&self, prefix: &str) -> Vec<String> {
+        (**self).keys(prefix)
+    }
+
+    fn connect_to(&self, key: &str) -> redis::Connection {
+        (**self).connect_to(key)
+    }
+
+    fn advance(&self, prefix: &str, by: Duration) {
+        (**self).advance(prefix, by);
     }
 }

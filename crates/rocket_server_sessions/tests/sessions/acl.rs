@@ -30,7 +30,7 @@ async fn documented_rights_are_enough_for_a_whole_life_and_none_is_too_many() {
     }
     let mut late = visitor.clone();
     world.clock.advance(Duration::from_secs(10_000));
-    for path in ["/fields", "/regenerate", "/bind/alice/phone", "/user", "/logins/alice"] {
+    for path in ["/fields", "/regenerate", "/log-in/alice/phone", "/user", "/logins/alice"] {
         assert_eq!(visitor.get(path).await.status, Status::Ok, "{path}");
     }
     assert_eq!(late.body("/count/a").await, "4", "by the tombstone");
@@ -68,7 +68,7 @@ async fn documented_rights_are_enough_in_a_cluster() {
     let url = cluster.url().replace("://", "://sessions:word@");
     let world = World::through(&url).await;
     let mut visitor = world.visitor();
-    for path in ["/count/a", "/view/a", "/regenerate", "/bind/alice/phone", "/logins/alice"] {
+    for path in ["/count/a", "/view/a", "/regenerate", "/log-in/alice/phone", "/logins/alice"] {
         assert_eq!(visitor.get(path).await.status, Status::Ok, "{path}");
     }
     let key = cluster.keys("t").into_iter().find(|key| key.contains("{0")).unwrap();

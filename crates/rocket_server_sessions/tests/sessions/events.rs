@@ -21,7 +21,7 @@ on_every_store![
         assert_eq!(world.take_events(), [Event::Touched(session)]);
         visitor.get("/regenerate").await;
         assert_eq!(world.take_events(), [Event::Regenerated(session)]);
-        visitor.get("/bind/alice/phone").await;
+        visitor.get("/log-in/alice/phone").await;
         let heard =
             [Event::Regenerated(session), Event::Touched(session), Event::LoggedIn(session)];
         assert_eq!(world.take_events(), heard);
@@ -86,7 +86,7 @@ on_every_store![
 
     async fn events_hold_no_secret(world: World) {
         let mut visitor = world.visitor();
-        for path in ["/count/a", "/regenerate", "/bind/alice/phone", "/end"] {
+        for path in ["/count/a", "/regenerate", "/log-in/alice/phone", "/end"] {
             visitor.get(path).await;
             if let Some(cookie) = &visitor.cookie {
                 for event in world.take_events() {

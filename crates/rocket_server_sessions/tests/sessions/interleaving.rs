@@ -22,18 +22,6 @@ fn rotate(from: &str) {
     let _: () = redis.set_ex(from, tombstone, 3600).unwrap();
 }
 
-/// A world whose commands are on their way for so long, each time.
-async fn paused() -> (World, Arc<Mutex<Duration>>) {
-    let pause = Arc::new(Mutex::new(Duration::ZERO));
-    let length = pause.clone();
-    let url = proxy::start(move |_| {
-        let length = *length.lock().unwrap();
-        thread::sleep(length);
-        Action::Forward
-    });
-    (World::through(&url).await, pause)
-}
-
 /// A world, and the key of a record in it that is rotated before the next such command, once it is
 /// named here.
 async fn rotating_before(command: &'static str) -> (World, Arc<Mutex<Option<String>>>) {
@@ -79,7 +67,7 @@ async fn view_that_fails_after_a_rotation_has_split_it_does_not_say_that_nothing
     let mut visitor = returning(&world).await;
     *key.lock().unwrap() = Some(world.keys.only());
     world.store.fail_after(1, StoreError::refused("down"));
-    assert_eq!(visitor.body("/verdict/view").await, "nobody knows");
+    assert_eq!(visitor.body("/verdict/view").await, "outcome unknown");
     world.store.fail(None);
     assert_eq!(visitor.body("/peek/a").await, "1", "it was counted");
 }
@@ -107,7 +95,7 @@ async fn bare_increment_on_a_stub_begins_a_new_session() {
 async fn touch_that_meets_a_tombstone_leaves_its_ttl() {
     let world = World::redis().await;
     let mut visitor = world.visitor();
-    visitor.body("/bind/alice/phone").await;
+    visitor.body("/log-in/alice/phone").await;
     visitor.get("/count/a").await;
     world.advance(10_000);
     let mut late = visitor.clone();
@@ -128,7 +116,7 @@ async fn touch_that_meets_a_tombstone_leaves_its_ttl() {
 async fn touch_with_the_second_of_two_rotations_leaves_the_ttl_of_tombstones() {
     let world = World::redis().await;
     let mut visitor = world.visitor();
-    visitor.body("/bind/alice/phone").await;
+    visitor.body("/log-in/alice/phone").await;
     visitor.get("/count/a").await;
     world.advance(10_000);
     let mut late = visitor.clone();
@@ -172,15 +160,15 @@ async fn end_that_was_interrupted_can_be_repeated() {
 async fn cookie_of_the_first_user_does_not_show_the_second() {
     let world = World::memory().await;
     let mut visitor = world.visitor();
-    visitor.body("/bind/alice/phone").await;
+    visitor.body("/log-in/alice/phone").await;
     let mut alice = visitor.clone();
-    visitor.body("/bind/bob/phone").await;
+    visitor.body("/log-in/bob/phone").await;
     assert_ne!(alice.body("/user").await, "bob");
 }
 
 #[rocket::async_test]
 async fn two_operations_of_one_request_share_the_deadline() {
-    let (world, pause) = paused().await;
+    let (world, pause) = proxy::paused().await;
     let mut visitor = world.visitor();
     visitor.get("/count/a").await;
     visitor.get("/two").await;
@@ -193,16 +181,16 @@ async fn two_operations_of_one_request_share_the_deadline() {
 
 #[rocket::async_test]
 async fn time_that_a_handler_takes_for_itself_is_not_held_against_the_store() {
-    let (world, pause) = paused().await;
+    let (world, pause) = proxy::paused().await;
     *pause.lock().unwrap() = Duration::from_millis(20);
     assert_eq!(world.visitor().body("/busy/1000").await, "2", "longer than the deadline");
 }
 
 #[rocket::async_test]
 async fn session_that_was_regenerated_often_can_be_ended_from_elsewhere() {
-    let (world, pause) = paused().await;
+    let (world, pause) = proxy::paused().await;
     let mut thief = world.visitor();
-    thief.body("/bind/alice/phone").await;
+    thief.body("/log-in/alice/phone").await;
     for _ in 0..200 {
         thief.body("/regenerate").await;
     }
@@ -271,14 +259,14 @@ async fn count_beside_one_that_is_taken_back_is_kept() {
     let mut visitor = world.visitor();
     visitor.body(&format!("/set/a/{}", "x".repeat(185))).await;
     *key.lock().unwrap() = Some(world.keys.only());
-    assert_eq!(visitor.body("/verdict/fill").await, "refused");
+    assert_eq!(visitor.body("/verdict/fill").await, "413");
     assert!(key.lock().unwrap().is_none(), "somebody has counted meanwhile");
     let count: i64 = REDIS.connect().hget(world.keys.only(), "count:long").unwrap();
     assert_eq!(count, 1);
     // Alone, it leaves nothing.
     let _: () = REDIS.connect().hdel(world.keys.only(), "count:long").unwrap();
     *key.lock().unwrap() = Some("elsewhere".into());
-    assert_eq!(visitor.body("/verdict/fill").await, "refused");
+    assert_eq!(visitor.body("/verdict/fill").await, "413");
     assert!(!REDIS.connect().hexists::<_, _, bool>(world.keys.only(), "count:long").unwrap());
 }
 
@@ -290,7 +278,7 @@ async fn end_does_not_fail_where_only_the_list_is_late() {
     });
     let world = World::through(&url).await;
     let mut visitor = world.visitor();
-    visitor.body("/bind/alice/phone").await;
+    visitor.body("/log-in/alice/phone").await;
     let page = visitor.get("/end").await;
     assert_eq!((page.status, visitor.cookie.as_deref()), (Status::Ok, None));
 }

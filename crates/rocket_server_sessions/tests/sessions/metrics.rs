@@ -90,7 +90,7 @@ async fn each_event_is_counted_once_by_its_kind_and_rejections_by_the_reason() {
     let _guard = set_default_local_recorder(&recorder);
     let world = World::memory().await;
     let mut visitor = world.visitor();
-    for path in ["/count/a", "/count/a", "/regenerate", "/bind/alice/phone"] {
+    for path in ["/count/a", "/count/a", "/regenerate", "/log-in/alice/phone"] {
         visitor.get(path).await;
     }
     let mut late = visitor.clone();
@@ -129,7 +129,7 @@ async fn each_call_of_the_store_is_timed_once_by_what_became_of_it() {
     let _guard = set_default_local_recorder(&recorder);
     let world = World::memory().await;
     let mut visitor = world.visitor();
-    for path in ["/count/a", "/count/a", "/regenerate", "/bind/alice/phone", "/logins/alice"] {
+    for path in ["/count/a", "/count/a", "/regenerate", "/log-in/alice/phone", "/logins/alice"] {
         visitor.get(path).await;
     }
     world.store.fail(Some(StoreError::refused("down")));
@@ -255,7 +255,8 @@ async fn each_call_of_the_store_is_a_span_that_names_the_session_and_no_secret()
     let _guard = set_default(spans.clone());
     let mut visitor = world.visitor();
     let mut cookies = Vec::new();
-    for path in ["/count/a", "/set/a/hunter2", "/regenerate", "/bind/alice/phone", "/logins/alice"]
+    for path in
+        ["/count/a", "/set/a/hunter2", "/regenerate", "/log-in/alice/phone", "/logins/alice"]
     {
         visitor.get(path).await;
         cookies.extend(visitor.cookie.clone());

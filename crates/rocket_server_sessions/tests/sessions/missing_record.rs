@@ -134,6 +134,19 @@ async fn record_without_a_ttl_gets_one_at_the_next_touch() {
 }
 
 #[rocket::async_test]
+async fn record_without_a_ttl_gets_one_when_it_is_regenerated() {
+    for path in ["/regenerate", "/log-in/alice/phone"] {
+        let world = World::redis().await;
+        let mut visitor = world.visitor();
+        visitor.get("/count/a").await;
+        visitor.get("/count/a").await;
+        let _: () = REDIS.connect().persist(world.keys.only()).unwrap();
+        visitor.body(path).await;
+        world.keys.assert_all_have_a_ttl();
+    }
+}
+
+#[rocket::async_test]
 async fn every_key_bears_the_prefix_and_a_ttl_through_a_whole_life() {
     let world = World::redis().await;
     let mut visitor = world.visitor();

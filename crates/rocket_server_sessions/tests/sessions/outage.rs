@@ -1,5 +1,6 @@
 //! What an application does while its store fails.
 
+use std::net::TcpListener;
 use std::time::Duration;
 
 use rocket::http::Status;
@@ -73,11 +74,20 @@ on_every_store![
         assert_eq!(visitor.body("/peek/a").await, "0");
     }
 
+    async fn outage_amid_a_request_never_shows_half_a_session(world: World) {
+        let world = world.reconfigured("session.on_outage", "anonymous").await;
+        let mut visitor = world.visitor();
+        visitor.body("/both/set/log-in").await;
+        assert_eq!(visitor.body("/both/user/text").await, "alice, secret");
+        world.store.fail_after(1, StoreError::refused("down"));
+        assert_eq!(visitor.get("/both/user/text").await.status, Status::ServiceUnavailable);
+    }
+
     async fn anonymous_visitors_read_nothing_write_nothing_and_keep_their_cookies(world: World) {
         let world = world.reconfigured("session.on_outage", "anonymous").await;
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;
-        visitor.get("/bind/alice/phone").await;
+        visitor.get("/log-in/alice/phone").await;
         let cookie = visitor.cookie.clone();
         for fault in [StoreError::refused("down"), StoreError::unanswered("slow")] {
             world.store.fail(Some(fault));
@@ -115,24 +125,28 @@ on_every_store![
             // The new secret stands, and is not on the list.
             ("regenerate", 1),
             // The first user's session has ended; and later, the new one stands on the list.
-            ("bind", 3),
-            ("bind", 4),
-            ("bind", 5),
+            ("log-in-bob", 3),
+            ("log-in-bob", 4),
+            ("log-in-bob", 5),
         ];
         for (operation, calls) in nobody_knows_after {
             let mut visitor = world.visitor();
-            visitor.body("/bind/alice/phone").await;
+            visitor.body("/log-in/alice/phone").await;
             let path = format!("/verdict/{operation}");
             world.store.fail_after(0, StoreError::refused("down"));
             assert_eq!(visitor.body(&path).await, "nothing was changed", "{operation}");
             world.store.fail_after(calls, StoreError::refused("down"));
-            assert_eq!(visitor.body(&path).await, "nobody knows", "{operation} {calls}");
+            assert_eq!(visitor.body(&path).await, "outcome unknown", "{operation} {calls}");
             world.store.fail(None);
         }
         let mut visitor = world.visitor();
         visitor.body(&format!("/set/a/{}", "x".repeat(185))).await;
         world.store.fail_after(1, StoreError::refused("down"));
-        assert_eq!(visitor.body("/verdict/fill").await, "nobody knows", "the change still stands");
+        assert_eq!(
+            visitor.body("/verdict/fill").await,
+            "outcome unknown",
+            "the change still stands"
+        );
     }
 ];
 
@@ -165,4 +179,35 @@ async fn connection_over_which_redis_has_refused_is_not_used_again() {
     let after = limit("0");
     assert!(before.iter().any(|id| !after.contains(id)), "{before:?}, {after:?}");
     assert_eq!(visitor.body("/count/a").await, "2");
+}
+
+#[rocket::async_test]
+async fn destroy_works_when_redis_has_no_memory_left() {
+    let redis = RedisServer::start();
+    let world = World::on(&redis).await;
+    for start in ["/count/a", "/log-in/alice/phone"] {
+        let mut visitor = world.visitor();
+        visitor.body(start).await;
+        let mut copy = visitor.clone();
+        let mut own = redis.connect();
+        let mut limit = |memory: &str| {
+            redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(memory).exec(&mut own).unwrap();
+        };
+        limit("1");
+        let page = visitor.get("/end").await;
+        limit("0");
+        assert_eq!((page.status, page.set_cookies.len()), (Status::Ok, 1), "{start}");
+        assert_eq!(world.keys.of_type("hash").iter().filter(|it| !it.contains("user:")).count(), 0);
+        assert_eq!(copy.body("/fields").await, "0", "{start}");
+    }
+}
+
+#[rocket::async_test]
+async fn write_that_was_never_sent_does_not_count_as_possibly_applied() {
+    // It accepts connections, and never greets.
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let world = World::through(&format!("redis://{}", mute.local_addr().unwrap())).await;
+    for path in ["/verdict/view", "/verdict/log-in", "/verdict/set"] {
+        assert_eq!(world.get(path, None).await.body, "nothing was changed", "{path}");
+    }
 }

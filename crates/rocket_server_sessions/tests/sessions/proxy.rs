@@ -1,12 +1,12 @@
 //! A proxy before the suite's Redis that lets something happen between two commands.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::world::REDIS;
+use crate::world::{REDIS, World};
 
 type Hook = Arc<Mutex<Box<dyn FnMut(&[u8]) -> Action + Send>>>;
 
@@ -18,6 +18,8 @@ pub enum Action {
     Split(usize, Box<dyn FnOnce() + Send>),
     /// Close the connection.
     Close,
+    /// Forward so many bytes, and then close the connection.
+    CloseAfter(usize),
 }
 
 /// Starts to listen: the URL.
@@ -47,10 +49,11 @@ pub fn start(hook: impl FnMut(&[u8]) -> Action + Send + 'static) -> String {
                             work();
                             server.write_all(&bytes[at..]).unwrap();
                         }
-                        Action::Close => {
-                            let _ = client.shutdown(std::net::Shutdown::Both);
-                            let _ = server.shutdown(std::net::Shutdown::Both);
+                        Action::CloseAfter(at) => {
+                            server.write_all(&bytes[..at]).unwrap();
+                            close(&client, &server);
                         }
+                        Action::Close => close(&client, &server),
                     }
                 }
             });
@@ -62,4 +65,22 @@ pub fn start(hook: impl FnMut(&[u8]) -> Action + Send + 'static) -> String {
 /// Where a command begins in a chunk.
 pub fn find(bytes: &[u8], text: &str) -> Option<usize> {
     bytes.windows(text.len()).position(|it| it == text.as_bytes())
+}
+
+fn close(client: &TcpStream, server: &TcpStream) {
+    for stream in [client, server] {
+        let _ = stream.shutdown(Shutdown::Both);
+    }
+}
+
+/// A world whose commands are on their way for so long, each time.
+pub async fn paused() -> (World, Arc<Mutex<Duration>>) {
+    let pause = Arc::new(Mutex::new(Duration::ZERO));
+    let length = pause.clone();
+    let url = start(move |_| {
+        let length = *length.lock().unwrap();
+        thread::sleep(length);
+        Action::Forward
+    });
+    (World::through(&url).await, pause)
 }

@@ -9,7 +9,7 @@ use crate::world::{REDIS, Visitor, World, on_every_store};
 
 async fn signed_in<'w>(world: &'w World, user: &str, label: &str) -> Visitor<'w> {
     let mut visitor = world.visitor();
-    assert_eq!(visitor.body(&format!("/bind/{user}/{label}")).await, "bound");
+    assert_eq!(visitor.body(&format!("/log-in/{user}/{label}")).await, "logged in");
     visitor
 }
 
@@ -20,7 +20,7 @@ on_every_store![
         visitor.get("/count/a").await;
         let (before, id) = (visitor.cookie.clone(), visitor.body("/idle").await);
         assert_eq!(visitor.body("/user").await, "nobody");
-        let page = visitor.get("/bind/alice/phone").await;
+        let page = visitor.get("/log-in/alice/phone").await;
         assert_eq!((page.status, page.set_cookies.len()), (Status::Ok, 1));
         assert_ne!(visitor.cookie, before);
         assert_eq!(visitor.body("/idle").await, id);
@@ -33,7 +33,7 @@ on_every_store![
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;
         let mut before = visitor.clone();
-        visitor.get("/bind/alice/phone").await;
+        visitor.get("/log-in/alice/phone").await;
         assert_eq!(before.body("/count/a").await, "2", "no count is lost");
         assert_eq!(before.body("/user").await, "nobody");
         world.advance(6);
@@ -46,7 +46,7 @@ on_every_store![
         thief.get("/set/cart/apple").await;
         let mut visitor = thief.clone();
         thief.get("/regenerate").await;
-        let page = visitor.get("/bind/alice/phone").await;
+        let page = visitor.get("/log-in/alice/phone").await;
         assert_eq!(page.set_cookies.len(), 1);
         assert_eq!(visitor.body("/user").await, "alice");
         assert_eq!(visitor.body("/text/cart").await, "apple");
@@ -172,7 +172,7 @@ on_every_store![
         assert_eq!(visitors[0].body("/user").await, "nobody");
         // The session is older than the others, but its sign-in is the latest.
         world.advance(1);
-        assert_eq!(old.body("/bind/alice/old").await, "bound");
+        assert_eq!(old.body("/log-in/alice/old").await, "logged in");
         assert_eq!(old.body("/logins/alice").await, "old c");
         assert_eq!(old.body("/peek/a").await, "1");
         assert_eq!(visitors[1].body("/user").await, "nobody");
@@ -184,7 +184,7 @@ on_every_store![
 
     async fn session_that_changes_its_user_leaves_the_first_ones_list(world: World) {
         let mut visitor = signed_in(&world, "alice", "phone").await;
-        assert_eq!(visitor.body("/bind/bob/phone").await, "bound");
+        assert_eq!(visitor.body("/log-in/bob/phone").await, "logged in");
         assert_eq!(visitor.body("/user").await, "bob");
         assert_eq!(visitor.body("/logins/alice").await, "");
         assert_eq!(visitor.body("/log-out-everywhere/alice").await, "0");
@@ -194,7 +194,7 @@ on_every_store![
     async fn session_that_signs_in_again_stands_once_on_the_list(world: World) {
         let mut visitor = signed_in(&world, "alice", "phone").await;
         let before = visitor.cookie.clone();
-        assert_eq!(visitor.body("/bind/alice/again").await, "bound");
+        assert_eq!(visitor.body("/log-in/alice/again").await, "logged in");
         assert_ne!(visitor.cookie, before);
         assert_eq!(visitor.body("/logins/alice").await, "again");
     }
@@ -206,7 +206,7 @@ on_every_store![
         assert_eq!(visitor.body("/end").await, "ended");
         let asked = world.store.take_calls();
         assert!(matches!(&asked[..], [Call::Apply(_), Call::End]), "{asked:?}");
-        assert_eq!(world.get("/bind/alice/x", Some("__Host-session=")).await.status, Status::Ok);
+        assert_eq!(world.get("/log-in/alice/x", Some("__Host-session=")).await.status, Status::Ok);
         let asked = world.store.take_calls();
         assert!(
             matches!(&asked[..], [Call::Create(..), Call::Enlist, Call::Apply(_)]),
@@ -218,7 +218,7 @@ on_every_store![
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;
         world.store.take_calls();
-        visitor.get("/bind/alice/x").await;
+        visitor.get("/log-in/alice/x").await;
         let asked = world.store.take_calls();
         assert!(matches!(&asked[..], [Call::Rotate, Call::Enlist, Call::Apply(_)]), "{asked:?}");
         visitor.get("/logins/alice").await;
@@ -247,12 +247,12 @@ on_every_store![
 
     async fn overlong_user_is_refused_and_an_overlong_label_is_cut(world: World) {
         let mut visitor = world.visitor();
-        let page = visitor.get(&format!("/bind/{}/x", "u".repeat(257))).await;
+        let page = visitor.get(&format!("/log-in/{}/x", "u".repeat(257))).await;
         assert_eq!((page.status.code, page.set_cookies.len()), (413, 0));
         assert_eq!(world.store.round_trips(), 0);
-        visitor.get(&format!("/bind/alice/{}", "l".repeat(500))).await;
+        visitor.get(&format!("/log-in/alice/{}", "l".repeat(500))).await;
         assert_eq!(visitor.body("/logins/alice").await, "l".repeat(120));
-        let longest = world.get(&format!("/bind/{}/phone", "u".repeat(256)), None).await;
+        let longest = world.get(&format!("/log-in/{}/phone", "u".repeat(256)), None).await;
         assert_eq!(longest.status, Status::Ok);
     }
 
@@ -294,10 +294,10 @@ async fn signing_in_where_the_successor_cannot_be_seen_copies_no_emptiness() {
     let moved = world.keys.of_type("hash").pop().unwrap();
     let held: Vec<u8> = redis::cmd("DUMP").arg(&moved).query(&mut REDIS.connect()).unwrap();
     let _: () = REDIS.connect().del(&moved).unwrap();
-    let page = late.get("/bind/alice/phone").await;
+    let page = late.get("/log-in/alice/phone").await;
     assert_eq!((page.status, page.set_cookies.len()), (Status::ServiceUnavailable, 0));
     redis::cmd("RESTORE").arg(&moved).arg(60_000).arg(held).exec(&mut REDIS.connect()).unwrap();
-    late.body("/bind/alice/phone").await;
+    late.body("/log-in/alice/phone").await;
     assert_eq!(late.body("/text/cart").await, "apple");
 }
 

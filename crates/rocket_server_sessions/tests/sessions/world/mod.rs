@@ -1,8 +1,10 @@
 //! A small application on each store, with a clock that tests move, and visitors with cookies.
 
 mod every_store;
+mod gate;
 mod redis_keys;
 mod routes;
+mod step_routes;
 mod user_routes;
 mod visitor;
 
@@ -22,9 +24,10 @@ use rocket::local::asynchronous::Client;
 use rocket::{Build, Rocket, Route};
 use rocket_server_sessions::store::{Memory, Redis, Settings, Store};
 use rocket_server_sessions::testing::{ManualClock, Spy};
-use rocket_server_sessions::{Config, Event, Session};
+use rocket_server_sessions::{Clock, Config, Event, Session};
 use test_support::{Cluster, RedisServer};
 
+use gate::Gate;
 use redis_keys::RedisKeys;
 
 /// The name of the session's cookie.
@@ -43,6 +46,7 @@ pub struct World {
     pub clock: ManualClock,
     pub prefix: String,
     pub keys: RedisKeys,
+    pub gate: Arc<Gate>,
     events: Arc<Mutex<Vec<Event>>>,
     figment: Figment,
 }
@@ -98,15 +102,23 @@ impl World {
         keys: RedisKeys,
     ) -> Self {
         let (store, events, figment) = (Arc::new(Spy::new(store)), Arc::default(), figment());
-        let rocket = build(&store, &clock, &events, &figment);
+        let gate = Arc::new(Gate::default());
+        let rocket = build(&store, &clock, &events, &gate, &figment);
         let client = Client::untracked(rocket).await.unwrap();
-        Self { client, store, clock, prefix, keys, events, figment }
+        Self { client, store, clock, prefix, keys, gate, events, figment }
+    }
+
+    /// Another instance of the application on the same Redis, whose clock is ahead by so much.
+    pub async fn instance_ahead_by(&self, seconds: u64) -> Self {
+        let store = Arc::new(redis_store(&self.prefix));
+        let clock = ManualClock::at(self.clock.now() + Duration::from_secs(seconds));
+        Self::new(store, clock, self.prefix.clone(), self.keys.clone()).await
     }
 
     /// The same store behind an application with another configuration.
     pub async fn reconfigured<T: serde::Serialize>(self, key: &str, value: T) -> Self {
         let figment = self.figment.merge((key, value));
-        let rocket = build(&self.store, &self.clock, &self.events, &figment);
+        let rocket = build(&self.store, &self.clock, &self.events, &self.gate, &figment);
         let client = Client::untracked(rocket).await.unwrap();
         Self { client, figment, ..self }
     }
@@ -132,6 +144,7 @@ fn build(
     store: &Arc<Spy<Arc<dyn Store>>>,
     clock: &ManualClock,
     events: &Arc<Mutex<Vec<Event>>>,
+    gate: &Arc<Gate>,
     figment: &Figment,
 ) -> Rocket<Build> {
     let events = events.clone();
@@ -139,11 +152,11 @@ fn build(
         .store(store.clone())
         .clock(clock.clone())
         .observer(move |event| events.lock().unwrap().push(event));
-    rocket::custom(figment.clone()).attach(sessions).mount("/", routes())
+    rocket::custom(figment.clone()).attach(sessions).manage(gate.clone()).mount("/", routes())
 }
 
 pub fn routes() -> Vec<Route> {
-    [routes::routes(), user_routes::routes()].concat()
+    [routes::routes(), step_routes::routes(), user_routes::routes()].concat()
 }
 
 pub fn figment() -> Figment {

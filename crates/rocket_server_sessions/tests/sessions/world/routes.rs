@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use rocket::http::{CookieJar, Header, Status};
-use rocket::response::stream::TextStream;
 use rocket::{Responder, Route, get, routes};
 use rocket_server_sessions::{self as session, Error, Key, Session};
 
@@ -24,6 +23,7 @@ pub fn routes() -> Vec<Route> {
         regenerate,
         end,
         remember,
+        remember_only,
         idle,
         store,
         plain,
@@ -35,9 +35,7 @@ pub fn routes() -> Vec<Route> {
         shown_once,
         patience,
         busy,
-        late,
         cached,
-        verdict
     ]
 }
 
@@ -102,6 +100,11 @@ async fn end(session: Session<'_>) -> session::Result<&'static str> {
 async fn remember(persistently: bool, session: Session<'_>) -> session::Result<String> {
     session.remember_me(persistently);
     Ok(session.increment(COUNT, 1).await?.to_string())
+}
+
+#[get("/remember-only/<persistently>")]
+fn remember_only(persistently: bool, session: Session<'_>) {
+    session.remember_me(persistently);
 }
 
 #[get("/idle")]
@@ -179,18 +182,6 @@ async fn busy(millis: u64, session: Session<'_>) -> session::Result<String> {
     Ok(session.increment(COUNT, 1).await?.to_string())
 }
 
-/// Counts while the response is on its way already.
-#[get("/late")]
-fn late(session: Session<'_>) -> TextStream![String + '_] {
-    TextStream! {
-        yield match session.increment(COUNT, 1).await {
-            Ok(count) => count.to_string(),
-            Err(Error::Unavailable { .. }) => "nothing was changed".into(),
-            Err(error) => error.to_string(),
-        };
-    }
-}
-
 #[derive(Responder)]
 struct Cached(String, Header<'static>);
 
@@ -198,22 +189,4 @@ struct Cached(String, Header<'static>);
 async fn cached(how: &str, session: Session<'_>) -> session::Result<Cached> {
     let count = session.increment(COUNT, 1).await?;
     Ok(Cached(count.to_string(), Header::new("Cache-Control", how.to_owned())))
-}
-
-/// What an operation says of a failure.
-#[get("/verdict/<operation>")]
-async fn verdict(operation: &str, session: Session<'_>) -> &'static str {
-    let result = match operation {
-        "view" => session.batch().increment(COUNT.at("a"), 1).commit().await.map(drop),
-        "regenerate" => session.regenerate().await,
-        "bind" => session.log_in("bob", "phone").await,
-        "fill" => session.batch().increment(COUNT.at("long"), 1).commit().await.map(drop),
-        _ => unreachable!(),
-    };
-    match result {
-        Ok(()) => "done",
-        Err(Error::Unavailable { .. }) => "nothing was changed",
-        Err(Error::OutcomeUnknown { .. }) => "nobody knows",
-        Err(_) => "refused",
-    }
 }

@@ -7,7 +7,7 @@ use rocket_server_sessions::{self as session, PublicId, Session, UserSessions};
 
 pub fn routes() -> Vec<Route> {
     routes![
-        bind,
+        log_in,
         user,
         signed_in,
         logins,
@@ -19,9 +19,9 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-#[get("/bind/<user>/<label>")]
-async fn bind(user: &str, label: &str, session: Session<'_>) -> session::Result<&'static str> {
-    session.log_in(user, label).await.map(|()| "bound")
+#[get("/log-in/<user>/<label>")]
+async fn log_in(user: &str, label: &str, session: Session<'_>) -> session::Result<&'static str> {
+    session.log_in(user, label).await.map(|()| "logged in")
 }
 
 #[get("/user")]

@@ -1,6 +1,7 @@
 //! A browser with a session's cookie, and the responses that it gets.
 
 use rocket::http::{Header, Status};
+use rocket::tokio::join;
 
 use super::{NAME, World};
 
@@ -34,6 +35,19 @@ impl Visitor<'_> {
         page
     }
 
+    /// Requests a page whose handler waits at the gate, and does something meanwhile.
+    pub async fn get_held(&mut self, path: &str, meanwhile: impl AsyncFnOnce()) -> Page {
+        let gate = &self.world.gate;
+        let work = async {
+            gate.reached().await;
+            meanwhile().await;
+            gate.open();
+        };
+        let (page, ()) = join!(self.get(path), work);
+        page
+    }
+
+    /// The body of a page that must be served.
     pub async fn body(&mut self, path: &str) -> String {
         let page = self.get(path).await;
         assert_eq!(page.status, Status::Ok, "{path}: {}", page.body);

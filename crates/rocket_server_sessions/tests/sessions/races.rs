@@ -1,0 +1,224 @@
+//! Requests beside each other, and a wire that is cut between them: what each is told is what has
+//! happened, and no key is left without a time to live.
+
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use redis::Commands;
+use rocket::futures::future::join_all;
+use rocket::http::Status;
+use rocket::tokio::join;
+use rocket::tokio::runtime::Runtime;
+use rocket::tokio::time::sleep;
+
+use crate::proxy::{self, Action, find};
+use crate::world::{REDIS, Visitor, World, on_every_store};
+
+on_every_store![
+    async fn refused_insert_leaves_the_inserts_of_others_alone(world: World) {
+        let world = world.reconfigured("session.max_field_size", 190).await;
+        let world = world.reconfigured("session.max_record_size", 200).await;
+        let mut visitor = world.visitor();
+        visitor.get(&format!("/set/filler/{}", "x".repeat(20))).await;
+        let too_large = format!("/set/a/{}", "x".repeat(180));
+        for round in 0..50 {
+            let (mut accepted, mut refused) = (visitor.clone(), visitor.clone());
+            let path = format!("/set/a/{round}");
+            let (refused, accepted) = join!(refused.get(&too_large), accepted.get(&path));
+            assert_eq!((refused.status.code, accepted.status.code), (413, 200));
+            assert_eq!(visitor.body("/text/a").await, round.to_string());
+        }
+    }
+
+    async fn operation_that_is_dropped_leaves_the_session_reachable(world: World) {
+        for (step, polls) in [("regenerate", 6), ("log-in", 12), ("count", 6)] {
+            for polls in 1..polls {
+                let mut visitor = world.visitor();
+                visitor.get("/set/a/kept").await;
+                visitor.get(&format!("/give-up/{polls}/{step}")).await;
+                sleep(Duration::from_millis(10)).await;
+                world.advance(31);
+                assert_eq!(visitor.body("/text/a").await, "kept", "{step}, {polls} polls");
+                let user = visitor.body("/user").await;
+                assert!(user == "nobody" || step == "log-in", "{step}, {polls} polls: {user}");
+                assert_eq!(visitor.body("/log-out-everywhere/alice").await == "1", user == "alice");
+            }
+        }
+    }
+
+    async fn first_write_that_is_dropped_leaves_no_record_without_a_cookie(world: World) {
+        for polls in 1..6 {
+            let mut visitor = world.visitor();
+            visitor.get(&format!("/give-up/{polls}/count")).await;
+            sleep(Duration::from_millis(10)).await;
+            let records = world.keys.of_type("hash").len();
+            assert!(records == 0 || visitor.cookie.is_some(), "{polls} polls");
+            visitor.get("/end").await;
+        }
+    }
+];
+
+/// A proxy whose next chunks are counted down, and what is done before the one that is due.
+struct Countdown(Arc<Mutex<Option<(usize, Work)>>>);
+
+type Work = Box<dyn FnOnce(&[u8]) -> Action + Send>;
+
+impl Countdown {
+    async fn world() -> (World, Self) {
+        let due: Arc<Mutex<Option<(usize, Work)>>> = Arc::default();
+        let armed = due.clone();
+        let url = proxy::start(move |bytes| {
+            let mut armed = armed.lock().unwrap();
+            match armed.take() {
+                Some((0, work)) => work(bytes),
+                Some((chunks, work)) => {
+                    *armed = Some((chunks - 1, work));
+                    Action::Forward
+                }
+                None => Action::Forward,
+            }
+        });
+        (World::through(&url).await, Self(due))
+    }
+
+    fn arm(&self, chunks: usize, work: impl FnOnce(&[u8]) -> Action + Send + 'static) {
+        *self.0.lock().unwrap() = Some((chunks, Box::new(work)));
+    }
+
+    /// Whether it has come to that.
+    fn is_over(&self) -> bool {
+        self.0.lock().unwrap().take().is_none()
+    }
+}
+
+/// Requests a page of another instance, from a thread that is no task.
+fn get_elsewhere(world: &World, cookie: Option<&str>, path: &str) -> String {
+    let mut visitor = Visitor { world, cookie: cookie.map(str::to_owned) };
+    let request = move || Runtime::new().unwrap().block_on(visitor.body(path));
+    thread::scope(|threads| threads.spawn(request).join().unwrap())
+}
+
+#[rocket::async_test]
+async fn log_out_everywhere_beside_a_log_in_comes_wholly_before_or_after_it() {
+    for start in [None, Some("/count/a"), Some("/log-in/bob/phone")] {
+        for chunks in 0.. {
+            let (world, countdown) = Countdown::world().await;
+            let elsewhere = Arc::new(world.instance_ahead_by(0).await);
+            let mut visitor = world.visitor();
+            if let Some(path) = start {
+                visitor.get(path).await;
+            }
+            let destroyed: Arc<Mutex<String>> = Arc::default();
+            let (result, other) = (destroyed.clone(), elsewhere.clone());
+            countdown.arm(chunks, move |_| {
+                let log_out = move || {
+                    let count = get_elsewhere(&other, None, "/log-out-everywhere/alice");
+                    *result.lock().unwrap() = count;
+                };
+                Action::Split(0, Box::new(log_out))
+            });
+            let page = visitor.get("/log-in/alice/phone").await;
+            if !countdown.is_over() {
+                break;
+            }
+            let case = format!("{start:?}, before chunk {chunks}: {}", page.status);
+            let user = visitor.body("/user").await;
+            assert!([200, 409].contains(&page.status.code), "{case}");
+            let is_logged_in = page.status == Status::Ok && *destroyed.lock().unwrap() == "0";
+            assert_eq!(user == "alice", is_logged_in, "{case}");
+            let found = world.visitor().body("/log-out-everywhere/alice").await;
+            assert_eq!(found == "1", is_logged_in, "{case}: its index leads to it");
+        }
+    }
+}
+
+#[rocket::async_test]
+async fn batch_beside_a_destroy_is_applied_whole_or_not_at_all() {
+    for part in 1..8 {
+        let (world, countdown) = Countdown::world().await;
+        let elsewhere = Arc::new(world.instance_ahead_by(0).await);
+        let mut visitor = world.visitor();
+        for _ in 0..5 {
+            visitor.get("/verdict/pair").await;
+        }
+        let (cookie, other) = (visitor.cookie.clone(), elsewhere.clone());
+        countdown.arm(0, move |bytes| {
+            // Between two commands, if there are two.
+            let second = find(&bytes[1..], "*4\r\n$7\r\nHINCRBY").map(|at| at + 1);
+            let at = if part == 1 { second } else { None }.unwrap_or(bytes.len() * part / 8);
+            let destroy = move || drop(get_elsewhere(&other, cookie.as_deref(), "/end"));
+            Action::Split(at, Box::new(destroy))
+        });
+        let page = visitor.get("/both/pair/nothing").await;
+        assert!(countdown.is_over());
+        assert_eq!((page.status, page.set_cookies), (Status::Conflict, vec![]), "part {part}");
+        assert_eq!(visitor.body("/fields").await, "0");
+    }
+}
+
+#[rocket::async_test]
+async fn wire_that_is_cut_amid_a_log_in_leaves_every_key_a_ttl() {
+    for chunks in 0.. {
+        for command in 1.. {
+            let (world, countdown) = Countdown::world().await;
+            let mut visitor = world.visitor();
+            visitor.get("/count/a").await;
+            let is_past_the_end = Arc::new(Mutex::new(false));
+            let past = is_past_the_end.clone();
+            countdown.arm(chunks, move |bytes| {
+                let starts = (1..bytes.len()).filter(|at| bytes[at - 1..].starts_with(b"\n*"));
+                match starts.clone().nth(command - 1) {
+                    Some(at) => Action::CloseAfter(at),
+                    None => {
+                        *past.lock().unwrap() = true;
+                        Action::CloseAfter(bytes.len())
+                    }
+                }
+            });
+            visitor.get("/log-in/alice/phone").await;
+            if !countdown.is_over() {
+                return;
+            }
+            world.keys.assert_all_have_a_ttl();
+            if *is_past_the_end.lock().unwrap() {
+                break;
+            }
+        }
+    }
+}
+
+#[rocket::async_test]
+async fn increment_that_arrives_long_after_its_request_leaves_no_key_for_ever() {
+    let (world, countdown) = Countdown::world().await;
+    let world = world.reconfigured("session.deadline", "4s").await;
+    let (mut visitor, mut other) = (world.visitor(), world.visitor());
+    visitor.get("/count/a").await;
+    let lost = world.keys.only();
+    other.get("/count/a").await;
+    let _: () = REDIS.connect().del(&lost).unwrap();
+    countdown.arm(0, |_| Action::Split(0, Box::new(|| thread::sleep(Duration::from_secs(3)))));
+    visitor.get("/give-up/20/count").await;
+    assert!(countdown.is_over());
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(6) {
+        sleep(Duration::from_millis(50)).await;
+        other.get("/count/a").await;
+    }
+    world.keys.assert_all_have_a_ttl();
+}
+
+#[rocket::async_test]
+async fn views_at_once_of_a_record_with_another_marker_are_all_served() {
+    for _ in 0..20 {
+        let world = World::redis().await;
+        let mut visitor = world.visitor();
+        visitor.get("/count/a").await;
+        let other = "0190a0a0-0000-7000-8000-000000000000";
+        let markers = [("@id", other), ("@handle", other)];
+        let _: () = REDIS.connect().hset_multiple(world.keys.only(), &markers).unwrap();
+        let pages = join_all((0..12).map(async |_| visitor.clone().get("/view/a").await)).await;
+        let statuses: Vec<_> = pages.iter().map(|it| it.status.code).collect();
+        assert_eq!(statuses, [200; 12]);
+    }
+}

@@ -1,0 +1,64 @@
+//! What a session does after the headers of the response have left: in a stream or a websocket.
+
+use std::time::Duration;
+
+use rocket_server_sessions::store::StoreError;
+
+use crate::proxy;
+use crate::world::{World, on_every_store};
+
+on_every_store![
+    async fn identity_cannot_change_after_the_headers_have_left(world: World) {
+        for change in ["regenerate", "log-in"] {
+            let mut visitor = world.visitor();
+            visitor.get("/count/a").await;
+            visitor.get("/count/a").await;
+            let page = visitor.get(&format!("/late/{change}")).await;
+            let seen = (page.body.as_str(), page.set_cookies.len());
+            assert_eq!(seen, ("nothing was changed", 0), "{change}");
+            world.advance(6);
+            assert_eq!(visitor.body("/count/a").await, "3", "{change}: the session is still there");
+        }
+    }
+
+    async fn stream_goes_on_after_an_outage_and_ends_with_the_lifetime(world: World) {
+        let mut visitor = world.visitor();
+        visitor.get("/count/a").await;
+        let mut stream = visitor.clone();
+        let page = stream
+            .get_held("/stream/4/count", async || {
+                let gate = &world.gate;
+                let mut is_down = false;
+                // Up, down, up; then the lifetime ends.
+                for _ in 0..3 {
+                    gate.open();
+                    gate.reached().await;
+                    is_down = !is_down;
+                    world.store.fail(is_down.then(|| StoreError::refused("down")));
+                }
+                world.store.fail(None);
+                world.clock.advance(Duration::from_secs(31 * 86_400));
+            })
+            .await;
+        assert_eq!(page.body, "2, nothing was changed, 3, 409, ");
+    }
+];
+
+#[rocket::async_test]
+async fn each_operation_of_a_stream_has_a_deadline_of_its_own() {
+    let (world, pause) = proxy::paused().await;
+    let world = world.reconfigured("session.deadline", "200ms").await;
+    let mut visitor = world.visitor();
+    visitor.get("/count/a").await;
+    *pause.lock().unwrap() = Duration::from_millis(30);
+    let page = visitor
+        .get_held("/stream/12/count", async || {
+            for _ in 0..11 {
+                world.gate.open();
+                world.gate.reached().await;
+            }
+        })
+        .await;
+    let expected: String = (2..14).map(|count| format!("{count}, ")).collect();
+    assert_eq!(page.body, expected);
+}

@@ -1,0 +1,31 @@
+//! A place in the middle of a request at which it waits until the test lets it go on.
+
+use std::time::Duration;
+
+use rocket::tokio::sync::Notify;
+use rocket::tokio::time::timeout;
+
+#[derive(Default)]
+pub struct Gate {
+    arrivals: Notify,
+    departures: Notify,
+}
+
+impl Gate {
+    /// Waits until the test opens the gate.
+    pub async fn pass(&self) {
+        self.arrivals.notify_one();
+        self.departures.notified().await;
+    }
+
+    /// Waits until a request has come to the gate.
+    pub async fn reached(&self) {
+        let arrived = timeout(Duration::from_secs(5), self.arrivals.notified()).await;
+        assert!(arrived.is_ok(), "no request has come to the gate");
+    }
+
+    /// Lets one request go on.
+    pub fn open(&self) {
+        self.departures.notify_one();
+    }
+}
