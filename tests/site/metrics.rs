@@ -52,17 +52,6 @@ impl Measured {
     }
 }
 
-fn post(visitor: &mut Visitor, path: &str) {
-    let cookie = visitor.cookie.take().unwrap();
-    let head = format!(
-        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nCookie: {cookie}\r\n"
-    );
-    let reply = send(visitor.port, &head);
-    assert_eq!(reply.status, 303, "{}", reply.head);
-    let cookie = reply.header("set-cookie").and_then(|it| it.split(';').next());
-    visitor.cookie = cookie.map(str::to_owned);
-}
-
 /// The ports on which a process listens, from Linux's `/proc`.
 fn listening(pid: u32) -> Vec<u16> {
     let mut sockets = Vec::new();
@@ -122,8 +111,8 @@ fn metrics_tell_what_was_done_and_what_it_costs() {
     for path in ["/foo", "/foo", "/foo", "/bar"] {
         visitor.get(path);
     }
-    post(&mut visitor, "/session/regenerate");
-    post(&mut visitor, "/session/destroy");
+    assert_eq!(visitor.post("/session/regenerate").status, 303);
+    assert_eq!(visitor.post("/session/destroy").status, 303);
     let forged = Some("__Host-session=forged".to_owned());
     Visitor { port: measured.app.port, cookie: forged }.get("/session");
 
@@ -198,7 +187,7 @@ fn metrics_name_no_visitor_and_do_not_grow_with_them() {
             let mut visitor = measured.app.visitor();
             visitor.get("/foo");
             visitor.get("/nowhere");
-            post(&mut visitor, "/session/regenerate");
+            assert_eq!(visitor.post("/session/regenerate").status, 303);
             cookies.push(visitor.cookie.unwrap());
         }
         measured.text()

@@ -7,7 +7,7 @@ use std::thread::scope;
 use redis::{Commands, Connection};
 
 use test_support::RedisServer;
-use test_support::app::{App, Reply, Visitor, send};
+use test_support::app::{App, Reply, Visitor};
 
 const ROUNDS: usize = 1_000;
 
@@ -79,9 +79,7 @@ fn ask(visitor: &Visitor, path: &str) -> Reply {
     if !path.starts_with("/session/") {
         return visitor.clone().get(path);
     }
-    let cookie = visitor.cookie.as_ref().map(|it| format!("Cookie: {it}\r\n")).unwrap_or_default();
-    let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n{cookie}");
-    let reply = send(visitor.port, &head);
+    let reply = visitor.clone().post(path);
     assert_eq!(reply.status, 303, "{}", reply.head);
     reply
 }
