@@ -11,7 +11,7 @@ use test_support::app::{App, Reply, Visitor};
 
 const ROUNDS: usize = 1_000;
 
-const END: &str = "/session/destroy";
+const DESTROY: &str = "/session/destroy";
 const REGENERATE: &str = "/session/regenerate";
 
 /// Two processes on one Redis.
@@ -76,12 +76,11 @@ impl Arena {
 
 /// Paths of the session's actions are posted, pages are viewed.
 fn ask(visitor: &Visitor, path: &str) -> Reply {
-    if !path.starts_with("/session/") {
-        return visitor.clone().get(path);
+    if path.starts_with("/session/") {
+        visitor.clone().post(path)
+    } else {
+        visitor.clone().get(path)
     }
-    let reply = visitor.clone().post(path);
-    assert_eq!(reply.status, 303, "{}", reply.head);
-    reply
 }
 
 fn given(reply: &Reply) -> Option<String> {
@@ -94,76 +93,119 @@ fn with(visitor: &Visitor, cookie: String) -> Visitor {
     Visitor { cookie: Some(cookie), ..visitor.clone() }
 }
 
+/// How the requests of all rounds have ended.
+#[derive(Default)]
+struct Outcomes {
+    done: usize,
+    conflicts: usize,
+    /// The view was counted just before its session moved, and could not be shown.
+    unknown: usize,
+}
+
+impl Outcomes {
+    fn note(&mut self, reply: &Reply) {
+        match reply.status {
+            200 | 303 => self.done += 1,
+            409 => self.conflicts += 1,
+            503 => self.unknown += 1,
+            other => panic!("status {other}: {}", reply.head),
+        }
+    }
+}
+
+impl Drop for Outcomes {
+    fn drop(&mut self) {
+        let Self { done, conflicts, unknown } = self;
+        println!("{done} done, {conflicts} conflicts, {unknown} of unknown outcome");
+    }
+}
+
+fn is_done(reply: &Reply) -> bool {
+    [200, 303].contains(&reply.status)
+}
+
 #[test]
-fn session_that_ends_beside_a_view_stays_ended() {
-    let mut arena = Arena::new();
+fn session_that_is_destroyed_beside_a_view_stays_destroyed() {
+    let (mut arena, mut outcomes) = (Arena::new(), Outcomes::default());
     for _ in 0..ROUNDS {
         let visitor = arena.round();
-        let replies = arena.race(&visitor, &[END, "/foo", "/foo"]);
-        let news: Vec<_> = replies[1..].iter().filter_map(given).collect();
+        let replies = arena.race(&visitor, &[DESTROY, "/foo", "/foo"]);
+        assert_eq!(replies[0].status, 303);
         for reply in &replies[1..] {
-            let is_new = given(reply).is_some();
-            assert!(if is_new { reply.views() == 1 } else { [3, 4].contains(&reply.views()) });
+            outcomes.note(reply);
+            assert_eq!(given(reply), None, "a view that comes too late begins no session");
+            assert!(!is_done(reply) || [3, 4].contains(&reply.views()));
         }
-        assert_eq!(arena.left(), Left { records: news.len(), tombstones: 1 });
-        for cookie in news {
-            assert_eq!(with(&visitor, cookie).get("/foo").views(), 2);
-        }
-        assert_eq!(visitor.clone().get("/foo").views(), 1, "the old cookie leads nowhere");
+        assert_eq!(arena.left(), Left { records: 0, tombstones: 1 });
+        let late = visitor.clone().get("/foo");
+        assert_eq!((late.status, given(&late)), (409, None), "its cookie is dead");
     }
 }
 
 #[test]
-fn session_that_is_ended_twice_at_once_is_ended() {
+fn session_that_is_destroyed_twice_at_once_is_destroyed_and_both_are_told_so() {
     let mut arena = Arena::new();
     for _ in 0..ROUNDS {
         let visitor = arena.round();
-        let replies = arena.race(&visitor, &[END, END]);
-        assert!(replies.iter().all(|it| given(it).is_none()));
+        let replies = arena.race(&visitor, &[DESTROY, DESTROY]);
+        assert!(replies.iter().all(|it| it.status == 303 && given(it).is_none()));
         assert_eq!(arena.left(), Left { records: 0, tombstones: 1 });
     }
 }
 
 #[test]
-fn session_that_ends_beside_a_rotation_has_no_successor() {
-    let mut arena = Arena::new();
+fn of_a_destruction_and_a_rotation_at_once_one_wins_and_the_other_is_told_so() {
+    let (mut arena, mut outcomes) = (Arena::new(), Outcomes::default());
     for _ in 0..ROUNDS {
         let visitor = arena.round();
-        let replies = arena.race(&visitor, &[END, REGENERATE]);
-        assert_eq!(arena.left().records, 0);
-        for cookie in replies.iter().filter_map(given) {
-            assert_eq!(with(&visitor, cookie).get("/foo").views(), 1);
+        let replies = arena.race(&visitor, &[DESTROY, REGENERATE]);
+        replies.iter().for_each(|it| outcomes.note(it));
+        let [destroy, regenerate] = [&replies[0], &replies[1]];
+        assert_ne!(is_done(destroy), is_done(regenerate));
+        let records = usize::from(is_done(regenerate));
+        assert_eq!(arena.left(), Left { records, tombstones: 1 });
+        match given(regenerate) {
+            Some(cookie) => assert_eq!(with(&visitor, cookie).get("/foo").views(), 3),
+            None => assert!(!is_done(regenerate)),
         }
     }
 }
 
 #[test]
-fn views_beside_a_rotation_all_count_in_its_one_successor() {
-    let mut arena = Arena::new();
+fn views_beside_a_rotation_count_once_each_in_its_one_successor() {
+    let (mut arena, mut outcomes) = (Arena::new(), Outcomes::default());
     for _ in 0..ROUNDS {
         let visitor = arena.round();
         let replies = arena.race(&visitor, &["/foo", REGENERATE, "/foo", "/foo"]);
         let cookies: Vec<_> = replies.iter().filter_map(given).collect();
         assert_eq!(cookies.len(), 1, "only the rotation gives a cookie");
-        let views: BTreeSet<_> =
-            replies.iter().filter(|it| it.status == 200).map(Reply::views).collect();
-        assert_eq!(views, [3, 4, 5].into());
+        let (mut views, mut unknown) = (Vec::new(), 0);
+        for reply in [&replies[0], &replies[2], &replies[3]] {
+            outcomes.note(reply);
+            unknown += u64::from(reply.status == 503);
+            views.extend(is_done(reply).then(|| reply.views()));
+        }
         assert_eq!(arena.left(), Left { records: 1, tombstones: 1 });
-        assert_eq!(with(&visitor, cookies[0].clone()).get("/foo").views(), 6);
+        let next = with(&visitor, cookies[0].clone()).get("/foo").views();
+        let most = 3 + views.len() as u64 + unknown;
+        assert!((most - unknown..=most).contains(&next), "{next} after {views:?}");
+        let distinct: BTreeSet<_> = views.iter().collect();
+        assert_eq!(distinct.len(), views.len(), "each shows a count of its own");
+        assert!(views.iter().all(|it| (3..next).contains(it)));
     }
 }
 
 #[test]
-fn two_rotations_at_once_have_one_successor() {
-    let mut arena = Arena::new();
+fn of_two_rotations_at_once_one_wins_and_the_other_is_told_so() {
+    let (mut arena, mut outcomes) = (Arena::new(), Outcomes::default());
     for _ in 0..ROUNDS {
         let visitor = arena.round();
         let replies = arena.race(&visitor, &[REGENERATE, REGENERATE]);
+        replies.iter().for_each(|it| outcomes.note(it));
+        assert_eq!(replies.iter().filter(|it| is_done(it)).count(), 1);
         let cookies: Vec<_> = replies.iter().filter_map(given).collect();
         assert_eq!(cookies.len(), 1);
-        // The loser has put a tombstone of its own between the old place and the successor.
-        let Left { records, tombstones } = arena.left();
-        assert!(records == 1 && (1..=2).contains(&tombstones), "{records} {tombstones}");
+        assert_eq!(arena.left(), Left { records: 1, tombstones: 1 });
         assert_eq!(with(&visitor, cookies[0].clone()).get("/foo").views(), 3);
     }
 }
@@ -182,6 +224,6 @@ fn first_views_at_once_are_sessions_of_their_own() {
         let visitor = with(&stranger, cookies.first().unwrap().clone());
         let views: BTreeSet<_> =
             arena.race(&visitor, &["/foo"; 3]).iter().map(Reply::views).collect();
-        assert_eq!(views, [2, 3, 4].into(), "both clocks are set anew, and no view is lost");
+        assert_eq!(views, [2, 3, 4].into(), "no view is lost");
     }
 }
