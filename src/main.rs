@@ -5,6 +5,7 @@ mod requests;
 #[cfg(feature = "otel")]
 mod telemetry;
 
+use std::env;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,9 +15,40 @@ use rocket::error::ErrorKind;
 use rocket::tokio::time::sleep;
 use rocket::{Build, Orbit, Rocket};
 
+/// What the binary can be asked to do.
+const USAGE: &str = "usage: cloud-run-sessions          serve
+       cloud-run-sessions check    check the settings and the store, and exit with 1 if they fail";
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = env::args_os().skip(1).collect();
+    match arguments.iter().map(|it| it.to_str()).collect::<Vec<_>>()[..] {
+        [] => serve(),
+        [Some("check")] => check(),
+        [Some("help" | "--help" | "-h")] => {
+            println!("{USAGE}");
+            ExitCode::SUCCESS
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn check() -> ExitCode {
+    let report = cloud_run_sessions::config::check();
+    print!("{report}");
+    if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 #[rocket::main]
-async fn main() -> ExitCode {
+async fn serve() -> ExitCode {
     log::start();
+    let errors = cloud_run_sessions::config::errors();
+    if !errors.is_empty() {
+        errors.iter().for_each(|error| ::log::error!("{error}"));
+        return ExitCode::FAILURE;
+    }
     #[cfg(feature = "otel")]
     let telemetry = match telemetry::Telemetry::start() {
         Ok(telemetry) => telemetry,

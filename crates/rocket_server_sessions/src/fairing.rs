@@ -7,6 +7,7 @@ use rocket::fairing::{self, Fairing, Info, Kind};
 use rocket::http::{Header, Status};
 use rocket::{Build, Orbit, Request, Response, Rocket};
 
+use super::check;
 use super::clock::{Clock, SystemClock};
 use super::event::Event;
 use super::layer::{Sessions, Observer};
@@ -99,6 +100,9 @@ impl Fairing for SessionFairing {
             log::info!("sessions live in {}", layer.store.name());
             for notice in &layer.notices {
                 log::warn!("{notice}");
+            }
+            if layer.is_own && layer.config.url.is_some() {
+                check::log_at_launch(&layer.config);
             }
         }
     }

@@ -21,6 +21,8 @@ pub(super) struct Sessions {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) observer: Option<Arc<Observer>>,
     counters: Counters,
+    /// Whether the store is the one that the settings name.
+    pub(super) is_own: bool,
     /// What the operator should know, for the log at launch.
     pub(super) notices: Vec<String>,
 }
@@ -64,7 +66,7 @@ impl Sessions {
         let previous = config.previous_keys.iter().map(|it| it.0.clone()).collect();
         let keys = KeyRing::new(first, previous);
         let (store, counters) = (Instrumented::new(store), Counters::register());
-        Ok(Self { store, config, keys, clock, observer, counters, notices })
+        Ok(Self { store, config, keys, clock, observer, counters, is_own, notices })
     }
 
     pub(super) fn tell(&self, event: Event) {

@@ -42,6 +42,7 @@
 //! A session that was ended stays ended, whatever is still on its way.
 
 mod batch;
+mod check;
 mod clock;
 mod config;
 mod cookie;
@@ -64,6 +65,7 @@ mod users;
 mod visit;
 
 pub use batch::Batch;
+pub use check::{Finding, Report, Verdict, check};
 pub use clock::{Clock, SystemClock};
 pub use config::{Config, OnOutage, RedisUrl, SecretKey, SettingError, Unread};
 pub use csrf::SameOrigin;

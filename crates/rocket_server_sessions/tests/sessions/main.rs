@@ -5,6 +5,7 @@
 
 mod world;
 
+mod check;
 mod conformance;
 mod cookie;
 mod cost;
