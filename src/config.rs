@@ -4,23 +4,29 @@
 //! `PREVIOUS_SECRET_KEYS`, which come from secrets, and `PORT`.
 
 use std::env;
+use std::ffi::OsString;
 
-use figment::providers::{Env, Serialized};
+use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Error, Figment, Metadata, Profile, Provider};
+use rocket::fairing::AdHoc;
+use rocket_server_sessions::{Config as Sessions, Report, SettingError, Unread, Verdict};
 
-use rocket_server_sessions::Config as Sessions;
+/// The application's own settings, beside those of Rocket and of sessions.
+const OWN_KEYS: [&str; 2] = ["template_dir", "metrics_port"];
 
 /// The figment that the application is built on.
 ///
 /// `PORT` is how Cloud Run says where to listen, so nothing beats it. Rocket's own variables are
 /// global, which a later profile does not override; so these are global too.
+///
+/// A variable that cannot be read fails the launch.
 #[must_use]
 pub fn figment() -> Figment {
-    rocket::Config::figment()
-        .merge(Variable { variable: "REDIS_URL", key: "url", read: |text| text.into() })
-        .merge(Variable { variable: "PREVIOUS_SECRET_KEYS", key: "previous_keys", read: list })
-        .merge(Env::raw().only(&["PORT"]).global())
+    let figment = rocket::Config::figment();
+    let url = Variable::read("REDIS_URL", "url", &figment, |text| text.into());
+    let keys = Variable::read("PREVIOUS_SECRET_KEYS", "previous_keys", &figment, list);
+    figment.merge(url).merge(keys).merge(Env::raw().only(&["PORT"]).global()).merge(RocketVariables)
 }
 
 /// What is between commas; nothing at all is no item.
@@ -28,28 +34,139 @@ fn list(text: &str) -> Value {
     text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect::<Vec<_>>().into()
 }
 
+/// Says at launch what nothing reads.
+pub(crate) fn stage() -> AdHoc {
+    AdHoc::on_liftoff("Settings", |rocket| {
+        Box::pin(async move {
+            // The session fairing tells of the others.
+            for warning in warnings(rocket.figment()).filter(|it| !it.is_about_sessions) {
+                log::warn!("{}", warning.text);
+            }
+        })
+    })
+}
+
+/// Checks the configuration and the store, as `cloud-run-sessions check` shows it.
+#[must_use]
+pub fn check() -> Report {
+    let figment = figment();
+    let mut report = rocket_server_sessions::check(&figment);
+    for warning in warnings(&figment).filter(|it| !it.is_about_sessions) {
+        report.push(Verdict::Warning, "settings", warning.text);
+    }
+    report
+}
+
+/// What is wrong with the configuration, one line each: to be told before the launch, since Rocket
+/// tells of its own settings on several lines.
+#[must_use]
+pub fn errors() -> Vec<String> {
+    let figment = figment();
+    let of_rocket = figment.extract::<rocket::Config>().err().map(SettingError::all);
+    let of_sessions = Sessions::extract(&figment).err();
+    let all = of_rocket.into_iter().chain(of_sessions).flatten();
+    let mut all: Vec<_> = all.map(|error| error.to_string()).collect();
+    // What cannot be read at all is found twice.
+    all.dedup();
+    all
+}
+
+struct Warning {
+    text: String,
+    is_about_sessions: bool,
+}
+
+fn warnings(figment: &Figment) -> impl Iterator<Item = Warning> {
+    let unread = Unread::find(figment, &OWN_KEYS).into_iter();
+    let unread = unread
+        .map(|it| Warning { text: it.to_string(), is_about_sessions: it.is_about_sessions() });
+    let is_default = |it: &Metadata| it.name.starts_with("rocket::Config");
+    let log_level = figment.find_metadata(rocket::Config::LOG_LEVEL).filter(|it| !is_default(it));
+    unread.chain(log_level.map(|_| {
+        Warning {
+            text:
+                "nothing reads the setting `log_level`; set RUST_LOG instead, such as RUST_LOG=warn"
+                    .to_owned(),
+            is_about_sessions: false,
+        }
+    }))
+}
+
 /// A variable as a setting of sessions, under its own name in error messages.
 struct Variable {
     variable: &'static str,
-    key: &'static str,
-    read: fn(&str) -> Value,
+    path: String,
+    value: Result<Option<Value>, String>,
 }
 
 impl Variable {
-    fn path(&self) -> String {
-        format!("{}.{}", Sessions::KEY, self.key)
+    /// Reads a variable. An empty one says "none", which must not contradict what is `set` elsewhere.
+    fn read(
+        variable: &'static str,
+        key: &'static str,
+        set: &Figment,
+        read: fn(&str) -> Value,
+    ) -> Self {
+        let path = format!("{}.{key}", Sessions::KEY);
+        let value = match env::var_os(variable).map(OsString::into_string) {
+            None => Ok(None),
+            Some(Err(_)) => Err(format!("the environment variable {variable} is not UTF-8")),
+            Some(Ok(text)) if !text.trim().is_empty() => Ok(Some(read(&text))),
+            Some(Ok(_)) if is_set(set, key) => Err(format!(
+                "the environment variable {variable} is empty, but `{path}` is set elsewhere; \
+                 remove one of the two"
+            )),
+            Some(Ok(_)) => Ok(None),
+        };
+        Self { variable, path, value }
+    }
+}
+
+fn is_set(figment: &Figment, key: &str) -> bool {
+    let Ok(config) = Sessions::extract(figment) else { return false };
+    match key {
+        "url" => config.url.is_some(),
+        _ => !config.previous_keys.is_empty(),
     }
 }
 
 impl Provider for Variable {
     fn metadata(&self) -> Metadata {
-        let path = self.path();
+        let path = self.path.clone();
         Metadata::named(format!("the environment variable {}", self.variable))
             .interpolater(move |_, _| path.clone())
     }
 
     fn data(&self) -> Result<Map<Profile, Dict>, Error> {
-        let Ok(text) = env::var(self.variable) else { return Ok(Map::new()) };
-        Serialized::global(&self.path(), (self.read)(&text)).data()
+        match self.value.clone()? {
+            Some(value) => Serialized::global(&self.path, value).data(),
+            None => Ok(Map::new()),
+        }
+    }
+}
+
+/// Nothing but errors: what Rocket passes over in silence.
+struct RocketVariables;
+
+impl Provider for RocketVariables {
+    fn metadata(&self) -> Metadata {
+        Metadata::named("the environment")
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, Error> {
+        for (name, value) in env::vars_os() {
+            let Some(name) = name.to_str().map(str::to_ascii_uppercase) else { continue };
+            // Sessions read theirs themselves.
+            if name.starts_with("ROCKET_") && name != "ROCKET_SESSION" && value.to_str().is_none() {
+                return Err(format!("the environment variable {name} is not UTF-8").into());
+            }
+        }
+        if let Some(file) = env::var_os("ROCKET_CONFIG")
+            && Toml::file(&file).metadata().source.is_none()
+        {
+            let file = file.display();
+            return Err(format!("ROCKET_CONFIG names `{file}`, and there is no such file").into());
+        }
+        Ok(Map::new())
     }
 }

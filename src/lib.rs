@@ -20,6 +20,7 @@ use rocket_server_sessions::Session;
 #[must_use]
 pub fn rocket() -> rocket::Rocket<rocket::Build> {
     rocket::custom(config::figment())
+        .attach(config::stage())
         .attach(observability::Prometheus::default())
         .attach(Session::fairing())
         .attach(site::stage())

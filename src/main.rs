@@ -1,5 +1,6 @@
 //! The process: starts the log and the traces, and launches the application.
 
+use std::env;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,8 +11,34 @@ use rocket::error::ErrorKind;
 use rocket::tokio::time::sleep;
 use rocket::{Build, Orbit, Rocket};
 
+/// What the binary can be asked to do.
+const USAGE: &str = "usage: cloud-run-sessions          serve
+       cloud-run-sessions check    check the settings and the store, and exit with 1 if they fail";
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = env::args_os().skip(1).collect();
+    match arguments.iter().map(|it| it.to_str()).collect::<Vec<_>>()[..] {
+        [] => serve(),
+        [Some("check")] => check(),
+        [Some("help" | "--help" | "-h")] => {
+            println!("{USAGE}");
+            ExitCode::SUCCESS
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn check() -> ExitCode {
+    let report = cloud_run_sessions::config::check();
+    print!("{report}");
+    if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 #[rocket::main]
-async fn main() -> ExitCode {
+async fn serve() -> ExitCode {
     let observability = match Observability::start() {
         Ok(observability) => observability,
         Err(error) => {
@@ -19,6 +46,11 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let errors = cloud_run_sessions::config::errors();
+    if !errors.is_empty() {
+        errors.iter().for_each(|error| log::error!("{error}"));
+        return ExitCode::FAILURE;
+    }
     let code = run(observability.attach_to(cloud_run_sessions::rocket())).await;
     observability.shut_down();
     code

@@ -82,9 +82,9 @@ impl Details {
         Self {
             id: info.id.to_string(),
             token_hash: info.token_hash.short(),
-            created: time(info.id.birth()),
-            last_seen: Some(info.touched).map(time),
-            idle_expiry: Some(info.idle_expiry).map(time),
+            created: time(info.created),
+            last_seen: info.last_seen.map(time),
+            idle_expiry: info.idle_expiry.map(time),
             absolute_expiry: time(info.absolute_expiry),
             store,
             views: Counts::of(Page::Home, snapshot).total(),

@@ -43,8 +43,8 @@ async fn view(page: Page, request: PageRequest<'_>) -> session::Result<PageView<
     };
     let now = SystemTime::now();
     let info = session.info();
-    let created = info.map_or(now, |it| it.id.birth());
-    let expires = info.map_or(now, |it| it.idle_expiry.min(it.absolute_expiry));
+    let created = info.map_or(now, |it| it.created);
+    let expires = info.map_or(now, |it| it.idle_expiry.unwrap_or(it.absolute_expiry));
     Ok(PageView {
         counts: Counts::of(page, &snapshot),
         instances: layout.instance.seen(&snapshot),

@@ -39,7 +39,8 @@ pub enum Error {
 
     /// Another request has changed the session: it has a new token, or it was destroyed, and this
     /// request came with the old one. Or it has vanished in the midst of this request. Nothing was
-    /// changed. The browser has a newer cookie, or is about to get one, so load the page again.
+    /// changed. Usually the browser has a newer cookie, or is about to get one: load the page again. If
+    /// the session was destroyed from elsewhere, a new one can begin after 30 seconds.
     #[error("the session has just changed, and this request came with its old cookie")]
     Conflict,
 

@@ -49,8 +49,7 @@ pub enum Rejection {
     Ambiguous,
     /// Its session was destroyed.
     Destroyed(PublicId),
-    /// Its token was replaced, or was missing so long after the request had begun that it may have
-    /// been.
+    /// Its token was replaced. A copied cookie looks like this as well.
     StaleToken(PublicId),
     /// The store has no such record: it has expired, or was evicted, flushed or lost in a failover.
     Missing(PublicId),

@@ -145,6 +145,11 @@ pub(crate) fn unix(time: SystemTime) -> Duration {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
+/// A time without the fraction of its second, as stores keep it.
+pub(crate) fn whole_seconds(time: SystemTime) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(unix(time).as_secs())
+}
+
 /// So many seconds after the Unix epoch.
 pub(crate) fn from_unix(seconds: u32) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.into())

@@ -34,6 +34,7 @@
 //! | keep sessions in a store of your own | [`store`] |
 
 mod batch;
+mod check;
 mod clock;
 mod config;
 mod error;
@@ -51,6 +52,7 @@ mod user_index;
 mod user_sessions;
 
 pub use batch::Batch;
+pub use check::{Finding, Report, Verdict, check};
 pub use clock::{Clock, SystemClock};
 pub use config::{Config, OnOutage, RedisUrl, SecretKey, SettingError, Unread};
 pub use error::{Error, Result};

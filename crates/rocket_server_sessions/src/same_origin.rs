@@ -7,10 +7,13 @@ use rocket::request::{FromRequest, Outcome};
 /// Lets a request through only if no other site has sent it; to be named by routes that change
 /// something. Otherwise the answer is 403.
 ///
-/// A browser says itself where a request comes from: `Sec-Fetch-Site` on every one, `Origin` on
-/// every `POST`, and no page can change either. A request with neither was sent by no browser of
-/// the last ten years, and carries no visitor's cookie that its sender does not know. `SameSite`
-/// alone is not enough: it lets sibling subdomains through.
+/// Browsers say where a request comes from, and no page can change that: `Sec-Fetch-Site` on every
+/// request over HTTPS or to localhost, and `Origin` on every `POST`. A `POST` with neither was not
+/// sent by a browser of today, so it carries no cookie that its sender does not know. Do not use the
+/// guard for `GET`: over plain HTTP, and in Safari before 16.4, neither header is sent there.
+///
+/// `Origin` is compared with the host and port of the request, not with its scheme. The cookie's
+/// `SameSite` attribute alone is not enough: it lets sibling subdomains through.
 ///
 /// ```
 /// use rocket_server_sessions::{self as session, SameOrigin, Session};

@@ -293,7 +293,7 @@ impl<'r> Session<'r> {
     /// The old token is dead at once. Requests that are on their way with it find no session, and
     /// their writes fail with [`Error::Conflict`]. Without a session, nothing happens.
     ///
-    /// One round trip, nine commands. If a user is logged in, three round trips.
+    /// One round trip, up to eight commands. If a user is logged in, three round trips.
     ///
     /// ```
     /// # use rocket_server_sessions::{Key, Result, Session};
@@ -346,7 +346,7 @@ impl<'r> Session<'r> {
     /// destroyed, or if its token is dead. If the user has more sessions than
     /// [`max_user_sessions`](crate::Config::max_user_sessions), the oldest log-ins are destroyed.
     ///
-    /// Two round trips.
+    /// Two round trips; up to four if the session is dead, gone or another user's.
     ///
     /// ```
     /// # use rocket_server_sessions::{Result, SameOrigin, Session};
@@ -383,7 +383,8 @@ impl<'r> Session<'r> {
     ///
     /// # Errors
     ///
-    /// [`Error::Conflict`] if the session lives on under a token that this request does not have.
+    /// [`Error::Conflict`] if the session has got another token within the last 30 seconds, and lives on
+    /// under that.
     pub async fn destroy(&self) -> Result<()> {
         self.request.with_deadline(identity::destroy(self.request)).await
     }

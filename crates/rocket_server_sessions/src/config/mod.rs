@@ -24,6 +24,9 @@ pub use redis_url::RedisUrl;
 #[cfg(feature = "redis")]
 pub(crate) use redis_url::{Location, Servers};
 pub use secret_key::SecretKey;
+pub(crate) use session_variable::with_variable;
 pub use setting_error::SettingError;
+pub(crate) use setting_error::place;
+pub(crate) use settings::MAX_LIFETIME;
 pub use settings::{Config, OnOutage};
 pub use unread::Unread;

@@ -70,8 +70,11 @@ pub(crate) struct Location {
     pub(crate) password: Option<String>,
     pub(crate) database: i64,
     /// Further nodes of a cluster, or further sentinels.
-    pub(crate) nodes: Vec<(String, Option<u16>)>,
+    pub(crate) nodes: Vec<Node>,
 }
+
+/// A host, and its port unless it is the usual one.
+pub(crate) type Node = (String, Option<u16>);
 
 /// What stands at the address.
 #[derive(Clone, PartialEq, Eq)]
@@ -194,7 +197,7 @@ fn credentials(login: &str) -> Result<(Option<String>, Option<String>), &'static
 }
 
 /// Reads `host`, `host:port` or `[address]:port`.
-fn place(text: &str) -> Result<(String, Option<u16>), &'static str> {
+fn place(text: &str) -> Result<Node, &'static str> {
     if text.contains(',') {
         return Err("names several hosts before the `?`; write the others as `node=host:port`");
     }
@@ -233,7 +236,7 @@ fn place(text: &str) -> Result<(String, Option<u16>), &'static str> {
 /// What comes after the `?`.
 #[derive(Default)]
 struct Query {
-    nodes: Vec<(String, Option<u16>)>,
+    nodes: Vec<Node>,
     service: Option<String>,
     username: Option<String>,
     password: Option<String>,
@@ -265,7 +268,7 @@ impl Query {
         Ok(query)
     }
 
-    fn servers(self, kind: &str) -> Result<(Servers, Vec<(String, Option<u16>)>), &'static str> {
+    fn servers(self, kind: &str) -> Result<(Servers, Vec<Node>), &'static str> {
         let Self { nodes, service, username, password } = self;
         let servers = match kind {
             "" => Servers::One,

@@ -67,13 +67,11 @@ pub(super) fn why_unknown(key: &str) -> String {
         return (*why).to_owned();
     }
     let known = RULES.iter().map(|(known, _)| *known);
-    match nearest(key, known.clone()) {
-        Some(known) => format!("is not a setting; did you mean `{known}`?"),
-        None => {
-            let known: Vec<_> = known.map(|key| format!("`{key}`")).collect();
-            format!("is not a setting; the settings are {}", known.join(", "))
-        }
+    if let Some(known) = nearest(key, known.clone()) {
+        return format!("is not a setting; did you mean `{known}`?");
     }
+    let known: Vec<_> = known.map(|key| format!("`{key}`")).collect();
+    format!("is not a setting; the settings are {}", known.join(", "))
 }
 
 /// Whether a value must not be shown.

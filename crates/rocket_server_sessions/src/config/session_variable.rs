@@ -21,7 +21,7 @@ const FORM: &str = "write it as ROCKET_SESSION='{idle_timeout=\"2h\",prefix=\"sh
                     no comma at the end";
 
 /// The figment with the variable as a table, whatever has been set after it.
-pub(super) fn with_variable(figment: &Figment) -> Result<Figment, SettingError> {
+pub(crate) fn with_variable(figment: &Figment) -> Result<Figment, SettingError> {
     let is_rockets = |it: &Metadata| it.name.starts_with("`ROCKET_` environment");
     let is_read = figment.metadata().any(is_rockets);
     let mut variables = env::vars_os();

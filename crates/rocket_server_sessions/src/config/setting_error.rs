@@ -90,10 +90,16 @@ impl From<figment::Error> for SettingError {
                 let known: Vec<_> = known.iter().map(|it| format!("`{it}`")).collect();
                 format!("must be one of {}", known.join(", "))
             }
-            Kind::Message(text) => without_source(&text),
+            Kind::Message(text) if key.is_empty() => without_source(&text),
+            Kind::Message(text) => format!("is wrong: {}", without_source(&text)),
             other => other.to_string(),
         };
-        let place = error.metadata.as_ref().and_then(|it| place_of(it, top));
+        // Without a key, a provider as a whole has failed; only a file needs to be named then.
+        let metadata = error.metadata.as_ref();
+        let metadata = metadata.filter(|it| {
+            !key.is_empty() || it.source.as_ref().is_some_and(|it| it.file_path().is_some())
+        });
+        let place = metadata.and_then(|it| place_of(it, top));
         Self { key, message, place }
     }
 }

@@ -140,7 +140,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// RFC 6265bis, section 5.5: browsers limit a cookie's age to 400 days.
-const MAX_LIFETIME: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+pub(crate) const MAX_LIFETIME: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 /// A record is read as a whole, and replies have a limit.
 const MAX_RECORD: usize = 8 << 20;

@@ -10,7 +10,7 @@
 use rocket::tokio::time::Instant;
 
 use super::cookie::CookieValue;
-use super::session::RequestSession;
+use super::session::{RequestSession, Turn};
 use super::state::{Identity, Next, Seen};
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -65,6 +65,7 @@ pub(crate) async fn log_in(session: &RequestSession, user: &str, label: &str) ->
 
     let turn = session.lock_identity().await?;
     session.refuse_if_answered()?;
+    let mut has_destroyed = false;
     if let Next::Ask(before) = session.next() {
         let new = next_token(&before, true);
         let entries = index.add(new.record).await?;
@@ -72,23 +73,35 @@ pub(crate) async fn log_in(session: &RequestSession, user: &str, label: &str) ->
         index.forget_after(&result, before.record, new.record);
         match result? {
             RotateResult::Rotated => {
-                index.enforce_limit(entries, new.record).await;
+                index.enforce_limit(entries, new.record);
                 return Ok(());
             }
             RotateResult::Barred => return Err(Error::Conflict),
             RotateResult::OtherUser(other) => {
                 UserIndex::new(&session.sessions, &other).forget(vec![before.record]);
+                has_destroyed = true;
             }
             RotateResult::Dead(_) | RotateResult::Gone => {}
         }
     }
+    log_in_anew(session, &turn, &index, &login)
+        .await
+        .map_err(|error| if has_destroyed { error.partially_applied() } else { error })
+}
+
+async fn log_in_anew(
+    session: &RequestSession,
+    turn: &Turn<'_>,
+    index: &UserIndex,
+    login: &LoggedIn,
+) -> Result<()> {
     let identity = session.new_identity(true);
     let record = identity.record;
     let entries = index.add(record).await?;
     let fields = login.fields().into_iter().collect();
-    session.create(&turn, identity, fields).await?;
+    session.create(turn, identity, fields).await?;
     session.sessions.emit(Event::LoggedIn(record.id));
-    index.enforce_limit(entries, record).await;
+    index.enforce_limit(entries, record);
     Ok(())
 }
 
@@ -151,7 +164,7 @@ async fn rotate(
     let event = if user.is_some() { Event::LoggedIn(from.id) } else { Event::Regenerated(from.id) };
     let rotation = Rotation { from, to, ttl, seen, user };
     session.state.lock().begin(new.clone(), event);
-    let result = match session.sessions.store.rotate(&rotation).await {
+    let result = match session.soon(session.sessions.store.rotate(&rotation)).await {
         Ok(result) => result,
         Err(error) => return Err(session.unanswered(error)),
     };

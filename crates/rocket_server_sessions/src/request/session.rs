@@ -28,8 +28,15 @@ const MAX_FIELD_NAME: usize = 256;
 /// How often an operation asks again because this very request has moved on meanwhile.
 const MAX_STEPS: usize = 8;
 
-/// A request that has run for so long may have missed a tombstone, which stands a little longer.
-const OLD: Duration = TOMBSTONE_TTL.saturating_sub(Duration::from_secs(5));
+/// A request that has run for so long may have missed a tombstone: half the time that one stands. The
+/// other half is for its way here.
+const OLD: Duration = TOMBSTONE_TTL.saturating_sub(Duration::from_secs(15));
+
+/// The part of the deadline that is kept for finding out what has become of a new token.
+const SETTLE_SHARE: u32 = 8;
+
+/// The right to change which session a request goes on with. One operation has it at a time.
+pub(super) type Turn<'s> = MutexGuard<'s, ()>;
 
 pub(crate) struct RequestSession {
     pub(crate) sessions: Arc<Sessions>,
@@ -42,14 +49,11 @@ pub(crate) struct RequestSession {
 }
 
 /// What else the request has chosen, and what has happened to it.
-#[expect(clippy::struct_excessive_bools, reason = "each is independent of the others")]
 struct Choices {
     /// Whether a new cookie outlives the browser's own session.
     is_remembered: bool,
     /// Whether the cookie is sent although its token is the same.
     is_repeated: bool,
-    /// Whether this request has set the record's time to live anew.
-    is_touched: bool,
     /// When to try again, if the store has failed this request.
     outage: Option<Duration>,
     /// Whether the response's headers have left.
@@ -75,7 +79,6 @@ impl RequestSession {
         let choices = Choices {
             is_remembered: opened.as_ref().map_or(config.remember_me, |it| it.value.is_remembered),
             is_repeated: opened.as_ref().is_some_and(|it| it.is_key_old),
-            is_touched: false,
             outage: None,
             is_answered: false,
         };
@@ -117,7 +120,8 @@ impl RequestSession {
     /// The session of the request was destroyed, if it is one of these.
     pub(crate) fn note_destroyed(&self, records: &[RecordId]) {
         let mut state = self.state.lock();
-        if state.identity().is_some_and(|it| records.contains(&it.record)) {
+        let is_settled = !matches!(&*state, State::Unsettled { .. });
+        if is_settled && state.identity().is_some_and(|it| records.contains(&it.record)) {
             state.destroyed(Instant::now());
         }
     }
@@ -227,7 +231,7 @@ impl RequestSession {
     /// Creates a record of these fields, and makes it the request's session.
     pub(super) async fn create(
         &self,
-        _turn: &MutexGuard<'_, ()>,
+        _turn: &Turn<'_>,
         identity: Identity,
         fields: Values,
     ) -> Result<()> {
@@ -235,7 +239,7 @@ impl RequestSession {
         let (record, ttl) = (identity.record, self.sessions.config.first_ttl());
         let now = self.now();
         self.state.lock().begin(identity, Event::Created(record.id));
-        match self.sessions.store.create(record, fields, ttl).await {
+        match self.soon(self.sessions.store.create(record, fields, ttl)).await {
             Ok(true) => {
                 self.settled(true);
                 self.state.lock().note_seen(record, Seen { at: now, expiry: now + ttl });
@@ -247,6 +251,21 @@ impl RequestSession {
             }
             Err(error) => Err(self.unanswered(error)),
         }
+    }
+
+    /// Waits for a call that brings about a new token, but not for so long that no time is left to find
+    /// out what has become of it.
+    pub(super) async fn soon<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let deadline = self.sessions.config.deadline;
+        let rest = (deadline - self.settle_time()).saturating_sub(self.wait.so_far());
+        timeout(rest, call).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    fn settle_time(&self) -> Duration {
+        self.sessions.config.deadline / SETTLE_SHARE
     }
 
     /// A call that was to bring about a new token has failed. If it was refused, there is none.
@@ -280,7 +299,7 @@ impl RequestSession {
 
     /// Waits until no other operation is changing the request's session, and settles what an
     /// operation that was dropped has left.
-    pub(super) async fn lock_identity(&self) -> Result<MutexGuard<'_, ()>> {
+    pub(super) async fn lock_identity(&self) -> Result<Turn<'_>> {
         let turn = self.identity_lock.lock().await;
         let pending = match &*self.state.lock() {
             State::Unsettled { pending, .. } => Some(pending.record),
@@ -300,9 +319,12 @@ impl RequestSession {
         let now = self.now();
         let mut state = self.state.lock();
         state.applied(record, Instant::now());
-        if !matches!(&*state, State::Confirmed { identity, .. } if identity.record == record) {
+        let Some(identity) = state.identity().filter(|it| it.record == record && it.has_returned)
+        else {
             return;
-        }
+        };
+        // This request may have touched it already.
+        let seen = seen.max(identity.seen.map(|seen| seen.at));
         let is_due = seen.is_none_or(|seen| {
             // A time that is still to come was written by a clock that is ahead.
             now.duration_since(seen).map_or(true, |age| age >= config.idle_timeout / 10)
@@ -310,7 +332,7 @@ impl RequestSession {
         let at = if is_due { now } else { seen.unwrap_or(now) };
         state.note_seen(record, Seen { at, expiry: at + config.idle_timeout });
         drop(state);
-        if is_due && !std::mem::replace(&mut self.choices.lock().is_touched, true) {
+        if is_due {
             self.touch(record);
         }
     }
@@ -366,7 +388,7 @@ impl RequestSession {
     ) -> Result<T> {
         let deadline = self.sessions.config.deadline;
         if self.is_answered() {
-            return timeout(deadline, work).await.unwrap_or_else(|_| Err(late()));
+            return timeout(deadline, work).await.unwrap_or_else(|_| Err(late().into()));
         }
         if let Some(retry_after) = self.outage() {
             let error = StoreError::refused("it has failed earlier in this request");
@@ -374,8 +396,12 @@ impl RequestSession {
         }
         let _pause = self.wait.start();
         let rest = deadline.saturating_sub(self.wait.so_far());
-        let result = timeout(rest, work).await.unwrap_or_else(|_| Err(late()));
-        if let Some(retry_after) = result.as_ref().err().and_then(Error::retry_after) {
+        if rest.is_zero() {
+            return Err(StoreError::refused("the request has waited for it too long").into());
+        }
+        let result = timeout(rest, work).await.unwrap_or_else(|_| Err(late().into()));
+        let retry_after = result.as_ref().err().and_then(Error::retry_after);
+        if let Some(retry_after) = retry_after.filter(|it| !it.is_zero()) {
             self.choices.lock().outage = Some(retry_after);
         }
         result
@@ -404,11 +430,12 @@ impl RequestSession {
     pub(crate) async fn remember_me(&self, is_remembered: bool) -> Result<()> {
         self.refuse_if_answered()?;
         self.choices.lock().is_remembered = is_remembered;
-        if self.identity().is_none() {
-            return Ok(());
+        let is_known = self.state.lock().remember(is_remembered);
+        if !is_known && self.identity().is_some() {
+            let look = Update::look(Fields::Some(vec![]));
+            self.with_deadline(self.attempt(&look)).await?;
         }
-        self.read(&[]).await?;
-        if self.state.lock().remember(is_remembered) {
+        if is_known || self.state.lock().remember(is_remembered) {
             self.choices.lock().is_repeated = true;
         }
         Ok(())
@@ -420,7 +447,11 @@ impl RequestSession {
         let is_unsettled = matches!(&*self.state.lock(), State::Unsettled { .. });
         if is_unsettled {
             let rest = self.sessions.config.deadline.saturating_sub(self.wait.so_far());
-            let _ = timeout(rest, self.lock_identity()).await;
+            let _ = timeout(rest.max(self.settle_time()), self.lock_identity()).await;
+            let mut state = self.state.lock();
+            if matches!(&*state, State::Unsettled { .. }) {
+                state.lost();
+            }
         }
         let is_repeated = {
             let mut choices = self.choices.lock();
@@ -441,7 +472,7 @@ impl RequestSession {
         if !self.is_answered() || self.now() < self.sessions.config.absolute_expiry(id) {
             return Ok(());
         }
-        self.state.lock().expired();
+        self.state.lock().lost();
         self.sessions.emit(Event::Expired(id, Deadline::Absolute));
         Err(Error::Conflict)
     }
@@ -483,6 +514,6 @@ pub(crate) fn arrived(request: &Request<'_>) -> Instant {
     request.local_cache(|| Arrived(Instant::now())).0
 }
 
-fn late() -> Error {
-    StoreError::unanswered("the deadline passed").into()
+fn late() -> StoreError {
+    StoreError::unanswered("the deadline passed")
 }

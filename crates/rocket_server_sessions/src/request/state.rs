@@ -168,6 +168,9 @@ impl State {
 
     /// The store has found the record live.
     pub(crate) fn applied(&mut self, record: RecordId, at: Instant) {
+        if let Self::Unsettled { before, .. } = self {
+            return before.applied(record, at);
+        }
         if self.identity_mut(record).is_none() {
             return;
         }
@@ -227,8 +230,9 @@ impl State {
         is_meant
     }
 
-    /// The session has reached the end of its absolute lifetime while the request was running.
-    pub(crate) fn expired(&mut self) {
+    /// The session cannot be gone on with: it has reached the end of its lifetime while the request
+    /// was running, or it has a new token, and no cookie can tell the browser any more.
+    pub(crate) fn lost(&mut self) {
         *self = Self::Lost(None);
     }
 
@@ -373,6 +377,13 @@ mod tests {
             match state {
                 State::Presented(_) | State::Confirmed { .. } => {
                     assert_eq!(next, State::Confirmed { identity: identity.clone(), at });
+                }
+                // A read that was answered beside the change counts if the change comes to nothing.
+                State::Unsettled { before, .. }
+                    if *before == State::Presented(identity.clone()) =>
+                {
+                    let before = after(&next, State::abandoned);
+                    assert_eq!(before, State::Confirmed { identity: identity.clone(), at });
                 }
                 other => assert_eq!(next, other),
             }

@@ -8,6 +8,7 @@ use rocket::http::{Header, Status};
 use rocket::{Build, Data, Orbit, Request, Response, Rocket};
 
 use super::sessions::{Observer, Sessions};
+use crate::check;
 use crate::clock::{Clock, SystemClock};
 use crate::event::Event;
 use crate::request::RequestSession;
@@ -100,6 +101,9 @@ impl Fairing for SessionFairing {
             log::info!("sessions live in {}", sessions.store.name());
             for notice in &sessions.notices {
                 log::warn!("{notice}");
+            }
+            if sessions.is_own && sessions.config.url.is_some() {
+                check::log_at_launch(&sessions.config);
             }
         }
     }

@@ -23,6 +23,8 @@ pub(crate) struct Sessions {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) observer: Option<Arc<Observer>>,
     counters: Counters,
+    /// Whether the store is the one that the settings name.
+    pub(super) is_own: bool,
     /// What the operator should know, for the log at launch.
     pub(crate) notices: Vec<String>,
 }
@@ -63,7 +65,7 @@ impl Sessions {
         let previous = config.previous_keys.iter().map(|it| it.0.clone()).collect();
         let keys = KeyRing::new(first, previous);
         let (store, counters) = (Arc::new(Instrumented::new(store)), Counters::register());
-        Ok(Self { store, config, keys, clock, observer, counters, notices })
+        Ok(Self { store, config, keys, clock, observer, counters, is_own, notices })
     }
 
     /// Counts an event, and tells the observer.

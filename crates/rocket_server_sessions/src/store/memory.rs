@@ -12,6 +12,7 @@ use super::{
     size,
 };
 use crate::clock::{Clock, SystemClock};
+use crate::id::whole_seconds;
 
 /// Keeps sessions in the memory of one process, up to a number of them.
 ///
@@ -243,7 +244,7 @@ impl Store for Memory {
             if entries.record(record).is_ok()
                 && let Some(Entry { value: Value::Record(mut record), .. }) = entries.take(&key)
             {
-                record.seen = Some(seen);
+                record.seen = Some(whole_seconds(seen));
                 entries.put(key, Value::Record(record), now + ttl);
             }
         });
@@ -270,7 +271,7 @@ impl Store for Memory {
                 return RotateResult::Barred;
             }
             if let Some(Entry { value: Value::Record(mut record), .. }) = entries.take(&old) {
-                record.seen = seen.or(record.seen);
+                record.seen = seen.map(whole_seconds).or(record.seen);
                 if let Some(login) = user {
                     record.fields.extend(login.fields());
                 }
@@ -297,12 +298,7 @@ impl Store for Memory {
                 DestroyResult::Destroyed(owner)
             }
             Err(Absent::Dead(death)) => DestroyResult::Dead(death),
-            Err(Absent::Gone) => {
-                if user.is_some() {
-                    entries.bury(record, Death::Destroyed, now);
-                }
-                DestroyResult::Gone
-            }
+            Err(Absent::Gone) => DestroyResult::Gone,
         }))
     }
 
@@ -336,7 +332,7 @@ impl Store for Memory {
     ) -> Result<Vec<IndexEntry>, StoreError> {
         Ok(self.with(|entries, now| {
             let mut index = entries.index(user);
-            index.insert(entry.record, entry.written);
+            index.insert(entry.record, whole_seconds(entry.written));
             let all = list(&index);
             entries.put(Key::Index(user.to_owned()), Value::Index(index), now + ttl);
             all

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub use crate::id::{PublicId, TokenHash};
-use crate::id::{from_unix, unix};
+use crate::id::{from_unix, unix, whole_seconds};
 
 mod instrumented;
 mod memory;
@@ -77,8 +77,8 @@ impl Op {
                 OpResult::Done
             }
             Self::Increment(name, by) => {
-                let held = fields.get(name).map_or(Ok(0), |text| text.parse::<i64>());
-                let Some(sum) = held.ok().and_then(|held| held.checked_add(*by)) else {
+                let held = fields.get(name).map_or(Some(0), |text| integer(text));
+                let Some(sum) = held.and_then(|held| held.checked_add(*by)) else {
                     return OpResult::NotAnInteger;
                 };
                 fields.insert(name.clone(), sum.to_string());
@@ -91,6 +91,11 @@ impl Op {
             Self::Take(name) => OpResult::Taken(fields.remove(name)),
         }
     }
+}
+
+/// An integer as Redis reads it: neither `+1` nor `01`.
+fn integer(text: &str) -> Option<i64> {
+    text.parse().ok().filter(|number: &i64| number.to_string() == text)
 }
 
 /// The result of one [`Op`].
@@ -202,6 +207,7 @@ pub struct LoggedIn {
 
 impl LoggedIn {
     pub(crate) fn new(user: &str, label: &str, since: SystemTime) -> Self {
+        let since = whole_seconds(since);
         Self { user: user.to_owned(), since, label: label.to_owned() }
     }
 
@@ -288,7 +294,7 @@ pub struct IndexEntry {
 pub struct StoreError {
     /// Whether the call may have been carried out all the same.
     pub kind: StoreErrorKind,
-    /// When it is worth trying again.
+    /// When it is worth trying again. Zero: at once, since only this call was concerned.
     pub retry_after: Duration,
     /// For the log: what happened, without secrets or keys.
     pub message: String,
@@ -360,18 +366,16 @@ pub trait Store: Send + Sync + 'static {
     /// rotation names one.
     async fn rotate(&self, rotation: &Rotation) -> Result<RotateResult, StoreError>;
 
-    /// Deletes a record, and then leaves a tombstone in its place if there is memory for it.
-    ///
-    /// If `user` is given, only a record in which they are logged in is deleted, and an empty place
-    /// gets a tombstone as well: a log-in that was about to move there fails.
+    /// Deletes a record, and then leaves a tombstone in its place if there is memory for it. If `user`
+    /// is given, only a record in which they are logged in is deleted.
     async fn destroy(
         &self,
         record: RecordId,
         user: Option<&str>,
     ) -> Result<DestroyResult, StoreError>;
 
-    /// Decides whether a record whose creation or rotation was not answered has come to be. `true`:
-    /// it is there. `false`: it is not, and never will be, since a tombstone stands in its place.
+    /// Decides whether a record is in a place that it may be about to reach. `true`: it is there.
+    /// `false`: it is not, and will not be, since a tombstone stands there now.
     async fn settle(&self, record: RecordId) -> Result<bool, StoreError>;
 
     /// What stands in each of these places, in their order.

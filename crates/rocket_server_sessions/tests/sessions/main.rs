@@ -22,6 +22,7 @@ mod proxy;
 mod world;
 
 mod acl;
+mod check;
 mod conformance;
 mod cookie;
 mod cost;

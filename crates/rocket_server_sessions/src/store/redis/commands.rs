@@ -2,14 +2,14 @@
 //!
 //! | call | pipeline | billed |
 //! |---|---|---|
-//! | create | `MULTI HSET EXPIRE EXEC` | 4 |
+//! | create | `EVAL` of `EXISTS HSET EXPIRE` | 4 |
 //! | update: read only | `HGETALL`, or `HMGET` of some fields | 1 |
 //! | update: one increment or one removal | `HINCRBY` or `HDEL`, then as above | 2 |
 //! | update: anything else | `EVAL` of `HGETALL`, and a command for each change | 2 and more |
 //! | touch | `EVAL` of `HGET HSET EXPIRE` | 4 |
-//! | rotate | `EVAL` of `HGET HGET EXISTS HSET RENAME SET EXPIRE` | 8 |
+//! | rotate | `EVAL` of `HGET HGET EXISTS RENAME SET EXPIRE HSET` | 8 |
 //! | destroy | `EVAL` of `HGET HGET DEL SET` | 5 |
-//! | settle | `SET HGET` | 2 |
+//! | settle | `EVAL` of `HGET SET` | 3 |
 //! | status | `HMGET` for each record | 1 for each |
 //!
 //! A live record is a hash and a tombstone is a string, so a write to a dead token meets
@@ -47,15 +47,9 @@ pub(super) fn seconds(ttl: Duration) -> u64 {
 }
 
 pub(super) fn create(key: &str, id: PublicId, fields: &Values, ttl: Duration) -> Pipeline {
-    let mut pipeline = Pipeline::default();
-    pipeline.transaction(key, |it| {
-        let id = id.to_string();
-        let mut pairs = vec![(MARKER, id.as_str())];
-        pairs.extend(fields.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        it.command("HSET", key, &pairs);
-        it.command("EXPIRE", key, seconds(ttl));
-    });
-    pipeline
+    let mut args = vec![seconds(ttl).to_string(), MARKER.to_owned(), id.to_string()];
+    args.extend(fields.iter().flat_map(|(name, value)| [name.clone(), value.clone()]));
+    script(scripts::CREATE, &[key], args)
 }
 
 /// Whether an update needs no script: it decides nothing, and at most one command of it writes.
@@ -102,8 +96,8 @@ pub(super) fn script_update(key: &str, id: PublicId, update: &Update) -> Pipelin
     script(scripts::UPDATE, &[key], args)
 }
 
-pub(super) fn take_back(key: &str, id: PublicId, field: &str, by: i64) -> Pipeline {
-    script(scripts::TAKE_BACK, &[key], (id.to_string(), field, by.wrapping_neg()))
+pub(super) fn take_back(key: &str, id: PublicId, field: &str, sum: i64) -> Pipeline {
+    script(scripts::TAKE_BACK, &[key], (id.to_string(), field, sum))
 }
 
 pub(super) fn touch(key: &str, id: PublicId, seen: SystemTime, ttl: Duration) -> Pipeline {
@@ -137,11 +131,8 @@ pub(super) fn delete_orphan(pipeline: &mut Pipeline, key: &str, id: PublicId) {
 }
 
 /// Either the record is there, or a tombstone keeps it from ever being there.
-pub(super) fn settle(key: &str) -> Pipeline {
-    let mut pipeline = Pipeline::default();
-    pipeline.command("SET", key, (DESTROYED, "NX", "EX", seconds(TOMBSTONE_TTL)));
-    pipeline.command("HGET", key, MARKER);
-    pipeline
+pub(super) fn settle(key: &str, id: PublicId) -> Pipeline {
+    script(scripts::SETTLE, &[key], (id.to_string(), seconds(TOMBSTONE_TTL)))
 }
 
 /// What a tombstone says.
@@ -183,10 +174,14 @@ pub(super) enum PlainReply {
     Foreign,
 }
 
-/// Reads the replies to [`create`]: whether the record was made.
-pub(super) fn read_create(replies: Vec<Value>) -> Result<bool, StoreError> {
-    let executed = array(last(replies)?)?;
-    Ok(!executed.iter().any(|reply| has_error(reply, ReplyError::WrongType)))
+/// Reads the reply to [`create`] or [`settle`]: whether the record is there.
+pub(super) fn read_is_live(replies: Vec<Value>) -> Result<bool, StoreError> {
+    Ok(Answer::read(replies)?.found == "live")
+}
+
+/// Reads the reply to [`take_back`]: whether the increment was taken back.
+pub(super) fn read_take_back(replies: Vec<Value>) -> Result<bool, StoreError> {
+    Ok(Answer::read(replies)?.text()?.as_deref() == Some("1"))
 }
 
 pub(super) fn read_plain_update(
@@ -228,8 +223,12 @@ pub(super) fn read_plain_update(
             let seen = fields.remove(SEEN).and_then(|it| read_seen(&it));
             // Another increment may have come between the two commands: each shows its own sum.
             for (op, result) in update.ops.iter().zip(&results) {
-                if let (OpResult::Count(sum), Some(text)) = (result, fields.get_mut(op.field())) {
-                    *text = sum.to_string();
+                let is_read = match &update.read {
+                    Fields::All => true,
+                    Fields::Some(names) => names.iter().any(|name| name == op.field()),
+                };
+                if let (OpResult::Count(sum), true) = (result, is_read) {
+                    fields.insert(op.field().to_owned(), sum.to_string());
                 }
             }
             PlainReply::Applied(Applied { results, fields, seen })
@@ -295,15 +294,6 @@ pub(super) fn read_destroy(replies: Vec<Value>) -> Result<DestroyResult, StoreEr
         "dead" => DestroyResult::Dead(answer.death()?),
         _ => DestroyResult::Gone,
     })
-}
-
-/// Reads the replies to [`settle`]: whether the record is there.
-pub(super) fn read_settle(id: PublicId, replies: Vec<Value>) -> Result<bool, StoreError> {
-    let marker = last(replies)?;
-    if has_error(&marker, ReplyError::WrongType) {
-        return Ok(false);
-    }
-    Ok(optional(marker)?.is_some_and(|marker| is_marker(&marker, id)))
 }
 
 /// Reads the reply to [`death`]. `None` if there is no tombstone.

@@ -97,6 +97,13 @@ impl Connection {
     }
 
     fn try_open(address: &Address, deadline: Instant) -> Result<Self, RedisError> {
+        let mut connection = Self::connect(address, deadline)?;
+        connection.greet(address, deadline)?;
+        Ok(connection)
+    }
+
+    /// A connection on which nothing was said yet, neither TLS' greeting nor a password.
+    pub(super) fn connect(address: &Address, deadline: Instant) -> Result<Self, RedisError> {
         let socket = dial(address, deadline)?;
         socket.set_nodelay(true)?;
         let socket = Timed { socket, deadline };
@@ -108,21 +115,19 @@ impl Connection {
                 Stream::Tls(Box::new(StreamOwned::new(session, socket)))
             }
         };
-        let mut connection = Self {
+        Ok(Self {
             stream,
             parser: Parser::new(),
             inbox: Vec::new(),
             used: Instant::now(),
             is_broken: false,
             epoch: 0,
-        };
-        connection.greet(address, deadline)?;
-        Ok(connection)
+        })
     }
 
     /// Signs in, and finds out whether the server answers. AUTH, SELECT and PING cost nothing at
     /// Upstash.
-    fn greet(&mut self, address: &Address, deadline: Instant) -> Result<(), RedisError> {
+    pub(super) fn greet(&mut self, address: &Address, deadline: Instant) -> Result<(), RedisError> {
         let mut commands = Vec::new();
         if let Some(password) = &address.password {
             let mut auth = cmd("AUTH");

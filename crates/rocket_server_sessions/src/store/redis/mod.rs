@@ -16,6 +16,8 @@ mod manager;
 mod metrics;
 mod orphan_keys;
 mod pipeline;
+mod probe;
+mod remedy;
 mod reply_error;
 mod scripts;
 mod sentinel;
@@ -128,7 +130,11 @@ impl Redis {
             PlainReply::Late(_) => return Err(late(update)),
             PlainReply::Foreign if self.is_live(record).await? => {
                 // The record is in order, so the reply was not about it, and must not be shown.
-                return Err(StoreError::unanswered("a reply was about another session"));
+                let why = "a reply was about another session";
+                return Err(StoreError {
+                    retry_after: Duration::ZERO,
+                    ..StoreError::unanswered(why)
+                });
             }
             PlainReply::Foreign => {
                 log::warn!("session {}: its record is damaged; a new one begins", record.id);
@@ -159,9 +165,12 @@ impl Redis {
             && size > limit
             && by == sum
         {
-            let key = self.key(record);
-            self.ask(commands::take_back(&key, record.id, name, *by)).await.map_err(unknown)?;
-            return Ok(UpdateResult::TooLarge(size));
+            let take_back = commands::take_back(&self.key(record), record.id, name, *sum);
+            let replies = self.ask(take_back).await.map_err(unknown)?;
+            // If others have counted on meanwhile, it stays.
+            if commands::read_take_back(replies)? {
+                return Ok(UpdateResult::TooLarge(size));
+            }
         }
         Ok(UpdateResult::Applied(applied))
     }
@@ -228,7 +237,8 @@ fn makes_key(update: &Update) -> bool {
 /// cannot be read any more.
 fn late(update: &Update) -> StoreError {
     let field = update.ops.first().map_or("it", Op::field);
-    StoreError::unanswered(format!("the session moved on just after `{field}` was changed"))
+    let why = format!("the session moved on just after `{field}` was changed");
+    StoreError { retry_after: Duration::ZERO, ..StoreError::unanswered(why) }
 }
 
 /// What fails after a part of the work was done.
@@ -249,7 +259,7 @@ impl Store for Redis {
         ttl: Duration,
     ) -> Result<bool, StoreError> {
         let pipeline = commands::create(&self.key(record), record.id, &fields, ttl);
-        commands::read_create(self.ask(pipeline).await?)
+        commands::read_is_live(self.ask(pipeline).await?)
     }
 
     async fn update(&self, record: RecordId, update: &Update) -> Result<UpdateResult, StoreError> {
@@ -286,8 +296,7 @@ impl Store for Redis {
     }
 
     async fn settle(&self, record: RecordId) -> Result<bool, StoreError> {
-        let replies = self.ask(commands::settle(&self.key(record))).await?;
-        commands::read_settle(record.id, replies)
+        commands::read_is_live(self.ask(commands::settle(&self.key(record), record.id)).await?)
     }
 
     async fn status(&self, records: &[RecordId]) -> Result<Vec<RecordStatus>, StoreError> {
@@ -315,10 +324,15 @@ impl Store for Redis {
 
     async fn index(&self, user: &str) -> Result<Vec<IndexEntry>, StoreError> {
         let replies = self.ask(user_index::read(&self.index_key(user))).await?;
-        Ok(user_index::entries(replies)?.unwrap_or_default())
+        // To find nothing would be to say that the user has no session.
+        let damaged = "a user's index of sessions is damaged; their next log-in begins it anew";
+        user_index::entries(replies)?.ok_or_else(|| StoreError::refused(damaged))
     }
 
     async fn index_remove(&self, user: &str, records: &[RecordId]) -> Result<(), StoreError> {
+        if records.is_empty() {
+            return Ok(());
+        }
         self.ask(user_index::remove(&self.index_key(user), records)).await.map(drop)
     }
 }

@@ -4,6 +4,7 @@ use redis::{RedisError, ServerError, Value};
 
 use super::address::Address;
 use super::breaker::Severity;
+use super::remedy::remedy;
 use crate::store::StoreError;
 
 /// A job that Redis has answered with an error of its own state, rather than of the record's.
@@ -127,27 +128,8 @@ pub(super) struct ConnectError(pub(super) String);
 /// Why no connection came about, for the log: with the remedy where the cause can be told.
 pub(super) fn describe_connect(error: &RedisError, address: &Address) -> ConnectError {
     let (host, port) = (&address.host, address.port);
-    let hint = match (error.code(), &address.tls) {
-        (Some("WRONGPASS" | "NOAUTH"), _) => "; check the user and the password in `url`",
-        (Some("NOPERM"), _) => "; the user may not do what sessions need",
-        (Some(_), _) if error.to_string().contains("cluster support disabled") => {
-            "; it is part of no cluster: write `redis://` or `rediss://`"
-        }
-        (Some(_), _) if error.to_string().to_lowercase().contains("unknown command 'sentinel'") => {
-            "; it is no sentinel: write `redis://` or `rediss://` for a server"
-        }
-        (_, None) if error.is_connection_dropped() && !error.is_connection_refusal() => {
-            "; if it speaks TLS, write `rediss://` instead of `redis://`"
-        }
-        (_, Some(_)) if error.to_string().contains("UnknownIssuer") => {
-            "; name its certificate authority in `ca_file`"
-        }
-        // A plain server takes the greeting for the beginning of a command, and may wait for more.
-        (_, Some(_)) if error.is_timeout() || error.to_string().contains("corrupt message") => {
-            "; if it does not speak TLS, write `redis://` instead of `rediss://`"
-        }
-        _ => "",
-    };
+    let remedy = remedy(error, address.tls.is_some());
+    let hint = remedy.map(|it| format!("; {it}")).unwrap_or_default();
     ConnectError(match error.code() {
         Some(code) => format!("{host}:{port} says {code}{hint}"),
         None if error.is_timeout() => format!("{host}:{port} does not answer in time{hint}"),
@@ -235,10 +217,10 @@ mod tests {
             (said("-ERR something else"), &plain, None),
             (said("-ERR something else"), &tls, None),
             (broke(ErrorKind::ConnectionReset), &plain, Some("write `rediss://`")),
-            (broke(ErrorKind::ConnectionRefused), &plain, None),
+            (broke(ErrorKind::ConnectionRefused), &plain, Some("nothing listens there")),
             (broke(ErrorKind::TimedOut), &plain, None),
             (broke(ErrorKind::TimedOut), &tls, Some("write `redis://`")),
-            (broke(ErrorKind::ConnectionRefused), &tls, None),
+            (broke(ErrorKind::ConnectionRefused), &tls, Some("nothing listens there")),
         ] {
             let text = describe_connect(&error, address).to_string();
             assert!(text.starts_with("127.0.0.1:1"), "{text}");

@@ -116,16 +116,26 @@ return {'live', record['@seen'] or false, results, fields}
 "
 );
 
-/// Takes back an increment that has made a field. What others have added meanwhile stays.
+/// Makes a record, unless something stands there already.
 ///
-/// `ARGV`: the public id, the field, and the number to add.
+/// `ARGV`: the time to live, and the fields with their values.
+pub(super) const CREATE: &str = "\
+if redis.call('EXISTS', KEYS[1]) == 1 then return {'barred'} end
+redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+return {'live'}
+";
+
+/// Deletes a field that an increment has made, unless it has been changed since.
+///
+/// `ARGV`: the public id, the field, and what the increment has left there. Replies `live`, and
+/// whether the field was deleted.
 pub(super) const TAKE_BACK: &str = concat!(
     live!(),
     "\
-if redis.call('HINCRBY', KEYS[1], ARGV[2], ARGV[3]) == 0 then
-  redis.call('HDEL', KEYS[1], ARGV[2])
-end
-return {'live'}
+if redis.call('HGET', KEYS[1], ARGV[2]) ~= ARGV[3] then return {'live', '0'} end
+redis.call('HDEL', KEYS[1], ARGV[2])
+return {'live', '1'}
 "
 );
 
@@ -146,8 +156,10 @@ return {'live'}
 /// `KEYS`: the old and the new place. `ARGV`: the public id; the times to live of the tombstone and
 /// the record; the user or nothing; and the fields to set, with their values.
 ///
-/// Replies `live`; `other` and the user whose session was destroyed instead; or `barred`. The first
-/// write is one that a server without memory refuses, so that it refuses the whole.
+/// Replies `live`; `other` and the user whose session was destroyed instead; or `barred`.
+///
+/// `RENAME` comes first: if the user may not do that, nothing has happened. It works when memory is
+/// full, and after it the script may write all the same.
 pub(super) const ROTATE: &str = concat!(
     live!(),
     "\
@@ -158,10 +170,10 @@ if ARGV[4] ~= '' and owner and owner ~= ARGV[4] then
   return {'other', owner}
 end
 if redis.call('EXISTS', KEYS[2]) == 1 then return {'barred'} end
-redis.call('HSET', KEYS[1], '@id', ARGV[1], unpack(ARGV, 5))
 redis.call('RENAME', KEYS[1], KEYS[2])
 redis.call('SET', KEYS[1], 'rotated', 'EX', ARGV[2])
 redis.call('EXPIRE', KEYS[2], ARGV[3])
+if #ARGV > 4 then redis.call('HSET', KEYS[2], unpack(ARGV, 5)) end
 return {'live'}
 "
 );
@@ -169,23 +181,29 @@ return {'live'}
 /// Deletes a record, and then tries to leave a tombstone: deleting works when memory is full.
 ///
 /// `ARGV`: the public id, the time to live of the tombstone, and the user whose record it must be,
-/// or nothing. If a user is named, an empty place gets a tombstone too.
-///
-/// Replies `live` and the user who was logged in; or `other`.
+/// or nothing. Replies `live` and the user who was logged in; or `other`.
 pub(super) const DESTROY: &str = concat!(
-    absent!(),
+    live!(),
     "\
-local id = redis.pcall('HGET', KEYS[1], '@id')
-if type(id) == 'table' then return absent(id) end
-if id ~= ARGV[1] then
-  if ARGV[3] ~= '' then redis.call('SET', KEYS[1], 'destroyed', 'EX', ARGV[2]) end
-  return {'gone'}
-end
 local owner = redis.call('HGET', KEYS[1], '@user')
 if ARGV[3] ~= '' and owner ~= ARGV[3] then return {'other'} end
 redis.call('DEL', KEYS[1])
 redis.pcall('SET', KEYS[1], 'destroyed', 'EX', ARGV[2])
 return {'live', owner}
+"
+);
+
+/// Leaves a tombstone in a place that is empty, so that it stays so.
+///
+/// `ARGV`: the public id, and the time to live of the tombstone.
+pub(super) const SETTLE: &str = concat!(
+    absent!(),
+    "\
+local id = redis.pcall('HGET', KEYS[1], '@id')
+if type(id) == 'table' then return absent(id) end
+if id == ARGV[1] then return {'live'} end
+redis.call('SET', KEYS[1], 'destroyed', 'EX', ARGV[2])
+return {'gone'}
 "
 );
 

@@ -79,6 +79,11 @@ impl Sentinels {
         }
     }
 
+    /// Where they listen, and how to log in to them.
+    pub(super) fn addresses(&self) -> Vec<Address> {
+        self.nodes.lock().all.iter().map(|node| node.address.clone()).collect()
+    }
+
     /// A connection to the master, which must call itself that.
     pub(super) fn open_master(&self, deadline: Instant) -> Result<Connection, ConnectError> {
         let late = || ConnectError("the sentinels are being asked, and do not answer".to_owned());

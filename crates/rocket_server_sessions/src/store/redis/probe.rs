@@ -1,0 +1,334 @@
+//! Tries what sessions need of Redis, step by step, so that the first step that fails tells the cause.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+use redis::{Cmd, RedisError, Value, cmd};
+
+use super::address::{Address, Settings};
+use super::connection::Connection;
+use super::remedy::{MIN_VERSION, TOO_OLD};
+use super::reply_error::{ConnectError, describe_connect};
+use super::topology::Topology;
+use crate::check::{Finding, Verdict};
+use crate::id::PublicId;
+
+/// How long one step may take.
+const STEP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long the probe's keys live, should it not get to deleting them.
+const PROBE_TTL_SECONDS: u64 = 10;
+
+/// How many round trips are measured.
+const PINGS: usize = 5;
+
+impl Settings {
+    /// Tries the servers that the settings name.
+    pub(crate) fn probe(&self) -> Vec<Finding> {
+        let mut probe = Probe { prefix: &self.prefix, findings: Vec::new() };
+        match Topology::parse(self) {
+            Ok(topology) => probe.run(topology),
+            Err(error) => probe.failed("settings", format!("`session.{}` {error}", error.key())),
+        }
+        probe.findings
+    }
+}
+
+fn deadline() -> Instant {
+    Instant::now() + STEP_TIMEOUT
+}
+
+struct Probe<'s> {
+    prefix: &'s str,
+    findings: Vec<Finding>,
+}
+
+impl Probe<'_> {
+    fn ok(&mut self, what: &'static str, text: String) {
+        self.findings.push(Finding::new(Verdict::Ok, what, text));
+    }
+
+    fn failed(&mut self, what: &'static str, text: String) {
+        self.findings.push(Finding::new(Verdict::Failed, what, text));
+    }
+
+    fn run(&mut self, topology: Topology) {
+        match topology {
+            Topology::Server(address) => {
+                if let Some(connection) = self.connect(&address) {
+                    self.try_sessions(connection, None);
+                }
+            }
+            Topology::Cluster(seeds) => {
+                let connections: Vec<_> = seeds.iter().map(|seed| self.connect(seed)).collect();
+                let mut answering =
+                    seeds.iter().zip(connections).filter_map(|(seed, it)| Some((seed, it?)));
+                if let Some((seed, connection)) = answering.next() {
+                    self.try_sessions(connection, Some(seed));
+                }
+            }
+            Topology::Master(sentinels) => {
+                for address in sentinels.addresses() {
+                    self.connect(&address);
+                }
+                match sentinels.open_master(deadline()) {
+                    Ok(connection) => self.try_sessions(connection, None),
+                    Err(ConnectError(why)) => self.failed("master", why),
+                }
+            }
+        }
+    }
+
+    /// Finds the host, connects, shakes hands and logs in.
+    fn connect(&mut self, address: &Address) -> Option<Connection> {
+        if address.host.parse::<IpAddr>().is_err() && !self.resolve(address) {
+            return None;
+        }
+        let place = format!("{}:{}", address.host, address.port);
+        let begun = Instant::now();
+        let mut connection = match Connection::connect(address, deadline()) {
+            Ok(connection) => connection,
+            Err(error) if error.is_timeout() => {
+                let text = format!(
+                    "{place} does not answer in time; check the host and the port, and that no \
+                     firewall is between: a private address needs a route into its VPC"
+                );
+                self.failed("connection", text);
+                return None;
+            }
+            Err(error) => {
+                self.failed("connection", describe_connect(&error, address).to_string());
+                return None;
+            }
+        };
+        self.ok("connection", format!("{place}{}", took(begun)));
+        // Before the log-in, since any answer tells that the two sides speak the same protocol.
+        let begun = Instant::now();
+        let step = if address.tls.is_some() { "TLS" } else { "answer" };
+        match connection.ping(deadline()) {
+            Err(error) if error.code().is_none() => {
+                self.failed(step, hung(&error, address));
+                return None;
+            }
+            _ if address.tls.is_some() => {
+                self.ok(step, format!("the certificate is right{}", took(begun)));
+            }
+            _ => {}
+        }
+        let login = match (&address.username, &address.password) {
+            (Some(_), _) => "user and password are accepted",
+            (None, Some(_)) => "the password is accepted",
+            (None, None) => "without a password",
+        };
+        match connection.greet(address, deadline()) {
+            Ok(()) => self.ok("log-in", login.to_owned()),
+            Err(error) => {
+                self.failed("log-in", hung(&error, address));
+                return None;
+            }
+        }
+        Some(connection)
+    }
+
+    fn resolve(&mut self, address: &Address) -> bool {
+        let begun = Instant::now();
+        let Address { host, port, .. } = address;
+        let found = (host.as_str(), *port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
+        match found {
+            Ok(found) if !found.is_empty() => {
+                let found: Vec<_> = found.iter().map(|it| it.ip().to_string()).collect();
+                self.ok("DNS", format!("{host} is {}{}", found.join(", "), took(begun)));
+                true
+            }
+            Ok(_) => {
+                self.failed("DNS", format!("{host} has no address; check the host in `url`"));
+                false
+            }
+            Err(error) => {
+                let text = format!("{host} is not found: {error}; check the host in `url`");
+                self.failed("DNS", text);
+                false
+            }
+        }
+    }
+
+    /// Tries what sessions need of the server that has their records.
+    fn try_sessions(&mut self, mut connection: Connection, cluster: Option<&Address>) {
+        self.version(&mut connection);
+        let probe_id = PublicId::new(std::time::SystemTime::now());
+        let key = format!("{}{{{probe_id}}}:check", self.prefix);
+        if let Some(seed) = cluster {
+            // Any command with the key is answered with the place of its owner.
+            let asked = connection.ask(cmd("EXISTS").arg(&key), deadline());
+            let moved = asked.err();
+            let owner = moved.as_ref().and_then(RedisError::redirect_node);
+            if let Some((host, port)) = owner.and_then(|(place, _)| split(place)) {
+                let Some(owner) = seed.at(&host, port) else {
+                    self.failed("cluster", format!("{host}: no certificate can name this host"));
+                    return;
+                };
+                match self.connect(&owner) {
+                    Some(owner) => connection = owner,
+                    None => return,
+                }
+            }
+        }
+        self.rights(&mut connection, &key, cluster.is_some());
+        self.round_trip(&mut connection);
+    }
+
+    fn version(&mut self, connection: &mut Connection) {
+        let about = match connection.ask(cmd("HELLO").arg(2), deadline()) {
+            Ok(about) => about,
+            Err(error) if error.to_string().to_lowercase().contains("unknown command") => {
+                self.failed("version", TOO_OLD.to_owned());
+                return;
+            }
+            Err(error) => {
+                self.failed("version", format!("it does not tell: {error}"));
+                return;
+            }
+        };
+        let about: HashMap<String, Value> = redis::from_redis_value(about).unwrap_or_default();
+        let text = |key: &str| {
+            let value = about.get(key).cloned().unwrap_or(Value::Nil);
+            redis::from_redis_value::<String>(value).unwrap_or_default()
+        };
+        let (server, version, role) = (text("server"), text("version"), text("role"));
+        let mut numbers = version.split('.').map(|it| it.parse().unwrap_or_default());
+        let number = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+        if server == "redis" && number < MIN_VERSION {
+            self.failed("version", format!("Redis {version}: {TOO_OLD}"));
+        } else if role == "replica" || role == "slave" {
+            let text = format!("{server} {version} is a replica: name the master in `url`");
+            self.failed("version", text);
+        } else {
+            self.ok("version", format!("{server} {version}"));
+        }
+    }
+
+    /// Sends each command that sessions need, about a key that is not a session's.
+    fn rights(&mut self, connection: &mut Connection, key: &str, is_cluster: bool) {
+        let mut missing = Vec::new();
+        let of_clusters = is_cluster.then(needed_in_cluster);
+        for (name, command) in needed(key).into_iter().chain(of_clusters.into_iter().flatten()) {
+            let Err(error) = connection.ask(&command, deadline()) else { continue };
+            let text = error.to_string();
+            match error.code() {
+                // What a transaction lacks has been told by its commands.
+                Some("EXECABORT") => {}
+                Some("NOPERM") if text.contains("command") => missing.push(name),
+                Some("NOPERM") => {
+                    let text = format!(
+                        "the user may not use keys that begin with `{0}`: give it `~{0}*`",
+                        self.prefix
+                    );
+                    self.failed("rights", text);
+                    return;
+                }
+                Some("ERR") if text.to_lowercase().contains("unknown command") => {
+                    missing.push(name);
+                }
+                Some("ERR") if text.contains("without MULTI") => {}
+                Some("MOVED") => {
+                    let text = "it is part of a cluster; write `redis-cluster://` or \
+                                `rediss-cluster://` in `url`";
+                    self.failed("rights", text.to_owned());
+                    return;
+                }
+                Some(code) => {
+                    let hint = super::remedy::remedy(&error, false);
+                    let hint = hint.map(|it| format!("; {it}")).unwrap_or_default();
+                    self.failed("rights", format!("{name} is answered with {code}{hint}"));
+                    return;
+                }
+                None => {
+                    self.failed("rights", format!("{name} is not answered: {error}"));
+                    return;
+                }
+            }
+        }
+        missing.dedup();
+        if missing.is_empty() {
+            self.ok("rights", "every command that sessions need is allowed".to_owned());
+        } else {
+            let rights: Vec<_> =
+                missing.iter().map(|it| format!("+{}", it.to_lowercase())).collect();
+            let text = format!(
+                "the user may not run {}: give it `{}`",
+                missing.join(", "),
+                rights.join(" ")
+            );
+            self.failed("rights", text);
+        }
+    }
+
+    fn round_trip(&mut self, connection: &mut Connection) {
+        let mut times: Vec<_> = (0..PINGS)
+            .filter_map(|_| {
+                let begun = Instant::now();
+                connection.ping(deadline()).ok().map(|()| begun.elapsed())
+            })
+            .collect();
+        times.sort();
+        match times.get(times.len() / 2) {
+            Some(time) => self.ok("round trip", millis(*time)),
+            None => self.failed("round trip", "it has stopped answering".to_owned()),
+        }
+    }
+}
+
+/// What a server's silence after the connection means; other errors speak for themselves.
+fn hung(error: &RedisError, address: &Address) -> String {
+    let text = describe_connect(error, address).to_string();
+    if error.is_timeout() && address.tls.is_none() {
+        format!("{text}; the connection is open, but the server is silent: is it stopped or busy?")
+    } else {
+        text
+    }
+}
+
+/// The commands, with the name of the right that each needs. All keys have a time to live.
+fn needed(key: &str) -> Vec<(&'static str, Cmd)> {
+    let other = format!("{key}:renamed");
+    let command = |name: &'static str, args: &[&str]| (name, cmd(name).arg(args).take());
+    let ttl = PROBE_TTL_SECONDS.to_string();
+    let script = "return redis.call('EXISTS', KEYS[1])";
+    vec![
+        command("MULTI", &[]),
+        command("HSET", &[key, "a", "1", "b", "1"]),
+        command("EXPIRE", &[key, &ttl]),
+        command("EXEC", &[]),
+        command("HGET", &[key, "a"]),
+        command("HMGET", &[key, "a", "b"]),
+        command("HGETALL", &[key]),
+        command("HINCRBY", &[key, "a", "1"]),
+        command("HDEL", &[key, "b"]),
+        command("EXISTS", &[key]),
+        command("EVAL", &[script, "1", key]),
+        command("SET", &[&other, "", "NX", "EX", &ttl]),
+        command("RENAME", &[key, &other]),
+        command("DEL", &[key]),
+        command("UNLINK", &[&other]),
+    ]
+}
+
+fn needed_in_cluster() -> [(&'static str, Cmd); 2] {
+    [("CLUSTER|SLOTS", cmd("CLUSTER").arg("SLOTS").take()), ("ASKING", cmd("ASKING"))]
+}
+
+/// Reads `host:port` as a cluster writes it; an address of IPv6 has no brackets there.
+fn split(place: &str) -> Option<(String, u16)> {
+    let (host, port) = place.rsplit_once(':')?;
+    let host = host.trim_matches(['[', ']']);
+    (!host.is_empty()).then_some((host.to_owned(), port.parse().ok()?))
+}
+
+fn took(begun: Instant) -> String {
+    format!(" ({})", millis(begun.elapsed()))
+}
+
+fn millis(time: Duration) -> String {
+    format!("{:.2} ms", time.as_secs_f64() * 1000.0)
+}

@@ -1,0 +1,114 @@
+//! What to do about an error of a connection, if its cause can be told.
+
+use redis::RedisError;
+
+/// Server errors, by their code and a part of their text in lower case.
+const SERVER: [(&str, &str, &str); 14] = [
+    ("WRONGPASS", "", "check the user and the password in `url`"),
+    (
+        "NOAUTH",
+        "",
+        "it wants a password: check the user and the password in `url`, which are written \
+         `user:password@host`",
+    ),
+    ("NOPERM", "", "the user may not do what sessions need"),
+    (
+        "DENIED",
+        "",
+        "it is in protected mode and allows connections from its own machine only: give it a \
+         password, or set `protected-mode no`",
+    ),
+    ("READONLY", "", "it is a replica and takes no writes: name the master in `url`"),
+    ("LOADING", "", "it is loading its data: wait"),
+    (
+        "ERR",
+        "without any password",
+        "no password is set there: remove it from `url`, or set `requirepass` on the server",
+    ),
+    (
+        "ERR",
+        "no password is set",
+        "no password is set there: remove it from `url`, or set `requirepass` on the server",
+    ),
+    (
+        "ERR",
+        "db index is out of range",
+        "the server has fewer databases: use a smaller number after the `/` in `url`",
+    ),
+    ("ERR", "select is not allowed", "it is part of a cluster: write `redis-cluster://`"),
+    ("ERR", "max number of clients", "it has too many clients: raise its `maxclients`"),
+    (
+        "ERR",
+        "cluster support disabled",
+        "it is part of no cluster: write `redis://` or `rediss://`",
+    ),
+    (
+        "ERR",
+        "unknown command 'sentinel'",
+        "it is no sentinel: write `redis://` or `rediss://` for a server",
+    ),
+    ("ERR", "unknown command 'hello'", TOO_OLD),
+];
+
+/// The oldest version that has all commands that sessions need.
+pub(super) const MIN_VERSION: (u32, u32) = (6, 2);
+
+pub(super) const TOO_OLD: &str = "it is too old: sessions need Redis 6.2 or later";
+
+/// Errors of TLS, by a part of their text.
+const TLS: [(&str, &str); 11] = [
+    ("UnknownIssuer", "name its certificate authority in `ca_file`"),
+    (
+        "CaUsedAsEndEntity",
+        "its certificate is one of an authority (CA:TRUE): issue one for the server itself, with \
+         `basicConstraints=CA:FALSE`",
+    ),
+    (
+        "UnsupportedCertVersion",
+        "its certificate is X.509 version 1: issue one of version 3, with `subjectAltName`",
+    ),
+    (
+        "not valid for name",
+        "its certificate is for another name: use that name in `url`, or issue one with this name \
+         as `subjectAltName`",
+    ),
+    ("expired", "its certificate has expired: renew it"),
+    ("Expired", "its certificate has expired: renew it"),
+    ("not valid yet", "its certificate is not valid yet: check the clocks"),
+    ("NotValidYet", "its certificate is not valid yet: check the clocks"),
+    ("CertificateRequired", NO_CLIENT_CERTIFICATE),
+    ("HandshakeFailure", NO_CLIENT_CERTIFICATE),
+    ("corrupt message", NOT_TLS),
+];
+
+const NO_CLIENT_CERTIFICATE: &str = "it demands a client certificate, which sessions cannot show: \
+                                     set `tls-auth-clients no` on the server and use a password";
+
+/// A server that wants a certificate says so and closes, and the second may be seen first.
+const CLOSED: &str = "it has closed the connection: if it demands a client certificate, set \
+                      `tls-auth-clients no` on the server; if it does not speak TLS, write \
+                      `redis://` instead of `rediss://`";
+
+const NOT_TLS: &str = "if it does not speak TLS, write `redis://` instead of `rediss://`";
+
+const PERHAPS_TLS: &str = "if it speaks TLS, write `rediss://` instead of `redis://`";
+
+/// The remedy; `None` if the cause cannot be told.
+pub(super) fn remedy(error: &RedisError, is_encrypted: bool) -> Option<&'static str> {
+    let text = error.to_string();
+    if let Some(code) = error.code() {
+        let text = text.to_lowercase();
+        let is_meant = |it: &&(&str, &str, &str)| it.0 == code && text.contains(it.1);
+        return SERVER.iter().find(is_meant).map(|(_, _, remedy)| *remedy);
+    }
+    if error.is_connection_refusal() {
+        return Some("nothing listens there: check the host and the port in `url`");
+    }
+    if is_encrypted {
+        // A plain server takes the greeting for the beginning of a command, and may wait for more.
+        let known = TLS.iter().find(|(part, _)| text.contains(part)).map(|(_, remedy)| *remedy);
+        let known = known.or(error.is_timeout().then_some(NOT_TLS));
+        return known.or(error.is_connection_dropped().then_some(CLOSED));
+    }
+    error.is_connection_dropped().then_some(PERHAPS_TLS)
+}

@@ -1,0 +1,284 @@
+//! What `check` finds, and the remedy that it names.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use rocket_server_sessions::{Report, Verdict, check};
+use test_support::cluster::Cluster;
+use test_support::{RedisServer, free_port};
+
+use crate::world::figment;
+
+fn report(url: &str) -> Report {
+    check(&figment().merge(("session.url", url)))
+}
+
+/// The step that fails is the last one, and its text holds the remedy.
+fn assert_fails(report: &Report, step: &str, remedy: &str) {
+    let shown = report.to_string();
+    let last = report.findings().last().unwrap();
+    assert!(!report.is_ok() && last.verdict == Verdict::Failed, "{shown}");
+    assert!(last.what == step && last.text.contains(remedy), "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+/// Accepts connections, and gives each of them these bytes for whatever comes.
+fn stub(reply: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut buffer = [0; 1024];
+            while stream.read(&mut buffer).is_ok_and(|it| it > 0) {
+                stream.write_all(reply.as_bytes()).unwrap();
+            }
+        }
+    });
+    port
+}
+
+#[test]
+fn right_server_passes_every_step_and_keeps_no_key() {
+    let redis = RedisServer::start();
+    let report = report(&format!("redis://localhost:{}/3", redis.port));
+    let steps: Vec<_> = report.findings().iter().map(|it| it.what).collect();
+    assert_eq!(
+        steps,
+        ["DNS", "connection", "log-in", "version", "rights", "round trip"],
+        "{report}"
+    );
+    assert!(report.is_ok() && report.to_string().contains("redis 7."), "{report}");
+    let text: String = redis::cmd("INFO").arg("keyspace").query(&mut redis.connect()).unwrap();
+    assert!(!text.contains("db3"), "{text}");
+}
+
+#[test]
+fn settings_are_shown_with_their_place_and_without_secrets() {
+    let figment = figment()
+        .merge(("session.url", "redis://default:hunter2@127.0.0.1:1"))
+        .merge(("session.previous_keys", vec![crate::world::KEY]));
+    let text = check(&figment).to_string();
+    let line = |key: &str| text.lines().find(|it| it.starts_with(key)).unwrap().to_owned();
+    let url = line("session.url");
+    assert!(url.contains("redis://127.0.0.1:1") && url.contains("check.rs:"), "{url}");
+    assert!(line("session.queue").ends_with("default"), "{text}");
+    assert!(line("secret_key").contains("[redacted]"), "{text}");
+    assert!(!text.contains("hunter2") && !text.contains(crate::world::KEY), "{text}");
+}
+
+#[test]
+fn wrong_settings_are_all_told_and_nothing_is_connected() {
+    let figment = figment().merge(("session.queue", 0)).merge(("port", "http"));
+    let report = check(&figment);
+    assert!(!report.is_ok());
+    let text = report.to_string();
+    assert!(text.contains("`port`") && text.contains("`session.queue`"), "{text}");
+    assert_eq!(report.findings().len(), 2, "{text}");
+}
+
+#[test]
+fn wrong_place_is_told_at_the_step_that_fails() {
+    assert_fails(&report("redis://nowhere.invalid"), "DNS", "check the host");
+    let port = free_port();
+    let url = format!("redis://:hunter2@127.0.0.1:{port}");
+    assert_fails(&report(&url), "connection", "nothing listens there");
+}
+
+#[test]
+fn refused_login_is_told_with_its_remedy() {
+    let open = RedisServer::start();
+    let closed = RedisServer::start_with(free_port(), "--requirepass word");
+    for (port, rest, remedy) in [
+        (closed.port, ":hunter2@", "check the user and the password"),
+        (closed.port, "alice:hunter2@", "check the user and the password"),
+        (closed.port, "", "it wants a password"),
+        (open.port, ":hunter2@", "no password is set there"),
+        (open.port, "alice:hunter2@", "check the user and the password"),
+    ] {
+        assert_fails(&report(&format!("redis://{rest}127.0.0.1:{port}")), "log-in", remedy);
+    }
+    let url = format!("redis://127.0.0.1:{}/99", open.port);
+    assert_fails(&report(&url), "log-in", "fewer databases");
+}
+
+#[test]
+fn missing_rights_are_named_as_they_are_given() {
+    let redis = RedisServer::start();
+    let rights = |rights: &[&str]| {
+        let mut command = redis::cmd("ACL");
+        command.arg(&["SETUSER", "alice", "reset", "on", ">hunter2"]).arg(rights);
+        command.exec(&mut redis.connect()).unwrap();
+        check(
+            &figment()
+                .merge(("session.url", format!("redis://alice:hunter2@127.0.0.1:{}", redis.port)))
+                .merge(("session.prefix", "shop:")),
+        )
+    };
+    let all = rights(&["~shop:*", "+@all"]);
+    assert!(all.is_ok(), "{all}");
+    let some = rights(&["~shop:*", "+@all", "-eval", "-hincrby"]);
+    let finding = some.findings().iter().find(|it| it.verdict == Verdict::Failed).unwrap();
+    assert_eq!(finding.text, "the user may not run HINCRBY, EVAL: give it `+hincrby +eval`");
+    let keys = rights(&["~session:*", "+@all"]);
+    assert!(keys.to_string().contains("give it `~shop:*`"), "{keys}");
+    assert!(redis.keys("").is_empty());
+}
+
+#[test]
+fn replica_is_refused() {
+    let master = RedisServer::start();
+    let options = format!("--replicaof 127.0.0.1 {}", master.port);
+    let replica = RedisServer::start_with(free_port(), &options);
+    let report = report(&replica.url());
+    assert!(!report.is_ok() && report.to_string().contains("name the master"), "{report}");
+}
+
+#[test]
+fn old_server_is_refused_by_its_version() {
+    // A server before 6.0 knows no HELLO.
+    let report = report(&format!("redis://127.0.0.1:{}", stub("-ERR unknown command `HELLO`\r\n")));
+    assert!(!report.is_ok(), "{report}");
+    let redis = stub(
+        "*6\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n6.0.16\r\n$4\r\nrole\r\n$6\r\nmaster\r\n",
+    );
+    let report = crate::check::report(&format!("redis://127.0.0.1:{redis}"));
+    let text = report.to_string();
+    assert!(!report.is_ok() && text.contains("Redis 6.0.16: it is too old"), "{text}");
+    assert!(text.contains("6.2 or later"), "{text}");
+}
+
+#[test]
+fn server_that_hangs_is_told_within_seconds() {
+    let redis = RedisServer::start();
+    redis.signal("STOP");
+    let start = Instant::now();
+    let report = report(&redis.url());
+    redis.signal("CONT");
+    assert_fails(&report, "answer", "is it stopped or busy?");
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+}
+
+#[test]
+fn cluster_and_one_server_are_not_taken_for_each_other() {
+    let cluster = Cluster::start(0);
+    let right = report(&cluster.url());
+    assert!(right.is_ok(), "{right}");
+    // The probe's key has another owner now and then, and always if two of three are asked.
+    let plain = cluster.servers.iter().map(|it| report(&it.url()));
+    let moved = plain.filter(|it| it.to_string().contains("write `redis-cluster://`")).count();
+    assert!(moved > 0);
+    let redis = RedisServer::start();
+    let report = report(&redis.url().replace("redis://", "redis-cluster://"));
+    assert!(!report.is_ok() && report.to_string().contains("part of no cluster"), "{report}");
+}
+
+/// Certificates in a folder of their own.
+struct Certificates(PathBuf);
+
+impl Certificates {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("check-{}-{number}", std::process::id());
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let own = Self(folder);
+        own.openssl(&format!(
+            "req -x509 {KEY_TYPE} -keyout ca.key -out ca.pem -subj /CN=ca -days 2"
+        ));
+        own
+    }
+
+    fn openssl(&self, arguments: &str) {
+        let mut command = Command::new("openssl");
+        let command = command.args(arguments.split_whitespace()).current_dir(&self.0);
+        let output = command.output().expect("the tests need openssl: `apt-get install openssl`");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// A certificate that the authority has signed.
+    fn sign(&self, extensions: &str, options: &str) {
+        self.openssl(&format!(
+            "req {KEY_TYPE} -keyout server.key -out server.csr -subj /CN=127.0.0.1 {extensions}"
+        ));
+        self.openssl(&format!(
+            "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out server.pem \
+             {options}"
+        ));
+    }
+
+    fn redis(&self, options: &str) -> (RedisServer, u16) {
+        let port = free_port();
+        let folder = self.0.display();
+        let options = format!(
+            "--tls-port {port} --tls-cert-file {folder}/server.pem --tls-key-file \
+             {folder}/server.key --tls-ca-cert-file {folder}/ca.pem {options}"
+        );
+        (RedisServer::start_with(free_port(), &options), port)
+    }
+
+    fn report(&self, scheme: &str, port: u16) -> Report {
+        let figment = figment().merge(("session.url", format!("{scheme}://127.0.0.1:{port}")));
+        let ca_file = self.0.join("ca.pem").display().to_string();
+        let is_encrypted = scheme == "rediss";
+        check(&if is_encrypted { figment.merge(("session.ca_file", ca_file)) } else { figment })
+    }
+}
+
+impl Drop for Certificates {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+const KEY_TYPE: &str = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+const NAME: &str = "-addext subjectAltName=IP:127.0.0.1";
+
+#[test]
+fn encryption_that_fails_is_told_with_its_remedy() {
+    for (extensions, options, remedy) in [
+        // Without extensions, openssl makes a certificate of version 1.
+        ("", "-days 2", "X.509 version 1"),
+        (NAME, "-copy_extensions copy -days -1", "expired"),
+        ("-addext subjectAltName=DNS:other", "-copy_extensions copy -days 2", "another name"),
+        (
+            "-addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:TRUE",
+            "-copy_extensions copy -days 2",
+            "CA:FALSE",
+        ),
+    ] {
+        let certificates = Certificates::new();
+        certificates.sign(extensions, options);
+        let (_server, port) = certificates.redis("--tls-auth-clients no");
+        assert_fails(&certificates.report("rediss", port), "TLS", remedy);
+    }
+}
+
+#[test]
+fn encrypted_and_plain_servers_are_not_taken_for_each_other() {
+    let certificates = Certificates::new();
+    certificates.sign(NAME, "-copy_extensions copy -days 2");
+    let (server, port) = certificates.redis("--tls-auth-clients no");
+    let right = certificates.report("rediss", port);
+    assert!(right.is_ok() && right.to_string().contains("the certificate is right"), "{right}");
+    assert_fails(&certificates.report("redis", port), "answer", "write `rediss://`");
+    assert_fails(&certificates.report("rediss", server.port), "TLS", "write `redis://`");
+    let unknown = report(&format!("rediss://127.0.0.1:{port}"));
+    assert_fails(&unknown, "TLS", "`ca_file`");
+}
+
+#[test]
+fn client_certificate_that_is_demanded_is_told() {
+    let certificates = Certificates::new();
+    certificates.sign(NAME, "-copy_extensions copy -days 2");
+    for protocols in ["TLSv1.3", "TLSv1.2"] {
+        let (_server, port) =
+            certificates.redis(&format!("--tls-auth-clients yes --tls-protocols {protocols}"));
+        assert_fails(&certificates.report("rediss", port), "TLS", "tls-auth-clients no");
+    }
+}
