@@ -6,8 +6,8 @@
 //!
 //! `metrics-exporter-prometheus` keeps the numbers and writes the text. Its own HTTP listener stays
 //! off: it would bind later, and stop with the process instead of with Rocket. The text is
-//! Prometheus' own format. OpenMetrics, the other format that Prometheus reads, would add exemplars
-//! and the times at which counters began; nothing here has either.
+//! Prometheus' own format. The other one that Prometheus reads, `OpenMetrics`, would add exemplars and
+//! the times at which counters began, which nothing here uses. That is not worth a recorder of our own.
 
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
