@@ -6,8 +6,8 @@
 //!
 //! `metrics-exporter-prometheus` keeps the numbers and writes the text. Its own HTTP listener stays
 //! off: it would bind later, and stop with the process instead of with Rocket. The text is
-//! Prometheus' own format. OpenMetrics, the other format that Prometheus reads, would add exemplars
-//! and the times at which counters began; nothing here has either.
+//! Prometheus' own format. The other one that Prometheus reads, `OpenMetrics`, would add exemplars and
+//! the times at which counters began, which nothing here uses. That is not worth a recorder of our own.
 
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
@@ -26,7 +26,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use parking_lot::Mutex;
 use rocket::fairing::{self, Fairing, Info, Kind};
 use rocket::tokio::net::{TcpListener, TcpStream};
-use rocket::tokio::time::{interval, sleep, timeout};
+use rocket::tokio::time::{sleep, timeout};
 use rocket::tokio::{select, spawn};
 use rocket::{Build, Orbit, Rocket, Shutdown};
 
@@ -38,7 +38,7 @@ const FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4;
 /// How long one collection may take.
 const COLLECTION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often observations are summed up. Until then the recorder keeps each of them.
+/// How often observations are summed up if nobody collects. Until then the recorder keeps each.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long to wait after a connection could not be accepted: there may be too many open files.
@@ -123,14 +123,13 @@ impl Fairing for Prometheus {
 
 /// Serves until the application shuts down.
 async fn serve(listener: TcpListener, mut shutdown: Shutdown) {
-    let mut upkeep = interval(UPKEEP_INTERVAL);
     loop {
         select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => drop(spawn(timeout(COLLECTION_TIMEOUT, answer(stream)))),
                 Err(_) => sleep(ACCEPT_RETRY).await,
             },
-            _ = upkeep.tick() => RECORDER.run_upkeep(),
+            () = sleep(UPKEEP_INTERVAL) => RECORDER.run_upkeep(),
             () = &mut shutdown => return,
         }
     }

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use rocket::get;
+use rocket::http::Status;
 use rocket_server_sessions::{self as session, Error, Session, Snapshot};
 
 use super::counts::Counts;
@@ -18,13 +19,13 @@ pub(super) async fn home(request: PageRequest<'_>) -> session::Result<PageView<'
     view(Page::Home, request).await
 }
 
-/// An unknown page is `None`, which is a 404.
 #[get("/<page>")]
 pub(super) async fn page(
     page: Option<Page>,
     request: PageRequest<'_>,
-) -> Option<session::Result<PageView<'_>>> {
-    Some(view(page?, request).await)
+) -> Result<session::Result<PageView<'_>>, Status> {
+    let page = page.ok_or(Status::NotFound)?;
+    Ok(view(page, request).await)
 }
 
 /// Counts the view, unless the request is speculative, and shows all counts. One round trip, and one

@@ -72,3 +72,16 @@ fn launch_is_no_warning() {
     let log = log_at("warn");
     assert!(!log.contains("Rocket has launched"), "{log}");
 }
+
+#[test]
+fn requests_are_not_logged_by_the_application() {
+    let app = App::start(&[]);
+    let mut visitor = app.visitor();
+    for (path, status) in [("/foo", 200), ("/nowhere", 404), ("/session/destroy", 404)] {
+        assert_eq!(visitor.get(path).status, status, "{path}");
+    }
+    app.signal("TERM");
+    let (_, log) = app.finish();
+    let (_, after) = log.split_once("Rocket has launched").unwrap();
+    assert_eq!(after.lines().skip(1).filter(|it| !it.contains("hutdown")).count(), 0, "{log}");
+}
