@@ -1,6 +1,7 @@
 // The README is the front page. Its link definitions name files; those here come first, so they
 // take precedence, and name items and pages of this documentation.
 //! [`Config`]: crate::Config
+//! [`check`]: crate::check()
 //! [`Event`]: crate::Event
 //! [`Key`]: crate::Key
 //! [`Result`]: crate::Result
@@ -27,6 +28,7 @@
 //! |---|---|
 //! | attach sessions to a Rocket | [`Session::fairing`], [`SessionFairing`], [`Config`] |
 //! | use the visitor's session in a handler | [`Session`], [`Key`], [`Batch`], [`Snapshot`] |
+//! | check a configuration | [`check`], [`Unread`] |
 //! | manage the sessions of a user | [`UserSessions`], [`ActiveSession`] |
 //! | reject requests from other sites | [`SameOrigin`] |
 //! | handle errors and observe events | [`Error`], [`Event`], [`Rejection`] |
