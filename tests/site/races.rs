@@ -1,5 +1,5 @@
-//! Requests of one visitor that meet in two processes: whatever comes first, no count is lost, no
-//! session comes back, no rotation has two successors, and every key lapses.
+//! Simultaneous requests of one visitor to two processes. Whichever is first, no count is lost, no
+//! destroyed session comes back, no rotation has two successors, and every key expires.
 
 use std::collections::BTreeSet;
 use std::thread::scope;
@@ -11,7 +11,7 @@ use test_support::app::{App, Reply, Visitor, send};
 
 const ROUNDS: usize = 1_000;
 
-const END: &str = "/session/destroy";
+const DESTROY: &str = "/session/destroy";
 const REGENERATE: &str = "/session/regenerate";
 
 /// Two processes on one Redis.
@@ -21,7 +21,7 @@ struct Arena {
     _server: RedisServer,
 }
 
-/// What stands in Redis after a round, with every key's time to live checked.
+/// What is left in Redis after a round. Every key must have a time to live.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Left {
     records: usize,
@@ -45,7 +45,7 @@ impl Arena {
         visitor
     }
 
-    /// Sends requests with the visitor's cookie at the same time, in turn to both processes.
+    /// Sends requests with the visitor's cookie at the same time, alternating between the processes.
     fn race(&self, visitor: &Visitor, requests: &[&str]) -> Vec<Reply> {
         scope(|threads| {
             let running: Vec<_> = requests
@@ -74,7 +74,7 @@ impl Arena {
     }
 }
 
-/// Paths of the session's actions are posted, pages are viewed.
+/// Posts to the session's actions, and views pages.
 fn ask(visitor: &Visitor, path: &str) -> Reply {
     if !path.starts_with("/session/") {
         return visitor.clone().get(path);
@@ -101,7 +101,7 @@ fn session_that_ends_beside_a_view_stays_ended() {
     let mut arena = Arena::new();
     for _ in 0..ROUNDS {
         let visitor = arena.round();
-        let replies = arena.race(&visitor, &[END, "/foo", "/foo"]);
+        let replies = arena.race(&visitor, &[DESTROY, "/foo", "/foo"]);
         let news: Vec<_> = replies[1..].iter().filter_map(given).collect();
         for reply in &replies[1..] {
             let is_new = given(reply).is_some();
@@ -120,7 +120,7 @@ fn session_that_is_ended_twice_at_once_is_ended() {
     let mut arena = Arena::new();
     for _ in 0..ROUNDS {
         let visitor = arena.round();
-        let replies = arena.race(&visitor, &[END, END]);
+        let replies = arena.race(&visitor, &[DESTROY, DESTROY]);
         assert!(replies.iter().all(|it| given(it).is_none()));
         assert_eq!(arena.left(), Left { records: 0, tombstones: 1 });
     }
@@ -131,7 +131,7 @@ fn session_that_ends_beside_a_rotation_has_no_successor() {
     let mut arena = Arena::new();
     for _ in 0..ROUNDS {
         let visitor = arena.round();
-        let replies = arena.race(&visitor, &[END, REGENERATE]);
+        let replies = arena.race(&visitor, &[DESTROY, REGENERATE]);
         assert_eq!(arena.left().records, 0);
         for cookie in replies.iter().filter_map(given) {
             assert_eq!(with(&visitor, cookie).get("/foo").views(), 1);
@@ -163,7 +163,7 @@ fn two_rotations_at_once_have_one_successor() {
         let replies = arena.race(&visitor, &[REGENERATE, REGENERATE]);
         let cookies: Vec<_> = replies.iter().filter_map(given).collect();
         assert_eq!(cookies.len(), 1);
-        // The loser has put a tombstone of its own between the old place and the successor.
+        // The loser may have left a tombstone of its own between the old record and the new one.
         let Left { records, tombstones } = arena.left();
         assert!(records == 1 && (1..=2).contains(&tombstones), "{records} {tombstones}");
         assert_eq!(with(&visitor, cookies[0].clone()).get("/foo").views(), 3);
