@@ -1,7 +1,7 @@
 //! What the parts of a view cost: `cargo bench`. Needs redis-server.
 //!
-//! Requests go through Rocket's local client, whose own cost is that of `bare`; what the others
-//! take beyond it is theirs. `benches/compare/run` measures the whole, over sockets.
+//! Requests go through Rocket's local client. `request_bare` measures its own cost, which is part of the
+//! others. `benches/compare/run` measures the whole application, over sockets.
 
 use std::time::Duration;
 
@@ -23,26 +23,26 @@ fn main() {
     divan::main();
 }
 
-/// What a visitor sends who has a session.
+/// A visitor with a session.
 struct Visitor {
     client: Client,
     cookie: String,
 }
 
 impl Visitor {
-    /// A visitor of an application, whose session begins at `path`.
+    /// Begins a session by requesting `path`.
     fn of(rocket: rocket::Rocket<rocket::Build>, path: &'static str) -> Self {
         let client = Client::untracked(rocket).expect("it ignites");
         let mut visitor = Self { client, cookie: String::new() };
-        // Twice, because a cookie is renewed when it comes back for the first time.
-        for _ in 0..2 {
-            let cookie = visitor.get(path, "text/html");
-            visitor.cookie = cookie.expect("a cookie is set");
+        visitor.cookie = visitor.get(path, "text/html").expect("a cookie is set");
+        // The first return of the cookie sets the session's time to live anew.
+        if let Some(renewed) = visitor.get(path, "text/html") {
+            visitor.cookie = renewed;
         }
         visitor
     }
 
-    /// Asks for a page, and gives the cookie that it sets, if any.
+    /// Requests a page, and returns the cookie that it sets, if any.
     fn get(&self, path: &'static str, accept: &'static str) -> Option<String> {
         let mut request = self.client.get(path).header(Header::new("Accept", accept));
         if !self.cookie.is_empty() {
@@ -75,12 +75,12 @@ async fn begun(session: Session<'_>) -> session::Result<&'static str> {
     Ok("begun")
 }
 
-/// Routes of few words, on sessions in memory.
+/// An application of three short routes, with sessions in memory.
 fn small() -> rocket::Rocket<rocket::Build> {
     rocket::custom(quiet()).attach(Session::fairing()).mount("/", routes![bare, opened, begun])
 }
 
-/// The application itself, on sessions in `store`.
+/// A visitor of the whole application, with sessions in `store`.
 fn whole(store: impl Store) -> Visitor {
     let rocket = rocket::custom(quiet());
     Visitor::of(rocket.attach(Session::fairing().store(store)).attach(site::stage()), "/foo")
@@ -96,14 +96,14 @@ fn redis(server: &RedisServer) -> Redis {
     Redis::open(&Settings::from_config(&config, &url)).expect("it opens")
 }
 
-/// A request that touches no session.
+/// A request without a session.
 #[divan::bench]
 fn request_bare(bencher: Bencher<'_, '_>) {
     let visitor = Visitor::of(small(), "/begun");
     bencher.bench_local(|| visitor.get("/bare", "text/html"));
 }
 
-/// The same, and its cookie is opened.
+/// A request whose cookie is opened.
 #[divan::bench]
 fn request_with_cookie_opened(bencher: Bencher<'_, '_>) {
     let visitor = Visitor::of(small(), "/begun");
@@ -118,12 +118,12 @@ fn request_with_cookie_sealed(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| visitor.get("/begun", "text/html"));
 }
 
-/// A view's one call of a store.
+/// The one call of the store in a view.
 fn counted(bencher: Bencher<'_, '_>, store: &impl Store) {
-    let handle = "01a20ae1-f18c-7d29-891b-262bdedc1ea2";
+    let id = "01a20ae1-f18c-7d29-891b-262bdedc1ea2";
     let record = RecordId {
-        id: PublicId::parse(handle).expect("a handle"),
-        token_hash: TokenHash::parse("AAAAAAAAAAAAAAAAAAAAAA").expect("a token_hash"),
+        id: PublicId::parse(id).expect("a public id"),
+        token_hash: TokenHash::parse("AAAAAAAAAAAAAAAAAAAAAA").expect("a token hash"),
     };
     let fields: Fields =
         ["views:/", "views:/foo", "views:/bar"].map(|it| (it.to_owned(), "1".to_owned())).into();
@@ -157,7 +157,7 @@ fn view_in_memory_as_json(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| visitor.get("/foo", "application/json"));
 }
 
-/// A whole view in memory, as HTML: what it takes beyond JSON is the drawing.
+/// A whole view in memory, as HTML. The difference to JSON is the rendering.
 #[divan::bench]
 fn view_in_memory_as_html(bencher: Bencher<'_, '_>) {
     let visitor = whole(Memory::new(1000));

@@ -1,6 +1,6 @@
-//! A Chromium of a test's own, driven by the few commands of `WebDriver` that the tests need.
+//! A Chromium for one test, driven by the few commands of `WebDriver` that the tests need.
 //!
-//! The protocol is JSON over HTTP, so this takes no library: <https://www.w3.org/TR/webdriver2/>.
+//! The protocol is JSON over HTTP, so this needs no library: <https://www.w3.org/TR/webdriver2/>.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 use test_support::app::App;
 use test_support::{free_port, wait_for};
 
-/// As `WebDriver` names keys: private code points.
+/// `WebDriver`'s names for keys: private code points.
 pub const TAB: &str = "\u{e004}";
 pub const ENTER: &str = "\u{e007}";
 
-/// What `WebDriver` calls the field that names an element.
+/// The field in which `WebDriver` names an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// A browser with an empty profile. It ends when this value is dropped, and at the latest with the
@@ -29,7 +29,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Opens at `http://localhost`, which is where people try the application.
+    /// Starts a browser for `http://localhost`, where people try the application.
     pub fn at(app: &App) -> Self {
         Self::with_settings(app, &json!({}))
     }
@@ -44,8 +44,8 @@ impl Browser {
             );
         }
         let port = free_port();
-        // The shell waits for the end of its input, which comes with the end of this process, and
-        // clears up: what the driver has started is of its session, and its profiles are here.
+        // The shell waits for the end of its input, which comes with the end of this process. Then it
+        // ends what the driver has started, which is in one process session, and removes the profiles.
         let script = format!(
             "folder=$(mktemp -d)
              TMPDIR=$folder setsid chromedriver --port={port} >/dev/null 2>&1 &
@@ -86,7 +86,7 @@ impl Browser {
         browser
     }
 
-    /// From now on at another instance, with the same cookies: a port does not part them.
+    /// Goes on at another instance, with the same cookies: they do not depend on the port.
     pub fn turn_to(&mut self, app: &App) {
         self.site = format!("http://localhost:{}", app.port);
     }
@@ -137,7 +137,7 @@ impl Browser {
         Some(text.as_str()?.to_owned())
     }
 
-    /// Waits until the page's text has this in it.
+    /// Waits until the page's text contains this.
     pub fn sees(&self, expected: &str) {
         let start = Instant::now();
         loop {
@@ -166,7 +166,7 @@ impl Browser {
         self.command("POST", "/actions", &json!({ "actions": [keyboard] })).unwrap();
     }
 
-    /// The text of what has the focus, which must show that it has.
+    /// The text of the element with the focus, which must be visible.
     pub fn focused(&self) -> String {
         let element = self.command("GET", "/element/active", &Value::Null).unwrap();
         let element = element[ELEMENT].as_str().unwrap();
@@ -184,13 +184,13 @@ impl Browser {
         self.command("GET", "/cookie", &Value::Null).unwrap().as_array().unwrap().clone()
     }
 
-    /// Runs a script in the page, whatever its policy says.
+    /// Runs a script in the page, regardless of its content security policy.
     pub fn evaluate(&self, expression: &str) -> Value {
         let script = json!({ "script": format!("return {expression}"), "args": [] });
         self.command("POST", "/execute/sync", &script).unwrap()
     }
 
-    /// What the browser has written to its console since it was last asked.
+    /// What the browser has written to its console since the last call.
     pub fn complaints(&self) -> Vec<Value> {
         let log = self.command("POST", "/se/log", &json!({ "type": "browser" })).unwrap();
         log.as_array().unwrap().clone()
@@ -235,7 +235,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Without a session there is no browser yet.
+        // Without a WebDriver session, no browser has been started.
         if !self.session.is_empty() {
             let _ = self.command("DELETE", "", &Value::Null);
         }

@@ -3,7 +3,7 @@
 use crate::driver::{Browser, ENTER, TAB};
 use test_support::app::App;
 
-/// Goes on to what bears this text, as often as it takes.
+/// Presses Tab until the element with this text has the focus.
 fn tab_to(browser: &Browser, text: &str) {
     let mut passed = Vec::new();
     while passed.len() < 30 {

@@ -1,4 +1,4 @@
-//! Views: counted once each, page by page, browser by browser, whichever instance answers.
+//! Each view counts once, for its page and its browser, whichever instance answers.
 
 use std::collections::BTreeMap;
 
@@ -108,7 +108,7 @@ fn plain_http_at_localhost_keeps_the_cookie_that_demands_security() {
 fn page_takes_two_requests_and_one_when_it_is_viewed_again() {
     let app = App::start(&[]);
     let browser = Browser::at(&app);
-    // What came over the wire, by kind; nothing for what the browser had.
+    // How many bytes were transferred for each kind of request: none if the browser had the file.
     let transfers = || -> BTreeMap<String, u64> {
         let entries = browser.evaluate(
             "performance.getEntriesByType('navigation')

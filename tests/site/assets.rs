@@ -1,11 +1,11 @@
-//! What pages are drawn with: small, kept for a year, and found while revisions change.
+//! The stylesheet and the icon: small, cached for a year, and found while revisions change.
 
 use rocket::http::{Header, Status};
 use rocket::local::blocking::{Client, LocalResponse};
 
 use crate::pages::client;
 
-/// The stylesheet's address, as a page names it.
+/// The path of the stylesheet that a page links to.
 fn stylesheet(client: &Client) -> String {
     let page = client.get("/about").dispatch().into_string().unwrap();
     let (_, link) = page.split_once("<link rel=\"stylesheet\" href=\"").unwrap();

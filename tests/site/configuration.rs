@@ -1,4 +1,4 @@
-//! How the environment configures the process, and what a mistake is answered with.
+//! How the environment configures the process, and what a mistake leads to.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -247,7 +247,7 @@ fn mistakes_end_the_launch_and_name_the_key_the_place_and_the_remedy() {
         let (succeeded, log) = run_to_end(&env);
         assert!(!succeeded, "{log}");
         for text in expected {
-            // Variables are named in capitals.
+            // Variables have capital letters.
             let is_named = log.to_lowercase().contains(&text.to_lowercase());
             assert!(is_named, "{text} is missing:\n{log}");
         }

@@ -1,4 +1,4 @@
-//! The point of it all: whichever instance answers, the count goes on.
+//! The count goes on, whichever instance answers.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;

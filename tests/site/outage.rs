@@ -1,4 +1,4 @@
-//! Redis away, slow or gone: 503 in time, everything else as ever, and healed by itself.
+//! Redis away, slow or gone: a 503 in time, everything else as usual, and recovery without help.
 
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ fn assert_unaffected(app: &App) {
     }
 }
 
-/// Until the page answers again; gives its count.
+/// Waits until the page answers again, and returns its count.
 fn healed(visitor: &mut Visitor) -> u64 {
     let start = Instant::now();
     loop {
