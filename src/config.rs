@@ -94,31 +94,25 @@ fn warnings(figment: &Figment) -> impl Iterator<Item = Warning> {
 
 /// A variable as a setting of sessions, under its own name in error messages.
 struct Variable {
-    variable: &'static str,
+    name: &'static str,
     path: String,
     value: Result<Option<Value>, String>,
 }
 
 impl Variable {
     /// Reads a variable. An empty one says "none", which must not contradict what is `set` elsewhere.
-    fn read(
-        variable: &'static str,
-        key: &'static str,
-        set: &Figment,
-        read: fn(&str) -> Value,
-    ) -> Self {
+    fn read(name: &'static str, key: &'static str, set: &Figment, read: fn(&str) -> Value) -> Self {
         let path = format!("{}.{key}", Sessions::KEY);
-        let value = match env::var_os(variable).map(OsString::into_string) {
-            None => Ok(None),
-            Some(Err(_)) => Err(format!("the environment variable {variable} is not UTF-8")),
+        let value = match env::var_os(name).map(OsString::into_string) {
+            Some(Err(_)) => Err(format!("the environment variable {name} is not UTF-8")),
             Some(Ok(text)) if !text.trim().is_empty() => Ok(Some(read(&text))),
             Some(Ok(_)) if is_set(set, key) => Err(format!(
-                "the environment variable {variable} is empty, but `{path}` is set elsewhere; \
+                "the environment variable {name} is empty, but `{path}` is set elsewhere; \
                  remove one of the two"
             )),
-            Some(Ok(_)) => Ok(None),
+            Some(Ok(_)) | None => Ok(None),
         };
-        Self { variable, path, value }
+        Self { name, path, value }
     }
 }
 
@@ -133,7 +127,7 @@ fn is_set(figment: &Figment, key: &str) -> bool {
 impl Provider for Variable {
     fn metadata(&self) -> Metadata {
         let path = self.path.clone();
-        Metadata::named(format!("the environment variable {}", self.variable))
+        Metadata::named(format!("the environment variable {}", self.name))
             .interpolater(move |_, _| path.clone())
     }
 

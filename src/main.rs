@@ -46,7 +46,9 @@ async fn serve() -> ExitCode {
     log::start();
     let errors = cloud_run_sessions::config::errors();
     if !errors.is_empty() {
-        errors.iter().for_each(|error| ::log::error!("{error}"));
+        for error in errors {
+            ::log::error!("{error}");
+        }
         return ExitCode::FAILURE;
     }
     #[cfg(feature = "otel")]
