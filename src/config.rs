@@ -51,6 +51,9 @@ pub(crate) fn stage() -> AdHoc {
 pub fn check() -> Report {
     let figment = figment();
     let mut report = rocket_server_sessions::check(&figment);
+    for error in own_errors(&figment) {
+        report.push(Verdict::Failed, "settings", error);
+    }
     for warning in warnings(&figment).filter(|it| !it.is_about_sessions) {
         report.push(Verdict::Warning, "settings", warning.text);
     }
@@ -64,11 +67,16 @@ pub fn errors() -> Vec<String> {
     let figment = figment();
     let of_rocket = figment.extract::<rocket::Config>().err().map(SettingError::all);
     let of_sessions = Sessions::extract(&figment).err();
-    let all = of_rocket.into_iter().chain(of_sessions).flatten();
+    let all = of_rocket.into_iter().chain(of_sessions).flatten().chain(own_errors(&figment));
     let mut all: Vec<_> = all.map(|error| error.to_string()).collect();
     // What cannot be read at all is found twice.
     all.dedup();
     all
+}
+
+fn own_errors(figment: &Figment) -> Vec<SettingError> {
+    let port = figment.extract_inner::<u16>("metrics_port");
+    port.err().filter(|error| !error.missing()).map(SettingError::all).unwrap_or_default()
 }
 
 struct Warning {

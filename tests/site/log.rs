@@ -3,6 +3,7 @@
 use redis::Commands;
 use serde_json::Value;
 
+use test_support::wait_for;
 use test_support::app::{App, KEY, send};
 use test_support::RedisServer;
 
@@ -53,7 +54,7 @@ fn on_cloud_run_every_line_is_json_and_bears_the_trace_of_its_request() {
 #[test]
 fn elsewhere_lines_are_for_people() {
     let app = App::start(&[]);
-    app.signal("TERM");
-    let (_, log) = app.finish();
+    wait_for("the launch", || app.log().contains("has launched"));
+    let log = app.log();
     assert!(log.contains("WARN ") && !log.contains("\"severity\""), "{log}");
 }
