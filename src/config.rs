@@ -51,6 +51,9 @@ pub(crate) fn stage() -> AdHoc {
 pub fn check() -> Report {
     let figment = figment();
     let mut report = rocket_server_sessions::check(&figment);
+    for error in own_errors(&figment) {
+        report.push(Verdict::Failed, "settings", error);
+    }
     for warning in warnings(&figment).filter(|it| !it.is_about_sessions) {
         report.push(Verdict::Warning, "settings", warning.text);
     }
@@ -64,11 +67,16 @@ pub fn errors() -> Vec<String> {
     let figment = figment();
     let of_rocket = figment.extract::<rocket::Config>().err().map(SettingError::all);
     let of_sessions = Sessions::extract(&figment).err();
-    let all = of_rocket.into_iter().chain(of_sessions).flatten();
+    let all = of_rocket.into_iter().chain(of_sessions).flatten().chain(own_errors(&figment));
     let mut all: Vec<_> = all.map(|error| error.to_string()).collect();
     // What cannot be read at all is found twice.
     all.dedup();
     all
+}
+
+fn own_errors(figment: &Figment) -> Vec<SettingError> {
+    let port = figment.extract_inner::<u16>("metrics_port");
+    port.err().filter(|error| !error.missing()).map(SettingError::all).unwrap_or_default()
 }
 
 struct Warning {
@@ -94,31 +102,25 @@ fn warnings(figment: &Figment) -> impl Iterator<Item = Warning> {
 
 /// A variable as a setting of sessions, under its own name in error messages.
 struct Variable {
-    variable: &'static str,
+    name: &'static str,
     path: String,
     value: Result<Option<Value>, String>,
 }
 
 impl Variable {
     /// Reads a variable. An empty one says "none", which must not contradict what is `set` elsewhere.
-    fn read(
-        variable: &'static str,
-        key: &'static str,
-        set: &Figment,
-        read: fn(&str) -> Value,
-    ) -> Self {
+    fn read(name: &'static str, key: &'static str, set: &Figment, read: fn(&str) -> Value) -> Self {
         let path = format!("{}.{key}", Sessions::KEY);
-        let value = match env::var_os(variable).map(OsString::into_string) {
-            None => Ok(None),
-            Some(Err(_)) => Err(format!("the environment variable {variable} is not UTF-8")),
+        let value = match env::var_os(name).map(OsString::into_string) {
+            Some(Err(_)) => Err(format!("the environment variable {name} is not UTF-8")),
             Some(Ok(text)) if !text.trim().is_empty() => Ok(Some(read(&text))),
             Some(Ok(_)) if is_set(set, key) => Err(format!(
-                "the environment variable {variable} is empty, but `{path}` is set elsewhere; \
+                "the environment variable {name} is empty, but `{path}` is set elsewhere; \
                  remove one of the two"
             )),
-            Some(Ok(_)) => Ok(None),
+            Some(Ok(_)) | None => Ok(None),
         };
-        Self { variable, path, value }
+        Self { name, path, value }
     }
 }
 
@@ -133,7 +135,7 @@ fn is_set(figment: &Figment, key: &str) -> bool {
 impl Provider for Variable {
     fn metadata(&self) -> Metadata {
         let path = self.path.clone();
-        Metadata::named(format!("the environment variable {}", self.variable))
+        Metadata::named(format!("the environment variable {}", self.name))
             .interpolater(move |_, _| path.clone())
     }
 

@@ -3,8 +3,8 @@
 use redis::Commands;
 use serde_json::Value;
 
-use test_support::RedisServer;
 use test_support::app::{App, KEY, send};
+use test_support::{RedisServer, wait_for};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
@@ -55,8 +55,8 @@ fn on_cloud_run_every_line_is_json_and_bears_the_trace_of_its_request() {
 #[test]
 fn elsewhere_lines_are_for_people() {
     let app = App::start(&[]);
-    app.signal("TERM");
-    let (_, log) = app.finish();
+    wait_for("the launch", || app.log().contains("has launched"));
+    let log = app.log();
     assert!(log.contains("WARN ") && !log.contains("\"severity\""), "{log}");
 }
 

@@ -24,7 +24,9 @@ impl Measured {
     }
 
     fn on_redis(url: &str) -> Self {
-        Self::start(&[("REDIS_URL", url), ("ROCKET_SECRET_KEY", KEY)])
+        let measured = Self::start(&[("REDIS_URL", url), ("ROCKET_SECRET_KEY", KEY)]);
+        measured.app.wait_for_check();
+        measured
     }
 
     fn get(&self, path: &str) -> Reply {

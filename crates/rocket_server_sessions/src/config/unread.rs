@@ -28,7 +28,8 @@ impl Unread {
     /// use rocket::figment::Figment;
     /// use rocket_server_sessions::Unread;
     ///
-    /// let figment = rocket::Config::figment().merge(("prot", 8080)).merge(("metrics_port", 9090));
+    /// let figment = Figment::from(rocket::Config::default());
+    /// let figment = figment.merge(("prot", 8080)).merge(("metrics_port", 9090));
     /// let unread = Unread::find(&figment, &["metrics_port"]);
     /// assert!(unread[0].to_string().contains("did you mean `port`?"));
     /// # assert_eq!(unread.len(), 1);

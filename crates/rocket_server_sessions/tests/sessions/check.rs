@@ -43,18 +43,18 @@ fn stub(reply: &'static str) -> u16 {
 }
 
 #[test]
-fn right_server_passes_every_step_and_keeps_no_key() {
+fn right_server_passes_every_step_and_nothing_is_written() {
     let redis = RedisServer::start();
     let report = report(&format!("redis://localhost:{}/3", redis.port));
     let steps: Vec<_> = report.findings().iter().map(|it| it.what).collect();
     assert_eq!(
         steps,
-        ["DNS", "connection", "log-in", "version", "rights", "round trip"],
+        ["DNS", "connection", "log-in", "version", "round trip", "rights"],
         "{report}"
     );
     assert!(report.is_ok() && report.to_string().contains("redis 7."), "{report}");
-    let text: String = redis::cmd("INFO").arg("keyspace").query(&mut redis.connect()).unwrap();
-    assert!(!text.contains("db3"), "{text}");
+    let commands: Vec<_> = redis.commands().into_keys().collect();
+    assert_eq!(commands, ["exec", "hello", "multi", "ping", "select"]);
 }
 
 #[test]
@@ -126,7 +126,17 @@ fn missing_rights_are_named_as_they_are_given() {
     assert_eq!(finding.text, "the user may not run HINCRBY, EVAL: give it `+hincrby +eval`");
     let keys = rights(&["~session:*", "+@all"]);
     assert!(keys.to_string().contains("give it `~shop:*`"), "{keys}");
-    assert!(redis.keys("").is_empty());
+    let only = rights(&["~shop:*", "+@all", "-exec"]);
+    assert!(only.to_string().contains("may not run EXEC: give it `+exec`"), "{only}");
+    let none = rights(&["~shop:*", "+@all", "-multi"]);
+    assert!(none.to_string().contains("`+multi +exec +hset +hget +hmget +hgetall"), "{none}");
+    assert!(redis.keys("").is_empty(), "nothing is carried out");
+}
+
+#[test]
+fn server_that_is_full_is_told() {
+    let redis = RedisServer::start_with(free_port(), "--maxmemory 1");
+    assert_fails(&report(&redis.url()), "rights", "HSET is answered with OOM");
 }
 
 #[test]

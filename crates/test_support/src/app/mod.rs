@@ -104,8 +104,15 @@ impl App {
         app
     }
 
+    /// On Redis, when the check at launch is over and its commands are no longer in the way.
     pub fn on_redis(url: &str) -> Self {
-        Self::of_on_redis(&Release::this(), url)
+        let app = Self::of_on_redis(&Release::this(), url);
+        app.wait_for_check();
+        app
+    }
+
+    pub fn wait_for_check(&self) {
+        wait_for("the store to be checked", || self.log().contains("checked the store at launch"));
     }
 
     pub fn of_on_redis(release: &Release, url: &str) -> Self {

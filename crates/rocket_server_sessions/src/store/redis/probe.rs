@@ -8,7 +8,7 @@ use redis::{Cmd, RedisError, Value, cmd};
 
 use super::address::{Address, Settings};
 use super::connection::Connection;
-use super::remedy::{MIN_VERSION, TOO_OLD};
+use super::remedy::{MIN_VERSION, TOO_OLD, remedy};
 use super::reply_error::{ConnectError, describe_connect};
 use super::topology::Topology;
 use crate::check::{Finding, Verdict};
@@ -16,9 +16,6 @@ use crate::id::PublicId;
 
 /// How long one step may take.
 const STEP_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How long the probe's keys live, should it not get to deleting them.
-const PROBE_TTL_SECONDS: u64 = 10;
 
 /// How many round trips are measured.
 const PINGS: usize = 5;
@@ -37,6 +34,12 @@ impl Settings {
 
 fn deadline() -> Instant {
     Instant::now() + STEP_TIMEOUT
+}
+
+/// Why a command is refused.
+enum Lack {
+    Right,
+    Other(String),
 }
 
 struct Probe<'s> {
@@ -174,8 +177,8 @@ impl Probe<'_> {
                 }
             }
         }
-        self.rights(&mut connection, &key, cluster.is_some());
         self.round_trip(&mut connection);
+        self.rights(&mut connection, &key, cluster.is_some());
     }
 
     fn version(&mut self, connection: &mut Connection) {
@@ -208,48 +211,27 @@ impl Probe<'_> {
         }
     }
 
-    /// Sends each command that sessions need, about a key that is not a session's.
+    /// Queues each command that sessions need in a transaction that is never carried out: a server
+    /// checks rights, memory and slots when it queues, so no key is written and no script runs.
     fn rights(&mut self, connection: &mut Connection, key: &str, is_cluster: bool) {
         let mut missing = Vec::new();
         let of_clusters = is_cluster.then(needed_in_cluster);
-        for (name, command) in needed(key).into_iter().chain(of_clusters.into_iter().flatten()) {
+        let commands = of_clusters.into_iter().flatten().chain(needed(key));
+        for (name, command) in commands {
             let Err(error) = connection.ask(&command, deadline()) else { continue };
-            let text = error.to_string();
-            match error.code() {
-                // What a transaction lacks has been told by its commands.
-                Some("EXECABORT") => {}
-                Some("NOPERM") if text.contains("command") => missing.push(name),
-                Some("NOPERM") => {
-                    let text = format!(
-                        "the user may not use keys that begin with `{0}`: give it `~{0}*`",
-                        self.prefix
-                    );
+            match self.lack(name, &error) {
+                Lack::Right => missing.push(name),
+                Lack::Other(text) => {
                     self.failed("rights", text);
                     return;
                 }
-                Some("ERR") if text.to_lowercase().contains("unknown command") => {
-                    missing.push(name);
-                }
-                Some("ERR") if text.contains("without MULTI") => {}
-                Some("MOVED") => {
-                    let text = "it is part of a cluster; write `redis-cluster://` or \
-                                `rediss-cluster://` in `url`";
-                    self.failed("rights", text.to_owned());
-                    return;
-                }
-                Some(code) => {
-                    let hint = super::remedy::remedy(&error, false);
-                    let hint = hint.map(|it| format!("; {it}")).unwrap_or_default();
-                    self.failed("rights", format!("{name} is answered with {code}{hint}"));
-                    return;
-                }
-                None => {
-                    self.failed("rights", format!("{name} is not answered: {error}"));
-                    return;
-                }
+            }
+            if name == "MULTI" {
+                // Without a transaction, the commands would be carried out.
+                missing.extend(needed(key).iter().map(|(name, _)| *name).filter(|it| *it != name));
+                break;
             }
         }
-        missing.dedup();
         if missing.is_empty() {
             self.ok("rights", "every command that sessions need is allowed".to_owned());
         } else {
@@ -261,6 +243,32 @@ impl Probe<'_> {
                 rights.join(" ")
             );
             self.failed("rights", text);
+        }
+    }
+
+    /// What an error to one of the commands tells.
+    fn lack(&self, name: &str, error: &RedisError) -> Lack {
+        let text = error.to_string();
+        let Some(code) = error.code() else {
+            return Lack::Other(format!("{name} is not answered: {error}"));
+        };
+        match code {
+            // EXEC itself is told of so.
+            "EXECABORT" if text.contains("NOPERM") => Lack::Right,
+            "NOPERM" if text.contains("command") => Lack::Right,
+            "NOPERM" => Lack::Other(format!(
+                "the user may not use keys that begin with `{0}`: give it `~{0}*`",
+                self.prefix
+            )),
+            "ERR" if text.to_lowercase().contains("unknown command") => Lack::Right,
+            "MOVED" => Lack::Other(
+                "it is part of a cluster; write `redis-cluster://` or `rediss-cluster://` in `url`"
+                    .to_owned(),
+            ),
+            code => {
+                let hint = remedy(error, false).map(|it| format!("; {it}")).unwrap_or_default();
+                Lack::Other(format!("{name} is answered with {code}{hint}"))
+            }
         }
     }
 
@@ -289,28 +297,28 @@ fn hung(error: &RedisError, address: &Address) -> String {
     }
 }
 
-/// The commands, with the name of the right that each needs. All keys have a time to live.
+/// The commands, with the name of the right that each needs. The last transaction stays open, until
+/// the connection is closed.
 fn needed(key: &str) -> Vec<(&'static str, Cmd)> {
-    let other = format!("{key}:renamed");
+    let other = format!("{key}:other");
     let command = |name: &'static str, args: &[&str]| (name, cmd(name).arg(args).take());
-    let ttl = PROBE_TTL_SECONDS.to_string();
-    let script = "return redis.call('EXISTS', KEYS[1])";
     vec![
         command("MULTI", &[]),
-        command("HSET", &[key, "a", "1", "b", "1"]),
-        command("EXPIRE", &[key, &ttl]),
         command("EXEC", &[]),
+        command("MULTI", &[]),
+        command("HSET", &[key, "a", "1"]),
         command("HGET", &[key, "a"]),
         command("HMGET", &[key, "a", "b"]),
         command("HGETALL", &[key]),
         command("HINCRBY", &[key, "a", "1"]),
-        command("HDEL", &[key, "b"]),
+        command("HDEL", &[key, "a"]),
+        command("EXPIRE", &[key, "1"]),
         command("EXISTS", &[key]),
-        command("EVAL", &[script, "1", key]),
-        command("SET", &[&other, "", "NX", "EX", &ttl]),
+        command("EVAL", &["return 0", "1", key]),
+        command("SET", &[key, "", "NX", "EX", "1"]),
         command("RENAME", &[key, &other]),
         command("DEL", &[key]),
-        command("UNLINK", &[&other]),
+        command("UNLINK", &[key]),
     ]
 }
 

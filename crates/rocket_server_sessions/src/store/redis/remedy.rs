@@ -3,7 +3,7 @@
 use redis::RedisError;
 
 /// Server errors, by their code and a part of their text in lower case.
-const SERVER: [(&str, &str, &str); 14] = [
+const SERVER: [(&str, &str, &str); 15] = [
     ("WRONGPASS", "", "check the user and the password in `url`"),
     (
         "NOAUTH",
@@ -20,6 +20,7 @@ const SERVER: [(&str, &str, &str); 14] = [
     ),
     ("READONLY", "", "it is a replica and takes no writes: name the master in `url`"),
     ("LOADING", "", "it is loading its data: wait"),
+    ("OOM", "", "its memory is full: raise `maxmemory`, or let it evict keys"),
     (
         "ERR",
         "without any password",
