@@ -284,7 +284,7 @@ impl Config {
             ("first_idle_timeout", duration(self.first_idle_timeout)),
             ("absolute_lifetime", duration(self.absolute_lifetime)),
             ("remember_me", self.remember_me.to_string()),
-            ("previous_keys", format!("[{} redacted]", self.previous_keys.len())),
+            ("previous_keys", format!("{} of them", self.previous_keys.len())),
             ("max_field_size", self.max_field_size.to_string()),
             ("max_record_size", self.max_record_size.to_string()),
             ("max_user_sessions", self.max_user_sessions.to_string()),
