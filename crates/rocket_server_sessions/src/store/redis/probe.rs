@@ -318,7 +318,7 @@ fn needed(key: &str) -> Vec<(&'static str, Cmd)> {
         command("SET", &[key, "", "NX", "EX", "1"]),
         command("RENAME", &[key, &other]),
         command("DEL", &[key]),
-        command("UNLINK", &[key]),
+        command("GET", &[key]),
     ]
 }
 
