@@ -40,7 +40,7 @@ async fn view(page: Page, request: PageRequest<'_>) -> session::Result<PageView<
             layout.instance.remember(session, &snapshot).await;
             snapshot
         }
-        Visit::Speculative => session.snapshot().await?,
+        Visit::Unseen | Visit::Speculative => session.snapshot().await?,
     };
     let now = SystemTime::now();
     let info = session.info();

@@ -13,8 +13,11 @@ const PURPOSE_HEADERS: [&str; 4] = ["Sec-Purpose", "Purpose", "X-Moz", "X-Purpos
 pub(super) enum Visit {
     /// A view. It counts.
     Counted,
-    /// A `HEAD` request, or a browser that fetches a page before a person asks for it. It counts
-    /// nothing and creates nothing.
+    /// A `HEAD` request: it counts nothing and creates nothing.
+    Unseen,
+    /// A browser fetches or renders the page before a person asks for it. It is refused: the page would
+    /// show the count before the view, and the view itself would never be counted. The browser then
+    /// asks again at the click.
     Speculative,
 }
 
@@ -35,8 +38,10 @@ impl Visit {
                 .iter()
                 .flat_map(|name| request.headers().get(name))
                 .any(|value| value.contains("prefetch") || value.contains("preview"));
-            if is_ahead || request.method() == Method::Head {
+            if is_ahead {
                 Self::Speculative
+            } else if request.method() == Method::Head {
+                Self::Unseen
             } else {
                 Self::Counted
             }

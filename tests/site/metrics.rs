@@ -213,7 +213,9 @@ fn metrics_name_no_visitor_and_do_not_grow_with_them() {
 fn metrics_port_that_cannot_be_had_ends_the_launch_and_is_named() {
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = holder.local_addr().unwrap().port().to_string();
-    for (value, expected) in [("http", "65535"), ("70000", "65535"), ("-1", "65535"), (&taken, &taken)] {
+    for (value, expected) in
+        [("http", "65535"), ("70000", "65535"), ("-1", "65535"), (&taken, &taken)]
+    {
         let port = free_port().to_string();
         let (succeeded, log) = run_to_end(&[("PORT", &port), ("ROCKET_METRICS_PORT", value)]);
         assert!(!succeeded, "{log}");

@@ -99,7 +99,8 @@ fn head_and_prefetch_and_options_count_nothing_and_make_nothing() {
     }
     assert!(html(&client, "/foo").contains("You viewed this page 1 time<"));
     client.head("/foo").dispatch();
-    ahead("Sec-Purpose", "prefetch");
+    let refused = ahead("Sec-Purpose", "prefetch");
+    assert_eq!(refused.status().code, 425, "the browser asks again when the page is viewed");
     assert!(html(&client, "/foo").contains("You viewed this page 2 times<"));
 }
 
