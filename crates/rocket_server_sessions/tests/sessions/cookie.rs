@@ -1,5 +1,7 @@
 //! What stands in the cookie, and which cookies count.
 
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use cookie::{Cookie, CookieJar, Key};
 use rocket::http::Status;
 
@@ -25,10 +27,14 @@ on_every_store![
         let page = world.get("/count/a", None).await;
         let (pair, attributes) = page.set_cookies[0].split_once("; ").unwrap();
         assert!(pair.starts_with("__Host-session="));
-        assert_eq!(attributes, "Max-Age=3600; Path=/; Secure; HttpOnly; SameSite=Lax");
+        let (attributes, expires) = attributes.split_once("; Expires=").unwrap();
+        let (attributes, max_age) = attributes.split_once("; Max-Age=").unwrap();
+        assert_eq!(attributes, "HttpOnly; SameSite=Lax; Secure; Path=/");
+        assert!((2_591_999..=2_592_000).contains(&max_age.parse::<u32>().unwrap()), "{max_age}");
+        assert!(expires.ends_with(" GMT"), "{expires}");
     }
 
-    async fn anything_but_our_own_cookie_is_a_fresh_visitor_and_asks_nobody(world: World) {
+    async fn cookie_that_is_not_valid_counts_as_none_and_costs_no_round_trip(world: World) {
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;
         let good = visitor.cookie.unwrap();
@@ -54,10 +60,10 @@ on_every_store![
         stranger.get("/count/a").await;
         let mut visitor = world.visitor();
         visitor.cookie.clone_from(&stranger.cookie);
-        let offered = visitor.body("/idle").await;
+        let offered = visitor.body("/id").await;
         let page = visitor.get("/count/a").await;
         assert_eq!((page.body.as_str(), page.set_cookies.len()), ("1", 1));
-        assert_ne!(visitor.body("/idle").await, offered);
+        assert_ne!(visitor.body("/id").await, offered);
         if !world.prefix.is_empty() {
             assert!(!world.keys.only().contains(&offered), "nothing is left under the offered id");
         }
@@ -70,27 +76,31 @@ on_every_store![
         let (a, b) = (a.cookie.unwrap(), b.cookie.unwrap());
         for (first, second) in [(&a, &b), (&b, &a)] {
             let header = format!("{NAME}={first}; {NAME}={second}");
-            assert_eq!(world.get("/idle", Some(&header)).await.body, "nobody");
+            assert_eq!(world.get("/id", Some(&header)).await.body, "nobody");
         }
         let header = format!("{NAME}=planted; x=y; {NAME}={a}");
-        assert_ne!(world.get("/idle", Some(&header)).await.body, "nobody", "what is sealed counts");
+        assert_ne!(world.get("/id", Some(&header)).await.body, "nobody", "what is sealed counts");
     }
 
     async fn two_cookies_of_one_session_count_as_one(world: World) {
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;
         let older = visitor.cookie.clone().unwrap();
-        visitor.get("/count/a").await;
+        visitor.get("/remember-only/true").await;
         let newer = visitor.cookie.unwrap();
+        assert_ne!(older, newer, "the same token, sealed again");
         for (first, second) in [(&older, &newer), (&newer, &older)] {
             let header = format!("{NAME}={first}; {NAME}={second}");
             let page = world.get("/peek/a", Some(&header)).await;
-            assert_eq!(
-                (page.body.as_str(), page.set_cookies.len()),
-                ("2", 0),
-                "the newer one counts"
-            );
+            assert_eq!((page.body.as_str(), page.set_cookies.len()), ("1", 0));
         }
+    }
+
+    async fn value_that_comes_back_in_quotes_counts(world: World) {
+        let mut visitor = world.visitor();
+        visitor.get("/count/a").await;
+        let header = format!("{NAME}=\"{}\"", visitor.cookie.unwrap());
+        assert_eq!(world.get("/peek/a", Some(&header)).await.body, "1");
     }
 
     async fn only_the_exact_name_is_ours(world: World) {
@@ -105,7 +115,7 @@ on_every_store![
             "session",
             "__Host-session2",
         ] {
-            let page = world.get("/idle", Some(&format!("{name}={value}"))).await;
+            let page = world.get("/id", Some(&format!("{name}={value}"))).await;
             assert_eq!(page.body, "nobody", "{name:?}");
         }
     }
@@ -187,17 +197,25 @@ async fn store_holds_no_part_of_the_cookie() {
     let world = World::redis().await;
     let mut visitor = world.visitor();
     visitor.get("/count/a").await;
-    let jar = CookieJar::new();
-    let bytes = base64(crate::world::KEY);
-    let cookie = Cookie::new(NAME, visitor.cookie.clone().unwrap());
-    let opened = jar.private(&Key::derive_from(&bytes)).decrypt(cookie).unwrap();
-    let secret = opened.value().split('.').nth(2).unwrap();
-    assert_eq!(secret.len(), 43, "32 bytes of base64url");
+    let cookie = visitor.cookie.clone().unwrap();
+    let token = token_of(&cookie);
+    let (raw, text) = (&token[..], URL_SAFE_NO_PAD.encode(&token));
     let key = world.keys.only();
     let held: Vec<String> = redis::cmd("HGETALL").arg(&key).query(&mut REDIS.connect()).unwrap();
-    for text in held.iter().chain([&key]) {
-        for part in [secret, &secret[..8], visitor.cookie.as_ref().unwrap()] {
-            assert!(!text.contains(part), "{text}");
+    for held in held.iter().chain([&key]) {
+        for part in [&text, &text[..8], &cookie] {
+            assert!(!held.contains(part), "{held}");
         }
+        assert!(!held.as_bytes().windows(8).any(|it| it == &raw[..8]), "{held}");
     }
+}
+
+/// The token that a cookie holds: its last 32 bytes.
+fn token_of(cookie: &str) -> [u8; 32] {
+    let sealed = URL_SAFE_NO_PAD.decode(cookie).unwrap();
+    let cookie = Cookie::new(NAME, STANDARD.encode(sealed));
+    let key = Key::derive_from(&STANDARD.decode(crate::world::KEY).unwrap());
+    let opened = CookieJar::new().private(&key).decrypt(cookie).unwrap();
+    let bytes = URL_SAFE_NO_PAD.decode(opened.value()).unwrap();
+    bytes[bytes.len() - 32..].try_into().unwrap()
 }

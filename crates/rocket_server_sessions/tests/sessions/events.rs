@@ -1,83 +1,103 @@
-//! What an observer hears.
+//! The events that an observer is told of.
 
 use std::collections::BTreeSet;
 
 use rocket_server_sessions::{Deadline, Event, PublicId, Rejection};
 
-use crate::world::{Visitor, World, on_every_store};
+use crate::world::{NAME, Visitor, World, on_every_store};
 
 async fn id(visitor: &mut Visitor<'_>) -> PublicId {
-    PublicId::parse(&visitor.body("/idle").await).unwrap()
+    PublicId::parse(&visitor.body("/id").await).unwrap()
 }
 
 on_every_store![
-    async fn life_of_a_session_is_heard(world: World) {
+    async fn life_of_a_session_causes_events(world: World) {
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;
         let session = id(&mut visitor).await;
         assert_eq!(world.take_events(), [Event::Created(session)]);
-        visitor.get("/count/a").await;
-        visitor.get("/count/a").await;
+        for _ in 0..3 {
+            visitor.get("/count/a").await;
+            world.settled().await;
+        }
         assert_eq!(world.take_events(), [Event::Touched(session)]);
         visitor.get("/regenerate").await;
         assert_eq!(world.take_events(), [Event::Regenerated(session)]);
         visitor.get("/log-in/alice/phone").await;
-        let heard =
-            [Event::Regenerated(session), Event::Touched(session), Event::LoggedIn(session)];
-        assert_eq!(world.take_events(), heard);
-        visitor.get("/end").await;
-        visitor.get("/end").await;
+        assert_eq!(world.take_events(), [Event::LoggedIn(session)]);
+        visitor.get("/destroy").await;
+        visitor.get("/destroy").await;
         assert_eq!(world.take_events(), [Event::Destroyed(session)]);
     }
 
-    async fn both_deadlines_are_heard(world: World) {
+    async fn log_in_without_a_session_causes_two_events(world: World) {
+        let mut visitor = world.visitor();
+        visitor.get("/log-in/alice/phone").await;
+        let session = id(&mut visitor).await;
+        assert_eq!(world.take_events(), [Event::Created(session), Event::LoggedIn(session)]);
+    }
+
+    async fn session_that_is_destroyed_from_elsewhere_causes_an_event(world: World) {
+        let mut visitor = world.visitor();
+        visitor.get("/log-in/alice/phone").await;
+        let session = id(&mut visitor).await;
+        world.take_events();
+        world.get("/log-out-everywhere/alice", None).await;
+        assert_eq!(world.take_events(), [Event::Destroyed(session)]);
+    }
+
+    async fn expiry_causes_an_event(world: World) {
         let world = world.reconfigured("session.absolute_lifetime", "36h").await;
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;
         visitor.get("/count/a").await;
         let session = id(&mut visitor).await;
+        world.settled().await;
         world.take_events();
-        world.advance(86_400);
-        visitor.get("/peek/a").await;
-        assert_eq!(world.take_events(), [Event::Expired(session, Deadline::Idle)]);
-        world.advance(86_400);
+        let mut idle = visitor.clone();
+        world.advance(86_400).await;
+        idle.get("/count/a").await;
+        let new = id(&mut idle).await;
+        let missing = Event::Rejected(Rejection::Missing(session));
+        assert_eq!(world.take_events(), [missing, Event::Created(new)]);
+        world.advance(86_400).await;
         visitor.get("/peek/a").await;
         assert_eq!(world.take_events(), [Event::Expired(session, Deadline::Absolute)]);
     }
 
-    async fn rejected_cookies_are_heard_with_the_reason(world: World) {
+    async fn rejected_cookies_cause_events_with_the_reason(world: World) {
         let mut visitor = world.visitor();
-        visitor.get("/count/a").await;
         visitor.get("/count/a").await;
         let session = id(&mut visitor).await;
         let mut old = visitor.clone();
         visitor.get("/regenerate").await;
-        let mut ended = visitor.clone();
+        let mut destroyed = visitor.clone();
         let other = world.get("/count/a", None).await.set_cookies[0].clone();
         let other = other.split(';').next().unwrap();
-        let both = format!("{}={}; {other}", crate::world::NAME, visitor.cookie.clone().unwrap());
+        let both = format!("{NAME}={}; {other}", visitor.cookie.clone().unwrap());
         world.take_events();
 
-        world.advance(6);
-        old.get("/count/a").await;
-        let heard = world.take_events();
-        assert_eq!(heard[0], Event::Rejected(Rejection::StaleToken(session)), "{heard:?}");
-
-        visitor.get("/end").await;
+        for path in ["/count/a", "/peek/a"] {
+            old.get(path).await;
+            let stale = Event::Rejected(Rejection::StaleToken(session));
+            assert_eq!(world.take_events(), [stale], "{path}");
+        }
+        visitor.get("/destroy").await;
         world.take_events();
-        ended.get("/count/a").await;
-        let heard = world.take_events();
-        assert_eq!(heard[0], Event::Rejected(Rejection::Destroyed(session)), "{heard:?}");
-
+        for path in ["/count/a", "/peek/a"] {
+            destroyed.get(path).await;
+            let after_destroy = Event::Rejected(Rejection::Destroyed(session));
+            assert_eq!(world.take_events(), [after_destroy], "{path}");
+        }
         for (cookies, why) in
             [("__Host-session=forged", Rejection::InvalidCookie), (&both, Rejection::Ambiguous)]
         {
-            world.get("/idle", Some(cookies)).await;
+            world.get("/id", Some(cookies)).await;
             assert_eq!(world.take_events(), [Event::Rejected(why)]);
         }
     }
 
-    async fn nobody_hears_of_requests_without_a_session(world: World) {
+    async fn requests_without_a_session_cause_no_event(world: World) {
         for cookies in [None, Some(""), Some("theme=dark"), Some("__Host-session=")] {
             world.get("/peek/a", cookies).await;
         }
@@ -86,13 +106,16 @@ on_every_store![
 
     async fn events_hold_no_secret(world: World) {
         let mut visitor = world.visitor();
-        for path in ["/count/a", "/regenerate", "/log-in/alice/phone", "/end"] {
+        for path in ["/count/a", "/regenerate", "/log-in/alice/phone", "/destroy"] {
+            let before = visitor.cookie.clone();
             visitor.get(path).await;
-            if let Some(cookie) = &visitor.cookie {
-                for event in world.take_events() {
-                    let text = format!("{event} {event:?}");
-                    assert!(!text.contains("alice") && !text.contains(cookie), "{text}");
-                }
+            let cookies: Vec<_> = before.iter().chain(&visitor.cookie).collect();
+            let events = world.take_events();
+            assert!(!events.is_empty(), "{path}");
+            for event in events {
+                let text = format!("{event} {event:?}");
+                assert!(!text.contains("alice"), "{text}");
+                assert!(cookies.iter().all(|cookie| !text.contains(*cookie)), "{text}");
             }
         }
     }
@@ -107,7 +130,6 @@ fn every_event_reads_differently_and_names_its_session() {
         Event::Regenerated(session),
         Event::LoggedIn(session),
         Event::Destroyed(session),
-        Event::Expired(session, Deadline::Idle),
         Event::Expired(session, Deadline::Absolute),
         Event::Rejected(Rejection::Destroyed(session)),
         Event::Rejected(Rejection::StaleToken(session)),

@@ -34,7 +34,7 @@ on_every_store![
             })
             .await;
         assert_eq!((late.status, late.set_cookies), (Status::Ok, vec![]));
-        world.advance(6);
+        world.advance(6).await;
         assert_eq!(visitor.body("/user").await, "alice");
     }
 
@@ -45,7 +45,7 @@ on_every_store![
         let late = slow
             .get_held("/hold/nothing/count", async || {
                 visitor.body("/log-in/alice/phone").await;
-                world.advance(6);
+                world.advance(6).await;
             })
             .await;
         assert_eq!((late.status, late.set_cookies), (Status::Conflict, vec![]));
@@ -57,10 +57,10 @@ on_every_store![
         for _ in 0..200 {
             visitor.body("/log-in/alice/phone").await;
         }
-        world.advance(31);
+        world.advance(31).await;
         assert_eq!(world.keys.of_type("string"), Vec::<String>::new());
         assert_eq!(visitor.body("/user").await, "alice");
-        assert_eq!(visitor.body("/logins/alice").await, "phone");
+        assert_eq!(visitor.body("/sessions/alice").await, "phone");
     }
 
     async fn of_eight_rotations_at_once_one_wins_and_the_others_conflict(world: World) {
@@ -84,7 +84,7 @@ on_every_store![
     }
 
     async fn what_was_read_in_one_session_is_not_written_into_another(world: World) {
-        for end in ["/end", "/log-out-everywhere/alice"] {
+        for end in ["/destroy", "/log-out-everywhere/alice"] {
             let mut visitor = world.visitor();
             visitor.body("/log-in/alice/phone").await;
             let mut other = visitor.clone();

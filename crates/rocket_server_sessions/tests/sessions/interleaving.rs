@@ -1,38 +1,28 @@
-//! What others do between two commands of one request: a rotation, a loss, an outage. And what
-//! their traces must not do later.
+//! What others do between two commands of one request, and what their traces must not do later.
 
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use redis::Commands;
 use rocket::http::Status;
 use rocket_server_sessions::Config;
-use rocket_server_sessions::store::StoreError;
 
-use crate::proxy::{self, Action, find};
+use crate::proxy::{self, Action, Trap, find};
 use crate::world::{REDIS, Visitor, World, figment};
 
-/// What a rotation elsewhere does.
+/// What a rotation by another request does.
 fn rotate(from: &str) {
     let to = format!("{}}}:{}", from.split_once('}').unwrap().0, "A".repeat(22));
-    let mut redis = REDIS.connect();
-    let _: () = redis.rename(from, &to).unwrap();
-    let tombstone = format!("{} 9999999999999", "A".repeat(22));
-    let _: () = redis.set_ex(from, tombstone, 3600).unwrap();
+    let _: () = REDIS.connect().rename(from, &to).unwrap();
+    let _: () = REDIS.connect().set_ex(from, "rotated", 30).unwrap();
 }
 
-/// A world, and the key of a record in it that is rotated before the next such command, once it is
-/// named here.
-async fn rotating_before(command: &'static str) -> (World, Arc<Mutex<Option<String>>>) {
-    let key: Arc<Mutex<Option<String>>> = Arc::default();
-    let armed = key.clone();
-    let url = proxy::start(move |bytes| {
-        let Some(at) = find(bytes, command) else { return Action::Forward };
-        let Some(key) = armed.lock().unwrap().take() else { return Action::Forward };
-        Action::Split(at, Box::new(move || rotate(&key)))
+/// Rotates a record before the next such command.
+fn rotate_before(trap: &Trap, command: &'static str, key: String) {
+    trap.set(move |bytes| {
+        let (at, key) = (find(bytes, command)?, key.clone());
+        Some(Action::Split(at, Box::new(move || rotate(&key))))
     });
-    (World::through(&url).await, key)
 }
 
 /// A visitor of a session that is two views old.
@@ -40,130 +30,85 @@ async fn returning(world: &World) -> Visitor<'_> {
     let mut visitor = world.visitor();
     visitor.get("/count/b").await;
     visitor.get("/count/b").await;
+    world.settled().await;
     visitor
 }
 
-async fn rotated_before(command: &'static str, path: &str, expected: &str) {
-    let (world, key) = rotating_before(command).await;
+/// Requests a page while its record is rotated before a command: the status, and the count that is
+/// in the record then.
+async fn rotated_before(command: &'static str, path: &str) -> (Status, i64) {
+    let (world, trap) = proxy::trap().await;
     let mut visitor = returning(&world).await;
-    *key.lock().unwrap() = Some(world.keys.only());
-    assert_eq!(visitor.body(path).await, expected, "counted once");
-    assert!(key.lock().unwrap().is_none(), "the rotation has come between");
+    rotate_before(&trap, command, world.keys.only());
+    let page = visitor.get(path).await;
+    assert!(trap.has_sprung(), "the rotation has come between");
+    assert_eq!(page.set_cookies, Vec::<String>::new());
+    let record = world.keys.of_type("hash").remove(0);
+    let count: Option<i64> = REDIS.connect().hget(record, "count:a").unwrap();
+    (page.status, count.unwrap_or_default())
 }
 
 #[rocket::async_test]
-async fn first_bare_increment_beside_a_rotation_counts_once() {
-    rotated_before("*3\r\n$5\r\nHMGET", "/count/a", "1").await;
+async fn increment_that_comes_after_a_rotation_changes_nothing_and_says_so() {
+    for path in ["/count/a", "/view/a", "/verdict/pair"] {
+        let command = if path == "/verdict/pair" { "*" } else { "*4\r\n$7\r\nHINCRBY" };
+        let (status, count) = rotated_before(command, path).await;
+        assert!(status == Status::Conflict || path == "/verdict/pair", "{path}: {status}");
+        assert_eq!(count, 0, "{path}");
+    }
 }
 
 #[rocket::async_test]
-async fn view_whose_pipeline_a_rotation_splits_counts_once() {
-    rotated_before("*2\r\n$7\r\nHGETALL", "/view/a", "1").await;
+async fn increment_that_comes_before_a_rotation_moves_with_the_record() {
+    // The increment was carried out, so the request must not say that nothing was changed.
+    for (path, read) in [("/count/a", "*4\r\n$5\r\nHMGET"), ("/view/a", "*2\r\n$7\r\nHGETALL")] {
+        let (status, count) = rotated_before(read, path).await;
+        assert_eq!(count, 1, "{path}");
+        assert_ne!(status, Status::Conflict, "{path}");
+    }
 }
 
 #[rocket::async_test]
-async fn view_that_fails_after_a_rotation_has_split_it_does_not_say_that_nothing_was_changed() {
-    let (world, key) = rotating_before("*2\r\n$7\r\nHGETALL").await;
-    let mut visitor = returning(&world).await;
-    *key.lock().unwrap() = Some(world.keys.only());
-    world.store.fail_after(1, StoreError::refused("down"));
-    assert_eq!(visitor.body("/verdict/view").await, "outcome unknown");
-    world.store.fail(None);
-    assert_eq!(visitor.body("/peek/a").await, "1", "it was counted");
-}
-
-#[rocket::async_test]
-async fn bare_increment_on_a_stub_begins_a_new_session() {
+async fn increment_on_an_orphan_begins_a_new_session() {
     let world = World::redis().await;
-    let mut visitor = world.visitor();
-    visitor.get("/count/a").await;
-    visitor.get("/count/a").await;
+    let mut visitor = returning(&world).await;
     let key = world.keys.only();
     let _: () = REDIS.connect().del(&key).unwrap();
     // Another request's increment, whose check has not come yet, or never comes.
     let _: () = REDIS.connect().hset(&key, "count:a", 1).unwrap();
     let page = visitor.get("/count/a").await;
-    let ttl: i64 = REDIS.connect().ttl(world.keys.only()).unwrap();
-    let read = visitor.body("/peek/a").await;
-    assert_eq!(
-        (page.body.as_str(), page.set_cookies.len(), read.as_str(), ttl > 0),
-        ("1", 1, "1", true)
-    );
+    assert_eq!((page.body.as_str(), page.set_cookies.len()), ("1", 1));
+    assert_eq!(visitor.body("/peek/a").await, "1");
+    world.keys.assert_all_have_a_ttl();
+    assert_ne!(world.keys.only(), key);
 }
 
 #[rocket::async_test]
 async fn touch_that_meets_a_tombstone_leaves_its_ttl() {
-    let world = World::redis().await;
+    let (world, trap) = proxy::trap().await;
     let mut visitor = world.visitor();
-    visitor.body("/log-in/alice/phone").await;
-    visitor.get("/count/a").await;
-    world.advance(10_000);
-    let mut late = visitor.clone();
-    let old = world.keys.of_type("hash").into_iter().find(|it| !it.contains("user:")).unwrap();
-    visitor.get("/regenerate").await;
-    let before: i64 = REDIS.connect().ttl(&old).unwrap();
-    assert_eq!(late.get("/view/a").await.status, Status::Ok);
-    let after: i64 = REDIS.connect().ttl(&old).unwrap();
-    assert!(after > before - 10, "{before} -> {after}");
-    // And without the tombstone, the session is still found.
-    let _: () = REDIS.connect().del(&old).unwrap();
-    world.advance(61);
-    assert_eq!(visitor.body("/log-out-everywhere/alice").await, "1");
-    assert_eq!(visitor.body("/user").await, "nobody");
+    visitor.get("/count/b").await;
+    let record = world.keys.only();
+    // Nothing else of this request is a script.
+    rotate_before(&trap, "*7\r\n$4\r\nEVAL", record.clone());
+    visitor.get("/fields").await;
+    world.settled().await;
+    assert!(trap.has_sprung(), "the rotation has come between");
+    let ttl: i64 = REDIS.connect().ttl(&record).unwrap();
+    assert!((1..=30).contains(&ttl), "{ttl}");
+    assert_eq!(REDIS.connect().get::<_, String>(&record).unwrap(), "rotated");
 }
 
 #[rocket::async_test]
-async fn touch_with_the_second_of_two_rotations_leaves_the_ttl_of_tombstones() {
-    let world = World::redis().await;
-    let mut visitor = world.visitor();
-    visitor.body("/log-in/alice/phone").await;
-    visitor.get("/count/a").await;
-    world.advance(10_000);
-    let mut late = visitor.clone();
-    visitor.get("/regenerate").await;
-    late.get("/regenerate").await;
-    let ttls: Vec<i64> =
-        world.keys.of_type("string").iter().map(|key| REDIS.connect().ttl(key).unwrap()).collect();
-    assert!(ttls.iter().all(|ttl| *ttl > 2_000_000), "{ttls:?}");
-}
-
-#[rocket::async_test]
-async fn end_that_was_interrupted_can_be_repeated() {
-    let cut = Arc::new(Mutex::new(None::<usize>));
-    let armed = cut.clone();
-    let url = proxy::start(move |bytes| {
-        let mut cut = armed.lock().unwrap();
-        let Some(left) = cut.as_mut() else { return Action::Forward };
-        if find(bytes, "MULTI").is_none() {
-            return Action::Forward;
-        }
-        if *left == 0 {
-            *cut = None;
-            return Action::Close;
-        }
-        *left -= 1;
-        Action::Forward
-    });
-    let world = World::through(&url).await;
-    let mut visitor = world.visitor();
-    visitor.get("/count/a").await;
-    visitor.get("/count/a").await;
-    let mut late = visitor.clone();
-    visitor.get("/regenerate").await;
-    *cut.lock().unwrap() = Some(1);
-    assert_eq!(late.get("/end").await.status, Status::ServiceUnavailable);
-    assert_eq!(late.body("/end").await, "ended");
-    assert_eq!(visitor.body("/peek/a").await, "0", "it was said to have ended");
-}
-
-#[rocket::async_test]
-async fn cookie_of_the_first_user_does_not_show_the_second() {
-    let world = World::memory().await;
-    let mut visitor = world.visitor();
-    visitor.body("/log-in/alice/phone").await;
-    let mut alice = visitor.clone();
-    visitor.body("/log-in/bob/phone").await;
-    assert_ne!(alice.body("/user").await, "bob");
+async fn destroy_that_was_cut_off_can_be_repeated() {
+    let (world, trap) = proxy::trap().await;
+    let mut visitor = returning(&world).await;
+    trap.set(|bytes| find(bytes, "EVAL").map(|_| Action::Close));
+    let page = visitor.get("/destroy").await;
+    assert!(trap.has_sprung());
+    assert_eq!((page.status, page.set_cookies.len()), (Status::ServiceUnavailable, 0));
+    assert_eq!(visitor.body("/destroy").await, "destroyed");
+    assert_eq!((visitor.cookie.as_ref(), world.keys.of_type("hash").len()), (None, 0));
 }
 
 #[rocket::async_test]
@@ -187,13 +132,14 @@ async fn time_that_a_handler_takes_for_itself_is_not_held_against_the_store() {
 }
 
 #[rocket::async_test]
-async fn session_that_was_regenerated_often_can_be_ended_from_elsewhere() {
+async fn session_that_was_regenerated_often_can_be_destroyed_from_elsewhere() {
     let (world, pause) = proxy::paused().await;
     let mut thief = world.visitor();
     thief.body("/log-in/alice/phone").await;
     for _ in 0..200 {
         thief.body("/regenerate").await;
     }
+    world.settled().await;
     *pause.lock().unwrap() = Duration::from_millis(4);
     world.store.take_calls();
     let page = world.visitor().get("/log-out-everywhere/alice").await;
@@ -215,21 +161,16 @@ fn refused_settings_show_no_secret() {
 }
 
 #[rocket::async_test]
-async fn rotation_of_a_stub_leaves_no_key() {
+async fn rotation_of_an_orphan_leaves_no_key_for_ever() {
     let world = World::redis().await;
-    let mut visitor = world.visitor();
-    visitor.get("/count/a").await;
-    visitor.get("/count/a").await;
+    let mut visitor = returning(&world).await;
     let key = world.keys.only();
     let _: () = REDIS.connect().del(&key).unwrap();
     let _: () = REDIS.connect().hset(&key, "count:a", 1).unwrap();
+    let _: () = REDIS.connect().expire(&key, 60).unwrap();
     assert_eq!(visitor.get("/regenerate").await.status, Status::Ok);
-    let left: Vec<(String, i64)> = REDIS
-        .keys(&world.prefix)
-        .into_iter()
-        .map(|key| (key.clone(), REDIS.connect().ttl(&key).unwrap()))
-        .collect();
-    assert_eq!(left, vec![]);
+    world.keys.assert_all_have_a_ttl();
+    assert_eq!(visitor.body("/fields").await, "0");
 }
 
 #[test]
@@ -241,37 +182,43 @@ fn error_of_a_wrong_type_shows_no_field() {
 
 #[rocket::async_test]
 async fn count_beside_one_that_is_taken_back_is_kept() {
-    let key: Arc<Mutex<Option<String>>> = Arc::default();
-    let armed = key.clone();
-    let url = proxy::start(move |bytes| {
-        let Some(at) = find(bytes, "*4\r\n$7\r\nHINCRBY") else { return Action::Forward };
-        if find(bytes, "$2\r\n-1\r\n").is_none() {
-            return Action::Forward;
-        }
-        let key = armed.lock().unwrap().take().unwrap();
-        let count = move || {
-            let _: () = REDIS.connect().hincr(&key, "count:long", 1).unwrap();
-        };
-        Action::Split(at, Box::new(count))
-    });
-    let world = World::through(&url).await.reconfigured("session.max_field_size", 190).await;
+    let (world, trap) = proxy::trap().await;
+    let world = world.reconfigured("session.max_field_size", 190).await;
     let world = world.reconfigured("session.max_record_size", 200).await;
     let mut visitor = world.visitor();
     visitor.body(&format!("/set/a/{}", "x".repeat(185))).await;
-    *key.lock().unwrap() = Some(world.keys.only());
+    let record = world.keys.only();
+    let key = record.clone();
+    trap.set(move |bytes| {
+        // What takes the count back is the only script of that request.
+        let (at, key) = (find(bytes, "EVAL")?, key.clone());
+        let count = move || REDIS.connect().hincr::<_, _, _, ()>(&key, "count:long", 1).unwrap();
+        Some(Action::Split(at, Box::new(count)))
+    });
     assert_eq!(visitor.body("/verdict/fill").await, "413");
-    assert!(key.lock().unwrap().is_none(), "somebody has counted meanwhile");
-    let count: i64 = REDIS.connect().hget(world.keys.only(), "count:long").unwrap();
+    assert!(trap.has_sprung(), "another request has counted meanwhile");
+    let count: i64 = REDIS.connect().hget(&record, "count:long").unwrap();
     assert_eq!(count, 1);
     // Alone, it leaves nothing.
-    let _: () = REDIS.connect().hdel(world.keys.only(), "count:long").unwrap();
-    *key.lock().unwrap() = Some("elsewhere".into());
+    let _: () = REDIS.connect().hdel(&record, "count:long").unwrap();
     assert_eq!(visitor.body("/verdict/fill").await, "413");
-    assert!(!REDIS.connect().hexists::<_, _, bool>(world.keys.only(), "count:long").unwrap());
+    assert!(!REDIS.connect().hexists::<_, _, bool>(&record, "count:long").unwrap());
 }
 
 #[rocket::async_test]
-async fn end_does_not_fail_where_only_the_list_is_late() {
+async fn count_that_could_not_be_taken_back_may_stand() {
+    let (world, trap) = proxy::trap().await;
+    let world = world.reconfigured("session.max_field_size", 190).await;
+    let world = world.reconfigured("session.max_record_size", 200).await;
+    let mut visitor = world.visitor();
+    visitor.body(&format!("/set/a/{}", "x".repeat(185))).await;
+    trap.set(|bytes| find(bytes, "EVAL").map(|_| Action::Close));
+    assert_eq!(visitor.body("/verdict/fill").await, "outcome unknown");
+    assert!(trap.has_sprung());
+}
+
+#[rocket::async_test]
+async fn destroy_does_not_wait_for_the_index() {
     let url = proxy::start(|bytes| match find(bytes, "HDEL") {
         Some(at) => Action::Split(at, Box::new(|| thread::sleep(Duration::from_secs(2)))),
         None => Action::Forward,
@@ -279,6 +226,8 @@ async fn end_does_not_fail_where_only_the_list_is_late() {
     let world = World::through(&url).await;
     let mut visitor = world.visitor();
     visitor.body("/log-in/alice/phone").await;
-    let page = visitor.get("/end").await;
+    let start = Instant::now();
+    let page = visitor.get("/destroy").await;
     assert_eq!((page.status, visitor.cookie.as_deref()), (Status::Ok, None));
+    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
 }

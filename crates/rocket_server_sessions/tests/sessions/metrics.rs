@@ -94,32 +94,30 @@ async fn each_event_is_counted_once_by_its_kind_and_rejections_by_the_reason() {
         visitor.get(path).await;
     }
     let mut late = visitor.clone();
-    visitor.get("/end").await;
+    visitor.get("/destroy").await;
     late.get("/peek/a").await;
     for cookie in ["__Host-session=forged", "__Host-session=again"] {
         world.get("/peek/a", Some(cookie)).await;
     }
     visitor.get("/count/a").await;
-    world.advance(2 * 86_400);
+    world.advance(2 * 86_400).await;
+    visitor.get("/view/a").await;
+    world.advance(40 * 86_400).await;
     visitor.get("/peek/a").await;
 
-    let mut heard = BTreeMap::new();
-    for event in world.take_events() {
-        let kind = format!("{event:?}").split('(').next().unwrap().to_lowercase();
-        *heard.entry(kind).or_default() += 1;
-    }
-    assert_eq!(recorder.starting_with("session_events_total "), Vec::from_iter(heard));
     let expected = counts([
-        ("bound", 1),
-        ("created", 2),
-        ("ended", 1),
+        ("created", 3),
+        ("destroyed", 1),
         ("expired", 1),
-        ("regenerated", 2),
-        ("rejected", 3),
-        ("touched", 2),
+        ("logged_in", 1),
+        ("regenerated", 1),
+        ("rejected", 4),
+        ("touched", 1),
     ]);
     assert_eq!(recorder.starting_with("session_events_total "), expected);
-    let expected = counts([("ended", 1), ("unsealed", 2)]);
+    let sum: u64 = expected.iter().map(|(_, count)| count).sum();
+    assert_eq!(world.take_events().len() as u64, sum);
+    let expected = counts([("destroyed", 1), ("invalid_cookie", 2), ("missing", 1)]);
     assert_eq!(recorder.starting_with("session_rejections_total "), expected);
 }
 
@@ -129,7 +127,7 @@ async fn each_call_of_the_store_is_timed_once_by_what_became_of_it() {
     let _guard = set_default_local_recorder(&recorder);
     let world = World::memory().await;
     let mut visitor = world.visitor();
-    for path in ["/count/a", "/count/a", "/regenerate", "/log-in/alice/phone", "/logins/alice"] {
+    for path in ["/count/a", "/count/a", "/regenerate", "/log-in/alice/phone", "/sessions/alice"] {
         visitor.get(path).await;
     }
     world.store.fail(Some(StoreError::refused("down")));
@@ -138,7 +136,7 @@ async fn each_call_of_the_store_is_timed_once_by_what_became_of_it() {
     visitor.get("/count/a").await;
     visitor.get("/regenerate").await;
     world.store.fail(None);
-    visitor.get("/end").await;
+    visitor.get("/destroy").await;
 
     let timed = recorder.starting_with("session_store_seconds ");
     let calls: u64 = timed.iter().map(|(_, count)| count).sum();
@@ -147,17 +145,17 @@ async fn each_call_of_the_store_is_timed_once_by_what_became_of_it() {
     for (name, expected) in [
         ("create ok", 1),
         ("rotate ok", 2),
-        ("end ok", 1),
-        ("apply refused", 1),
-        ("apply unanswered", 1),
-        ("rotate unanswered", 1),
+        ("destroy ok", 1),
+        ("update refused", 1),
+        ("update unknown", 1),
+        ("status unknown", 1),
     ] {
         assert_eq!(of(name), expected, "{name}: {timed:?}");
     }
 }
 
 #[rocket::async_test]
-async fn call_that_the_deadline_cuts_off_is_timed_as_unanswered() {
+async fn call_that_the_deadline_cuts_off_is_timed_as_unknown() {
     let recorder = Counts::default();
     let _guard = set_default_local_recorder(&recorder);
     let server = RedisServer::start();
@@ -168,7 +166,7 @@ async fn call_that_the_deadline_cuts_off_is_timed_as_unanswered() {
     assert_eq!(world.visitor().get("/count/a").await.status, Status::ServiceUnavailable);
     server.signal("CONT");
     let timed = recorder.starting_with("session_store_seconds ");
-    assert!(timed.contains(&("create unanswered".to_owned(), 1)), "{timed:?}");
+    assert!(timed.contains(&("create unknown".to_owned(), 1)), "{timed:?}");
 }
 
 #[rocket::async_test]
@@ -180,9 +178,9 @@ async fn breakers_that_are_open_add_up_and_leave_with_their_stores() {
     let open = recorder.0.lock().unwrap()["session_redis_breaker_open "].clone();
     let waiting = recorder.0.lock().unwrap()["session_redis_queue_depth "].clone();
     for (store, breakers) in stores.iter().zip(1_u8..) {
-        assert!(store.list("alice").await.is_err());
+        assert!(store.index("alice").await.is_err());
         wait_for("the breaker to show", || shown(&open) == f64::from(breakers));
-        assert!(store.list("alice").await.is_err());
+        assert!(store.index("alice").await.is_err());
         assert_eq!(shown(&open), f64::from(breakers), "it opens once");
     }
     drop(stores);
@@ -200,7 +198,7 @@ async fn requests_that_a_full_queue_refuses_do_not_count_as_waiting() {
     let mut config = Config::default();
     (config.queue, config.connections) = (1, 1);
     let store = Redis::open(&Settings::from_config(&config, &url.as_str().into())).unwrap();
-    let refusals = join_all((0..50).map(|_| store.list("alice"))).await;
+    let refusals = join_all((0..50).map(|_| store.index("alice"))).await;
     let is_full =
         |it: &Result<_, StoreError>| it.as_ref().is_err_and(|it| it.message.contains("too many"));
     assert!(refusals.iter().any(is_full), "{refusals:?}");
@@ -224,7 +222,7 @@ impl Visit for Fields<'_> {
 
 impl Subscriber for Spans {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.is_span() && metadata.target().starts_with("cloud_run_sessions::session")
+        metadata.is_span() && metadata.target().starts_with("rocket_server_sessions")
     }
 
     fn new_span(&self, span: &Attributes<'_>) -> Id {
@@ -256,12 +254,13 @@ async fn each_call_of_the_store_is_a_span_that_names_the_session_and_no_secret()
     let mut visitor = world.visitor();
     let mut cookies = Vec::new();
     for path in
-        ["/count/a", "/set/a/hunter2", "/regenerate", "/log-in/alice/phone", "/logins/alice"]
+        ["/count/a", "/set/a/hunter2", "/regenerate", "/log-in/alice/phone", "/sessions/alice"]
     {
         visitor.get(path).await;
+        world.settled().await;
         cookies.extend(visitor.cookie.clone());
     }
-    let id = visitor.body("/idle").await;
+    let id = visitor.body("/id").await;
     world.store.fail(Some(StoreError::refused("down")));
     visitor.get("/count/a").await;
 
@@ -272,12 +271,13 @@ async fn each_call_of_the_store_is_a_span_that_names_the_session_and_no_secret()
     };
     let of_session = format!(" id={id} outcome=\"ok\"");
     assert_eq!(spans[0], span("create", &of_session));
-    assert_eq!(spans[1], span("apply", &of_session));
-    assert_eq!(spans[2], span("rotate", &of_session));
-    assert!(spans.contains(&span("enlist", &of_session)), "{spans:#?}");
-    assert!(spans.contains(&span("list", " outcome=\"ok\"")), "{spans:#?}");
+    assert_eq!(spans[1], span("update", &of_session));
+    assert_eq!(spans[2], span("touch", &of_session));
+    assert_eq!(spans[3], span("rotate", &of_session));
+    assert!(spans.contains(&span("index_add", &of_session)), "{spans:#?}");
+    assert!(spans.contains(&span("index", " outcome=\"ok\"")), "{spans:#?}");
     let failed = format!(" id={id} outcome=\"refused\"");
-    assert_eq!(spans.last(), Some(&span("apply", &failed)));
+    assert_eq!(spans.last(), Some(&span("update", &failed)));
     let text = spans.join("\n");
     for secret in ["alice", "phone", "hunter2", "count", &world.prefix] {
         assert!(!text.contains(secret), "{secret}: {text}");

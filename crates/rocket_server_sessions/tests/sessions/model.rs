@@ -49,7 +49,7 @@ impl What {
             Self::Take => "/take/t".into(),
             Self::Remove => "/remove/t".into(),
             Self::Regenerate => "/regenerate".into(),
-            Self::End => "/end".into(),
+            Self::End => "/destroy".into(),
         }
     }
 }
@@ -223,7 +223,7 @@ async fn compare(world: World, steps: &[Step], flush: impl Fn(&World)) {
         let (visitor, age, what) = match step {
             Step::Visit { visitor, age, what } => (*visitor, *age, *what),
             Step::Advance(seconds) => {
-                world.advance(*seconds);
+                world.advance(*seconds).await;
                 continue;
             }
             Step::Flush => {

@@ -17,8 +17,8 @@ const PATHS: [&str; 9] = [
     "/text/a",
     "/take/a",
     "/regenerate",
-    "/end",
-    "/anew",
+    "/destroy",
+    "/destroy-and-count",
 ];
 
 /// The numbers of the connections to a server, but for this one.
@@ -63,14 +63,14 @@ on_every_store![
             StoreError { retry_after: Duration::from_secs(7), ..StoreError::refused("down") };
         world.store.fail(Some(fault));
         let mut visitor = world.visitor();
-        assert_eq!(visitor.body("/patience").await, "7");
+        assert_eq!(visitor.body("/retry-after").await, "7");
     }
 
     async fn routes_without_a_session_are_not_affected(world: World) {
         world.store.fail(Some(StoreError::refused("down")));
         let mut visitor = world.visitor();
         assert_eq!(visitor.body("/plain").await, "plain");
-        assert_eq!(visitor.body("/idle").await, "nobody");
+        assert_eq!(visitor.body("/id").await, "nobody");
         assert_eq!(visitor.body("/peek/a").await, "0");
     }
 
@@ -98,9 +98,15 @@ on_every_store![
                 assert_eq!((page.status, page.body.as_str()), (Status::Ok, nothing), "{path}");
                 assert!(page.set_cookies.is_empty() && page.retry_after.is_none(), "{path}");
             }
-            for path in
-                ["/count/a", "/view/a", "/set/a/x", "/take/a", "/remove/a", "/regenerate", "/end"]
-            {
+            for path in [
+                "/count/a",
+                "/view/a",
+                "/set/a/x",
+                "/take/a",
+                "/remove/a",
+                "/regenerate",
+                "/destroy",
+            ] {
                 let page = visitor.get(path).await;
                 assert_eq!(page.status, Status::ServiceUnavailable, "{path}");
                 assert!(page.set_cookies.is_empty(), "{path}");
@@ -118,35 +124,31 @@ on_every_store![
         assert_eq!(visitor.body("/count/a").await, "2", "and all is as it was");
     }
 
-    async fn failure_amid_an_operation_does_not_say_that_nothing_was_changed(world: World) {
-        let world = world.reconfigured("session.max_field_size", 190).await;
-        let world = world.reconfigured("session.max_record_size", 200).await;
-        let nobody_knows_after = [
-            // The new secret stands, and is not on the list.
-            ("regenerate", 1),
-            // The first user's session has ended; and later, the new one stands on the list.
-            ("log-in-bob", 3),
-            ("log-in-bob", 4),
-            ("log-in-bob", 5),
-        ];
-        for (operation, calls) in nobody_knows_after {
+    async fn failure_amid_a_log_in_does_not_say_that_nothing_was_changed(world: World) {
+        // The first user's session is destroyed by then, and the second one's is not created.
+        for calls in [2, 3] {
             let mut visitor = world.visitor();
             visitor.body("/log-in/alice/phone").await;
-            let path = format!("/verdict/{operation}");
             world.store.fail_after(0, StoreError::refused("down"));
-            assert_eq!(visitor.body(&path).await, "nothing was changed", "{operation}");
+            assert_eq!(visitor.body("/verdict/log-in-bob").await, "nothing was changed");
             world.store.fail_after(calls, StoreError::refused("down"));
-            assert_eq!(visitor.body(&path).await, "outcome unknown", "{operation} {calls}");
+            assert_eq!(visitor.body("/verdict/log-in-bob").await, "outcome unknown", "{calls}");
             world.store.fail(None);
+            assert_eq!(visitor.body("/user").await, "nobody");
         }
-        let mut visitor = world.visitor();
-        visitor.body(&format!("/set/a/{}", "x".repeat(185))).await;
-        world.store.fail_after(1, StoreError::refused("down"));
-        assert_eq!(
-            visitor.body("/verdict/fill").await,
-            "outcome unknown",
-            "the change still stands"
-        );
+    }
+
+    async fn regenerate_that_the_store_refuses_leaves_the_session_and_its_user(world: World) {
+        for calls in 0..3 {
+            let mut visitor = world.visitor();
+            visitor.body("/both/set/log-in").await;
+            world.store.fail_after(calls, StoreError::refused("down"));
+            assert_eq!(visitor.body("/verdict/regenerate").await, "nothing was changed");
+            world.settled().await;
+            world.store.fail(None);
+            assert_eq!(visitor.body("/both/user/text").await, "alice, secret", "{calls}");
+            assert_eq!(visitor.body("/log-out-everywhere/alice").await, "1", "{calls}");
+        }
     }
 ];
 
@@ -194,7 +196,7 @@ async fn destroy_works_when_redis_has_no_memory_left() {
             redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(memory).exec(&mut own).unwrap();
         };
         limit("1");
-        let page = visitor.get("/end").await;
+        let page = visitor.get("/destroy").await;
         limit("0");
         assert_eq!((page.status, page.set_cookies.len()), (Status::Ok, 1), "{start}");
         assert_eq!(world.keys.of_type("hash").iter().filter(|it| !it.contains("user:")).count(), 0);

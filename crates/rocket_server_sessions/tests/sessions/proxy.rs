@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::world::{REDIS, World};
+use crate::world::{DEADLINE, REDIS, World};
 
 type Hook = Arc<Mutex<Box<dyn FnMut(&[u8]) -> Action + Send>>>;
 
@@ -62,7 +62,7 @@ pub fn start(hook: impl FnMut(&[u8]) -> Action + Send + 'static) -> String {
     url
 }
 
-/// Where a command begins in a chunk.
+/// Where a text begins in a chunk.
 pub fn find(bytes: &[u8], text: &str) -> Option<usize> {
     bytes.windows(text.len()).position(|it| it == text.as_bytes())
 }
@@ -83,4 +83,40 @@ pub async fn paused() -> (World, Arc<Mutex<Duration>>) {
         Action::Forward
     });
     (World::through(&url).await, pause)
+}
+
+/// A proxy's trap: it springs once, at a chunk of commands of the test's choice.
+pub struct Trap(Arc<Mutex<Option<Spring>>>);
+
+type Spring = Box<dyn FnMut(&[u8]) -> Option<Action> + Send>;
+
+impl Trap {
+    /// Sets the trap. Chunks are forwarded until one of them gives an action.
+    pub fn set(&self, spring: impl FnMut(&[u8]) -> Option<Action> + Send + 'static) {
+        *self.0.lock().unwrap() = Some(Box::new(spring));
+    }
+
+    /// Whether it has sprung. It does not any more.
+    pub fn has_sprung(&self) -> bool {
+        self.0.lock().unwrap().take().is_none()
+    }
+}
+
+/// A world behind a proxy with a trap.
+pub async fn trap() -> (World, Trap) {
+    trap_with_deadline(DEADLINE).await
+}
+
+pub async fn trap_with_deadline(deadline: Duration) -> (World, Trap) {
+    let trap = Trap(Arc::default());
+    let set = trap.0.clone();
+    let url = start(move |bytes| {
+        let mut spring = set.lock().unwrap();
+        let action = spring.as_mut().and_then(|spring| spring(bytes));
+        if action.is_some() {
+            *spring = None;
+        }
+        action.unwrap_or(Action::Forward)
+    });
+    (World::on_url(&url, &REDIS, deadline).await, trap)
 }

@@ -38,7 +38,7 @@ on_every_store![
                 visitor.get("/set/a/kept").await;
                 visitor.get(&format!("/give-up/{polls}/{step}")).await;
                 sleep(Duration::from_millis(10)).await;
-                world.advance(31);
+                world.advance(31).await;
                 assert_eq!(visitor.body("/text/a").await, "kept", "{step}, {polls} polls");
                 let user = visitor.body("/user").await;
                 assert!(user == "nobody" || step == "log-in", "{step}, {polls} polls: {user}");
@@ -54,41 +54,23 @@ on_every_store![
             sleep(Duration::from_millis(10)).await;
             let records = world.keys.of_type("hash").len();
             assert!(records == 0 || visitor.cookie.is_some(), "{polls} polls");
-            visitor.get("/end").await;
+            visitor.get("/destroy").await;
         }
     }
 ];
 
-/// A proxy whose next chunks are counted down, and what is done before the one that is due.
-struct Countdown(Arc<Mutex<Option<(usize, Work)>>>);
-
-type Work = Box<dyn FnOnce(&[u8]) -> Action + Send>;
-
-impl Countdown {
-    async fn world() -> (World, Self) {
-        let due: Arc<Mutex<Option<(usize, Work)>>> = Arc::default();
-        let armed = due.clone();
-        let url = proxy::start(move |bytes| {
-            let mut armed = armed.lock().unwrap();
-            match armed.take() {
-                Some((0, work)) => work(bytes),
-                Some((chunks, work)) => {
-                    *armed = Some((chunks - 1, work));
-                    Action::Forward
-                }
-                None => Action::Forward,
-            }
-        });
-        (World::through(&url).await, Self(due))
-    }
-
-    fn arm(&self, chunks: usize, work: impl FnOnce(&[u8]) -> Action + Send + 'static) {
-        *self.0.lock().unwrap() = Some((chunks, Box::new(work)));
-    }
-
-    /// Whether it has come to that.
-    fn is_over(&self) -> bool {
-        self.0.lock().unwrap().take().is_none()
+/// A trap's spring that counts chunks down, and does its work at the one that is due.
+fn after(
+    mut chunks: usize,
+    work: impl FnOnce(&[u8]) -> Action + Send + 'static,
+) -> impl FnMut(&[u8]) -> Option<Action> + Send + 'static {
+    let mut work = Some(work);
+    move |bytes| {
+        if chunks == 0 {
+            return work.take().map(|work| work(bytes));
+        }
+        chunks -= 1;
+        None
     }
 }
 
@@ -103,7 +85,7 @@ fn get_elsewhere(world: &World, cookie: Option<&str>, path: &str) -> String {
 async fn log_out_everywhere_beside_a_log_in_comes_wholly_before_or_after_it() {
     for start in [None, Some("/count/a"), Some("/log-in/bob/phone")] {
         for chunks in 0.. {
-            let (world, countdown) = Countdown::world().await;
+            let (world, trap) = proxy::trap().await;
             let elsewhere = Arc::new(world.instance_ahead_by(0).await);
             let mut visitor = world.visitor();
             if let Some(path) = start {
@@ -111,15 +93,15 @@ async fn log_out_everywhere_beside_a_log_in_comes_wholly_before_or_after_it() {
             }
             let destroyed: Arc<Mutex<String>> = Arc::default();
             let (result, other) = (destroyed.clone(), elsewhere.clone());
-            countdown.arm(chunks, move |_| {
+            trap.set(after(chunks, move |_| {
                 let log_out = move || {
                     let count = get_elsewhere(&other, None, "/log-out-everywhere/alice");
                     *result.lock().unwrap() = count;
                 };
                 Action::Split(0, Box::new(log_out))
-            });
+            }));
             let page = visitor.get("/log-in/alice/phone").await;
-            if !countdown.is_over() {
+            if !trap.has_sprung() {
                 break;
             }
             let case = format!("{start:?}, before chunk {chunks}: {}", page.status);
@@ -136,22 +118,22 @@ async fn log_out_everywhere_beside_a_log_in_comes_wholly_before_or_after_it() {
 #[rocket::async_test]
 async fn batch_beside_a_destroy_is_applied_whole_or_not_at_all() {
     for part in 1..8 {
-        let (world, countdown) = Countdown::world().await;
+        let (world, trap) = proxy::trap().await;
         let elsewhere = Arc::new(world.instance_ahead_by(0).await);
         let mut visitor = world.visitor();
         for _ in 0..5 {
             visitor.get("/verdict/pair").await;
         }
         let (cookie, other) = (visitor.cookie.clone(), elsewhere.clone());
-        countdown.arm(0, move |bytes| {
+        trap.set(after(0, move |bytes| {
             // Between two commands, if there are two.
             let second = find(&bytes[1..], "*4\r\n$7\r\nHINCRBY").map(|at| at + 1);
             let at = if part == 1 { second } else { None }.unwrap_or(bytes.len() * part / 8);
-            let destroy = move || drop(get_elsewhere(&other, cookie.as_deref(), "/end"));
+            let destroy = move || drop(get_elsewhere(&other, cookie.as_deref(), "/destroy"));
             Action::Split(at, Box::new(destroy))
-        });
+        }));
         let page = visitor.get("/both/pair/nothing").await;
-        assert!(countdown.is_over());
+        assert!(trap.has_sprung());
         assert_eq!((page.status, page.set_cookies), (Status::Conflict, vec![]), "part {part}");
         assert_eq!(visitor.body("/fields").await, "0");
     }
@@ -161,12 +143,12 @@ async fn batch_beside_a_destroy_is_applied_whole_or_not_at_all() {
 async fn wire_that_is_cut_amid_a_log_in_leaves_every_key_a_ttl() {
     for chunks in 0.. {
         for command in 1.. {
-            let (world, countdown) = Countdown::world().await;
+            let (world, trap) = proxy::trap().await;
             let mut visitor = world.visitor();
             visitor.get("/count/a").await;
             let is_past_the_end = Arc::new(Mutex::new(false));
             let past = is_past_the_end.clone();
-            countdown.arm(chunks, move |bytes| {
+            trap.set(after(chunks, move |bytes| {
                 let starts = (1..bytes.len()).filter(|at| bytes[at - 1..].starts_with(b"\n*"));
                 match starts.clone().nth(command - 1) {
                     Some(at) => Action::CloseAfter(at),
@@ -175,9 +157,9 @@ async fn wire_that_is_cut_amid_a_log_in_leaves_every_key_a_ttl() {
                         Action::CloseAfter(bytes.len())
                     }
                 }
-            });
+            }));
             visitor.get("/log-in/alice/phone").await;
-            if !countdown.is_over() {
+            if !trap.has_sprung() {
                 return;
             }
             world.keys.assert_all_have_a_ttl();
@@ -190,18 +172,17 @@ async fn wire_that_is_cut_amid_a_log_in_leaves_every_key_a_ttl() {
 
 #[rocket::async_test]
 async fn increment_that_arrives_long_after_its_request_leaves_no_key_for_ever() {
-    let (world, countdown) = Countdown::world().await;
-    let world = world.reconfigured("session.deadline", "4s").await;
+    let (world, trap) = proxy::trap_with_deadline(Duration::from_secs(4)).await;
     let (mut visitor, mut other) = (world.visitor(), world.visitor());
     visitor.get("/count/a").await;
     let lost = world.keys.only();
     other.get("/count/a").await;
     let _: () = REDIS.connect().del(&lost).unwrap();
-    countdown.arm(0, |_| Action::Split(0, Box::new(|| thread::sleep(Duration::from_secs(3)))));
+    trap.set(after(0, |_| Action::Split(0, Box::new(|| thread::sleep(Duration::from_secs(3))))));
     visitor.get("/give-up/20/count").await;
-    assert!(countdown.is_over());
+    assert!(trap.has_sprung());
     let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(6) {
+    while start.elapsed() < Duration::from_secs(7) {
         sleep(Duration::from_millis(50)).await;
         other.get("/count/a").await;
     }

@@ -68,7 +68,7 @@ async fn sign_in_of_release_0_1_0_goes_on() {
 
     let mut alice = visitor(&world, HER_COOKIE);
     assert_eq!(alice.body("/user").await, "alice");
-    assert_eq!(alice.body("/logins/alice").await, "phone");
+    assert_eq!(alice.body("/sessions/alice").await, "phone");
     assert_eq!(alice.body("/count/a").await, "42");
     let mut late = visitor(&world, COOKIE);
     assert_eq!(late.body("/count/a").await, "43", "her old cookie leads to the same session");

@@ -16,7 +16,7 @@ on_every_store![
             let page = visitor.get(&format!("/late/{change}")).await;
             let seen = (page.body.as_str(), page.set_cookies.len());
             assert_eq!(seen, ("nothing was changed", 0), "{change}");
-            world.advance(6);
+            world.advance(6).await;
             assert_eq!(visitor.body("/count/a").await, "3", "{change}: the session is still there");
         }
     }

@@ -7,6 +7,7 @@ mod routes;
 mod step_routes;
 mod user_routes;
 mod visitor;
+mod watched_store;
 
 pub use every_store::OnEachStore;
 pub(crate) use every_store::on_every_store;
@@ -17,10 +18,11 @@ pub use test_support::app::KEY;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use rocket::figment::Figment;
 use rocket::local::asynchronous::Client;
+use rocket::tokio::time::sleep;
 use rocket::{Build, Rocket, Route};
 use rocket_server_sessions::store::{Memory, Redis, Settings, Store};
 use rocket_server_sessions::testing::{ManualClock, Spy};
@@ -29,9 +31,13 @@ use test_support::{Cluster, RedisServer};
 
 use gate::Gate;
 use redis_keys::RedisKeys;
+use watched_store::WatchedStore;
 
 /// The name of the session's cookie.
 pub const NAME: &str = "__Host-session";
+
+/// The default of the setting.
+pub const DEADLINE: Duration = Duration::from_millis(500);
 
 /// One Redis for the whole suite; each world has a prefix of its own.
 pub static REDIS: LazyLock<RedisServer> = LazyLock::new(RedisServer::start);
@@ -39,10 +45,13 @@ pub static REDIS: LazyLock<RedisServer> = LazyLock::new(RedisServer::start);
 /// One cluster for the whole suite.
 pub static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::start(0));
 
+type SpiedStore = Spy<Arc<dyn Store>>;
+
 /// An application on a store, with its clock and a spy between the two.
 pub struct World {
     pub client: Client,
-    pub store: Arc<Spy<Arc<dyn Store>>>,
+    pub store: Arc<SpiedStore>,
+    watched: Arc<WatchedStore>,
     pub clock: ManualClock,
     pub prefix: String,
     pub keys: RedisKeys,
@@ -79,20 +88,21 @@ impl World {
 
     /// On the suite's Redis, reached through what listens at `url`.
     pub async fn through(url: &str) -> Self {
-        Self::on_url(url, &REDIS).await
+        Self::on_url(url, &REDIS, DEADLINE).await
     }
 
     /// On a Redis server of the test's own.
     pub async fn on(server: &RedisServer) -> Self {
-        Self::on_url(&server.url(), server).await
+        Self::on_url(&server.url(), server, DEADLINE).await
     }
 
-    /// On a Redis server of the test's own, reached by another URL than its own.
-    pub async fn on_url(url: &str, server: &RedisServer) -> Self {
+    /// On a Redis server, reached by a URL, with a deadline for sessions and store.
+    pub async fn on_url(url: &str, server: &RedisServer, deadline: Duration) -> Self {
         let prefix = new_prefix();
-        let store = open_store(&prefix, url);
+        let store = open_store(&prefix, url, deadline);
         let keys = RedisKeys::new(prefix.clone(), server.client());
-        Self::new(Arc::new(store), ManualClock::now(), prefix, keys).await
+        let world = Self::new(Arc::new(store), ManualClock::now(), prefix, keys).await;
+        world.reconfigured("session.deadline", format!("{}ms", deadline.as_millis())).await
     }
 
     async fn new(
@@ -101,11 +111,12 @@ impl World {
         prefix: String,
         keys: RedisKeys,
     ) -> Self {
-        let (store, events, figment) = (Arc::new(Spy::new(store)), Arc::default(), figment());
-        let gate = Arc::new(Gate::default());
-        let rocket = build(&store, &clock, &events, &gate, &figment);
+        let store = Arc::new(Spy::new(store));
+        let watched = Arc::new(WatchedStore::new(store.clone()));
+        let (events, gate, figment) = (Arc::default(), Arc::default(), figment());
+        let rocket = build(&watched, &clock, &events, &gate, &figment);
         let client = Client::untracked(rocket).await.unwrap();
-        Self { client, store, clock, prefix, keys, gate, events, figment }
+        Self { client, store, watched, clock, prefix, keys, gate, events, figment }
     }
 
     /// Another instance of the application on the same Redis, whose clock is ahead by so much.
@@ -118,7 +129,7 @@ impl World {
     /// The same store behind an application with another configuration.
     pub async fn reconfigured<T: serde::Serialize>(self, key: &str, value: T) -> Self {
         let figment = self.figment.merge((key, value));
-        let rocket = build(&self.store, &self.clock, &self.events, &self.gate, &figment);
+        let rocket = build(&self.watched, &self.clock, &self.events, &self.gate, &figment);
         let client = Client::untracked(rocket).await.unwrap();
         Self { client, figment, ..self }
     }
@@ -127,8 +138,18 @@ impl World {
         Visitor { world: self, cookie: None }
     }
 
+    /// Waits until the store has done what no request has waited for, such as a touch.
+    pub async fn settled(&self) {
+        let start = Instant::now();
+        while !self.watched.is_idle() {
+            assert!(start.elapsed() < Duration::from_secs(5), "the store is still at work");
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// Lets time pass, for the application and for its store.
-    pub fn advance(&self, seconds: u64) {
+    pub async fn advance(&self, seconds: u64) {
+        self.settled().await;
         let by = Duration::from_secs(seconds);
         self.clock.advance(by);
         self.keys.advance(by);
@@ -141,7 +162,7 @@ impl World {
 }
 
 fn build(
-    store: &Arc<Spy<Arc<dyn Store>>>,
+    store: &Arc<WatchedStore>,
     clock: &ManualClock,
     events: &Arc<Mutex<Vec<Event>>>,
     gate: &Arc<Gate>,
@@ -152,11 +173,13 @@ fn build(
         .store(store.clone())
         .clock(clock.clone())
         .observer(move |event| events.lock().unwrap().push(event));
-    rocket::custom(figment.clone()).attach(sessions).manage(gate.clone()).mount("/", routes())
+    let routes = [routes(), step_routes::routes(), user_routes::routes()].concat();
+    rocket::custom(figment.clone()).attach(sessions).manage(gate.clone()).mount("/", routes)
 }
 
+/// Those that need nothing but sessions.
 pub fn routes() -> Vec<Route> {
-    [routes::routes(), step_routes::routes(), user_routes::routes()].concat()
+    routes::routes()
 }
 
 pub fn figment() -> Figment {
@@ -168,15 +191,16 @@ pub fn figment() -> Figment {
 }
 
 pub fn redis_store(prefix: &str) -> Redis {
-    open_store(prefix, &REDIS.url())
+    open_store(prefix, &REDIS.url(), DEADLINE)
 }
 
 pub fn cluster_store(prefix: &str) -> Redis {
-    open_store(prefix, &CLUSTER.url())
+    open_store(prefix, &CLUSTER.url(), DEADLINE)
 }
 
-fn open_store(prefix: &str, url: &str) -> Redis {
+fn open_store(prefix: &str, url: &str, deadline: Duration) -> Redis {
     let mut config = Config::default();
+    config.deadline = deadline;
     prefix.clone_into(&mut config.prefix);
     Redis::open(&Settings::from_config(&config, &url.into())).unwrap()
 }

@@ -21,19 +21,19 @@ pub fn routes() -> Vec<Route> {
         look_and_count,
         fields,
         regenerate,
-        end,
+        destroy,
         remember,
         remember_only,
-        idle,
+        id,
         store,
         plain,
         two,
         together,
         fail,
-        anew,
+        destroy_and_count,
         cookies,
         shown_once,
-        patience,
+        retry_after,
         busy,
         cached,
     ]
@@ -91,24 +91,24 @@ async fn regenerate(session: Session<'_>) -> session::Result<&'static str> {
     session.regenerate().await.map(|()| "regenerated")
 }
 
-#[get("/end")]
-async fn end(session: Session<'_>) -> session::Result<&'static str> {
-    session.destroy().await.map(|()| "ended")
+#[get("/destroy")]
+async fn destroy(session: Session<'_>) -> session::Result<&'static str> {
+    session.destroy().await.map(|()| "destroyed")
 }
 
 #[get("/remember/<persistently>")]
 async fn remember(persistently: bool, session: Session<'_>) -> session::Result<String> {
-    session.remember_me(persistently);
+    session.remember_me(persistently).await?;
     Ok(session.increment(COUNT, 1).await?.to_string())
 }
 
 #[get("/remember-only/<persistently>")]
-fn remember_only(persistently: bool, session: Session<'_>) {
-    session.remember_me(persistently);
+async fn remember_only(persistently: bool, session: Session<'_>) -> session::Result<()> {
+    session.remember_me(persistently).await
 }
 
-#[get("/idle")]
-fn idle(session: Session<'_>) -> String {
+#[get("/id")]
+fn id(session: Session<'_>) -> String {
     session.info().map_or_else(|| "nobody".into(), |info| info.id.to_string())
 }
 
@@ -147,8 +147,8 @@ async fn fail(session: Session<'_>) -> Result<Status, Error> {
     Ok(Status::ImATeapot)
 }
 
-#[get("/anew")]
-async fn anew(session: Session<'_>) -> session::Result<String> {
+#[get("/destroy-and-count")]
+async fn destroy_and_count(session: Session<'_>) -> session::Result<String> {
     session.destroy().await?;
     Ok(session.increment(COUNT, 1).await?.to_string())
 }
@@ -167,8 +167,8 @@ async fn shown_once(item: &str, session: Session<'_>) -> session::Result<String>
 }
 
 /// What a second operation says, after the first has failed: in how many seconds to try again.
-#[get("/patience")]
-async fn patience(session: Session<'_>) -> String {
+#[get("/retry-after")]
+async fn retry_after(session: Session<'_>) -> String {
     session.increment(COUNT, 1).await.unwrap_err();
     let error = session.increment(COUNT, 1).await.unwrap_err();
     error.retry_after().unwrap().as_secs().to_string()

@@ -9,11 +9,11 @@ pub fn routes() -> Vec<Route> {
     routes![
         log_in,
         user,
-        signed_in,
-        logins,
-        touched,
+        user_only,
+        sessions,
+        last_seen,
         log_out,
-        log_out_handle,
+        log_out_id,
         log_out_others,
         log_out_everywhere
     ]
@@ -31,35 +31,35 @@ async fn user(session: Session<'_>) -> session::Result<String> {
     Ok(asked.unwrap_or_else(|| "nobody".into()))
 }
 
-#[get("/signed-in")]
-async fn signed_in(session: Session<'_>) -> session::Result<String> {
+#[get("/user-only")]
+async fn user_only(session: Session<'_>) -> session::Result<String> {
     Ok(session.user().await?.unwrap_or_else(|| "nobody".into()))
 }
 
-#[get("/logins/<user>")]
-async fn logins(user: &str, users: UserSessions<'_>) -> session::Result<String> {
-    let logins = users.list(user).await?;
-    Ok(logins.into_iter().map(|it| it.label).collect::<Vec<_>>().join(" "))
+#[get("/sessions/<user>")]
+async fn sessions(user: &str, users: UserSessions<'_>) -> session::Result<String> {
+    let active = users.list(user).await?;
+    Ok(active.into_iter().map(|it| it.label).collect::<Vec<_>>().join(" "))
 }
 
-#[get("/touched/<user>")]
-async fn touched(user: &str, users: UserSessions<'_>) -> session::Result<String> {
+#[get("/last-seen/<user>")]
+async fn last_seen(user: &str, users: UserSessions<'_>) -> session::Result<String> {
     let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap().as_secs().to_string();
-    let logins = users.list(user).await?;
-    Ok(logins.into_iter().map(|it| seconds(it.touched)).collect::<Vec<_>>().join(" "))
+    let active = users.list(user).await?;
+    Ok(active.into_iter().map(|it| seconds(it.last_seen)).collect::<Vec<_>>().join(" "))
 }
 
 #[get("/log-out/<user>/<label>")]
 async fn log_out(user: &str, label: &str, users: UserSessions<'_>) -> session::Result<String> {
-    let logins = users.list(user).await?;
-    let Some(login) = logins.iter().find(|it| it.label == label) else {
+    let active = users.list(user).await?;
+    let Some(session) = active.iter().find(|it| it.label == label) else {
         return Ok("unknown".into());
     };
-    Ok(users.destroy(user, login.id).await?.to_string())
+    Ok(users.destroy(user, session.id).await?.to_string())
 }
 
 #[get("/log-out-id/<user>/<id>")]
-async fn log_out_handle(user: &str, id: &str, users: UserSessions<'_>) -> session::Result<String> {
+async fn log_out_id(user: &str, id: &str, users: UserSessions<'_>) -> session::Result<String> {
     Ok(users.destroy(user, PublicId::parse(id).unwrap()).await?.to_string())
 }
 
