@@ -49,13 +49,18 @@ fn is_same_origin(request: &Request<'_>) -> bool {
     }
     let Some(origin) = headers.get_one("Origin") else { return true };
     let Some((scheme, authority)) = origin.split_once("://") else { return false };
-    // Over HTTP/2, the host is no header. Either may name the port that the scheme implies.
-    let Some(host) = request.host() else { return false };
-    let (own, own_port) = (host.domain().as_str(), host.port());
-    let (name, port) = match authority.rsplit_once(':') {
+    // Over HTTP/2, the host is no header. Rocket's local client sets nothing but the header.
+    let host = request.host().map(ToString::to_string);
+    let Some(host) = host.as_deref().or_else(|| headers.get_one("Host")) else { return false };
+    let implied = if scheme == "https" { 443 } else { 80 };
+    let ((name, port), (own_name, own_port)) = (split(authority), split(host));
+    name.eq_ignore_ascii_case(own_name) && port.unwrap_or(implied) == own_port.unwrap_or(implied)
+}
+
+/// A host and its port. Either side may leave out the port that the scheme implies.
+fn split(authority: &str) -> (&str, Option<u16>) {
+    match authority.rsplit_once(':') {
         Some((name, port)) if !port.contains(']') => (name, port.parse().ok()),
         _ => (authority, None),
-    };
-    let implied = if scheme == "https" { 443 } else { 80 };
-    name.eq_ignore_ascii_case(own) && port.unwrap_or(implied) == own_port.unwrap_or(implied)
+    }
 }

@@ -145,7 +145,7 @@ impl KeyRing {
         if value.is_remembered {
             let expiry = config.absolute_expiry(value.id);
             let rest = expiry.duration_since(now).unwrap_or_default();
-            let rest = Duration::from_secs(rest.as_secs());
+            let rest = Duration::from_secs((rest + Duration::from_millis(999)).as_secs());
             cookie.set_max_age(rest.try_into().unwrap_or(cookie::time::Duration::MAX));
             // For clients that do not know Max-Age.
             cookie.set_expires(OffsetDateTime::from(now + rest));
