@@ -99,10 +99,9 @@ pub struct Config {
     #[serde(deserialize_with = "duration")]
     pub deadline: Duration,
 
-    /// How many threads talk to Redis, each over one connection. One thread serves every request
-    /// that is waiting when it is free, up to 64, in one round trip. In a cluster, so many talk to
-    /// each master.
-    /// _Default:_ `4`.
+    /// How many connections to Redis at most; in a cluster, to each master. One carries any number
+    /// of requests at a time. Another one is opened once those that there are have no room.
+    /// _Default:_ `1`.
     pub connections: u32,
 
     /// How many requests may wait for Redis at a time; further ones get 503 at once.
@@ -147,7 +146,7 @@ impl Default for Config {
             max_user_sessions: 100,
             memory_capacity: 100_000,
             deadline: Duration::from_millis(900),
-            connections: 4,
+            connections: 1,
             queue: 2048,
             on_outage: OnOutage::Refuse,
         }

@@ -22,7 +22,7 @@ pub struct Settings {
     pub prefix: String,
     /// How long a request waits in all.
     pub deadline: Duration,
-    /// How many threads, each with a connection.
+    /// How many connections at most.
     pub connections: u32,
     /// How many requests may wait.
     pub queue: usize,
@@ -56,10 +56,6 @@ impl OpenError {
     #[must_use]
     pub fn key(&self) -> &'static str {
         self.key
-    }
-
-    pub(super) fn threads(error: &std::io::Error) -> Self {
-        Self { key: "connections", message: format!("a thread cannot be started: {error}") }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use metrics::Gauge;
 use parking_lot::Mutex;
 
+use super::jitter::jittered;
 use super::metrics::open_breakers;
 use crate::store::StoreError;
 
@@ -71,7 +72,10 @@ impl Breaker {
         match *self.state.lock() {
             State::Open(outage) if Instant::now() < outage.probe_due + STALE => {
                 let retry_after = outage.pause.max(Duration::from_secs(1));
-                Err(StoreError { retry_after, ..StoreError::refused("Redis is known to be unavailable") })
+                Err(StoreError {
+                    retry_after,
+                    ..StoreError::refused("Redis is known to be unavailable")
+                })
             }
             _ => Ok(()),
         }
@@ -104,7 +108,7 @@ impl Breaker {
             {
                 *state = State::Closed { failures: failures + 1 };
                 drop(state);
-                self.warn(now, why);
+                self.warn(why);
                 return None;
             }
             State::Closed { .. } => {
@@ -123,7 +127,8 @@ impl Breaker {
     }
 
     /// Says why some request has failed, now and then.
-    fn warn(&self, now: Instant, why: &str) {
+    pub(super) fn warn(&self, why: &str) {
+        let now = Instant::now();
         let mut warned = self.warned.lock();
         if warned.is_none_or(|at| now.duration_since(at) > WARNING_PAUSE) {
             *warned = Some(now);
@@ -176,9 +181,7 @@ impl Outage {
             Severity::Quota => QUOTA_PAUSE,
             _ => (FIRST_PAUSE * 2_u32.saturating_pow(self.attempts.min(8))).min(LONGEST_PAUSE),
         };
-        let mut random = [0; 1];
-        getrandom::fill(&mut random).expect("the operating system has a random generator");
-        let pause = pause.mul_f32(0.5 + f32::from(random[0]) / 512.0);
+        let pause = jittered(pause);
         Self { pause, probe_due: now + pause, ..self }
     }
 }
@@ -188,23 +191,11 @@ impl Outage {
 #[derive(Default)]
 pub(super) struct Failures {
     last: Mutex<Option<(Instant, String)>>,
-    /// When an idle connection was last found dead.
-    lost_touch: Mutex<Option<Instant>>,
 }
 
 impl Failures {
     pub(super) fn record(&self, why: String) {
         *self.last.lock() = Some((Instant::now(), why));
-    }
-
-    /// A connection that was idle for long did not answer.
-    pub(super) fn lose_touch(&self) {
-        *self.lost_touch.lock() = Some(Instant::now());
-    }
-
-    /// Whether one did not, not longer ago than this.
-    pub(super) fn has_lost_touch(&self, within: Duration) -> bool {
-        self.lost_touch.lock().is_some_and(|at| at.elapsed() < within)
     }
 
     pub(super) fn since(&self, start: Instant) -> Option<String> {
@@ -305,14 +296,5 @@ mod tests {
         failures.record("refused".to_owned());
         assert_eq!(failures.since(start).as_deref(), Some("refused"));
         assert_eq!(failures.since(Instant::now() + MILLIS), None, "nor to those after it");
-    }
-
-    #[test]
-    fn idle_connection_that_died_is_remembered_for_a_while() {
-        let failures = Failures::default();
-        assert!(!failures.has_lost_touch(Duration::from_secs(3600)));
-        failures.lose_touch();
-        assert!(failures.has_lost_touch(Duration::from_secs(3600)));
-        assert!(!failures.has_lost_touch(Duration::ZERO));
     }
 }

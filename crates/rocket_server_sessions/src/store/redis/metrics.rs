@@ -51,6 +51,6 @@ pub(super) fn open_breakers() -> Gauge {
     gauge!(OPEN)
 }
 
-fn number(count: usize) -> u32 {
+pub(super) fn number(count: usize) -> u32 {
     count.try_into().unwrap_or(u32::MAX)
 }

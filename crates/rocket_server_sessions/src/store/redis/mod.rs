@@ -10,30 +10,39 @@ mod address;
 mod breaker;
 mod cluster;
 mod connection;
+mod decoder;
+mod driver;
+mod duplex;
 mod framing;
+mod in_flight;
 mod index;
+mod jitter;
 mod manager;
 mod metrics;
 mod pipeline;
 mod protocol;
+mod queue;
 mod reply_error;
+mod request;
+mod resolve;
 mod sentinel;
+mod server;
 mod stubs;
 mod topology;
-mod worker;
+mod transport;
 
 pub use address::{OpenError, Settings};
 
 use cluster::Cluster;
 use manager::Target;
 use pipeline::Pipeline;
+use server::Server;
 use stubs::{Doubt, Stubs};
 use topology::Topology;
-use worker::Workers;
 
 use super::{
-    Answer, Entry, StoreError, StoreErrorKind, Fields, PublicId, Op, Read, RecordId, Request, Rotation,
-    Standing, Store, Trace,
+    Answer, Entry, Fields, Op, PublicId, Read, RecordId, Request, Rotation, Standing, Store,
+    StoreError, StoreErrorKind, Trace,
 };
 
 /// Keeps sessions in Redis, or whatever speaks its protocol: Upstash, Valkey, Dragonfly. It may be
@@ -50,7 +59,7 @@ pub struct Redis {
 /// Who is asked.
 enum Servers {
     /// One for all sessions.
-    One(Workers),
+    One(Server),
     /// One for each slot.
     Cluster(Cluster),
 }
@@ -58,10 +67,7 @@ enum Servers {
 impl Servers {
     async fn ask(&self, pipeline: Pipeline) -> Result<Vec<Value>, StoreError> {
         match self {
-            Self::One(workers) => {
-                let replies = pipeline.replies();
-                workers.ask(pipeline.packed, replies).await
-            }
+            Self::One(server) => server.ask(pipeline).await,
             Self::Cluster(cluster) => cluster.ask(pipeline).await,
         }
     }
@@ -69,7 +75,7 @@ impl Servers {
     /// Whether what is asked now would be refused at once, whatever it is about.
     fn is_refusing(&self) -> bool {
         match self {
-            Self::One(workers) => workers.is_refusing(),
+            Self::One(server) => server.is_refusing(),
             Self::Cluster(_) => false,
         }
     }
@@ -83,13 +89,10 @@ impl Redis {
     ///
     /// [`OpenError`] for a setting that cannot work.
     pub fn open(settings: &Settings) -> Result<Self, OpenError> {
-        let one = |target| {
-            let workers = Workers::start(target, settings);
-            workers.map(Servers::One).map_err(|error| OpenError::threads(&error))
-        };
+        let one = |target| Servers::One(Server::new(target, settings));
         let servers = match Topology::parse(settings)? {
-            Topology::Server(address) => one(Target::Server(address))?,
-            Topology::Master(sentinels) => one(Target::Master(sentinels))?,
+            Topology::Server(address) => one(Target::Server(address)),
+            Topology::Master(sentinels) => one(Target::Master(sentinels)),
             Topology::Cluster(seeds) => Servers::Cluster(Cluster::new(seeds, settings)),
         };
         let (servers, stubs) = (Arc::new(servers), Arc::default());
@@ -179,7 +182,12 @@ impl Store for Redis {
         "Redis"
     }
 
-    async fn create(&self, record: RecordId, fields: Fields, ttl: Duration) -> Result<(), StoreError> {
+    async fn create(
+        &self,
+        record: RecordId,
+        fields: Fields,
+        ttl: Duration,
+    ) -> Result<(), StoreError> {
         let pipeline = protocol::create(&self.key(record), record.id, &fields, ttl);
         protocol::read_create(self.ask(pipeline).await?)
     }
@@ -228,7 +236,12 @@ impl Store for Redis {
         Ok(())
     }
 
-    async fn enlist(&self, user: &str, entry: Entry, ttl: Duration) -> Result<Vec<Entry>, StoreError> {
+    async fn enlist(
+        &self,
+        user: &str,
+        entry: Entry,
+        ttl: Duration,
+    ) -> Result<Vec<Entry>, StoreError> {
         let pipeline = index::enlist(&index::key(&self.prefix, user), &entry, ttl);
         index::read_list(self.ask(pipeline).await?)
     }

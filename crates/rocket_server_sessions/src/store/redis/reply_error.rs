@@ -66,7 +66,8 @@ pub(super) fn server_failure(replies: &[Value], is_cluster: bool) -> Option<Serv
     };
     // A pipeline runs on after an error: what was answered before and after it was done.
     let is_partly_done = replies.iter().any(is_done);
-    let fault = if is_partly_done { StoreError::unanswered(message) } else { StoreError::refused(message) };
+    let fault =
+        if is_partly_done { StoreError::unanswered(message) } else { StoreError::refused(message) };
     Some(ServerFailure { fault, severity })
 }
 
@@ -194,7 +195,10 @@ mod tests {
             (replies(&["+OK", "+QUEUED", oom]), StoreErrorKind::Refused),
             (replies(&[oom, "$-1"]), StoreErrorKind::OutcomeUnknown),
             (replies(&[":1", oom]), StoreErrorKind::OutcomeUnknown),
-            (replies(&["+OK", "+QUEUED", &format!("*2\r\n:1\r\n{oom}")]), StoreErrorKind::OutcomeUnknown),
+            (
+                replies(&["+OK", "+QUEUED", &format!("*2\r\n:1\r\n{oom}")]),
+                StoreErrorKind::OutcomeUnknown,
+            ),
         ] {
             assert_eq!(server_failure(&given, false).unwrap().fault.kind, kind, "{given:?}");
         }

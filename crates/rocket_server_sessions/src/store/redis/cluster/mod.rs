@@ -12,13 +12,13 @@ use redis::Value;
 use rocket::futures::future::try_join_all;
 use rocket::tokio::time;
 
-mod slot_map;
-mod redirect;
 mod node;
+mod redirect;
+mod slot_map;
 
-use slot_map::SlotMap;
-use redirect::Redirect;
 use node::Node;
+use redirect::Redirect;
+use slot_map::SlotMap;
 
 use super::address::{Address, Settings};
 use super::pipeline::Pipeline;
@@ -64,7 +64,11 @@ impl Cluster {
         let mut replies = Vec::with_capacity(pipeline.replies());
         self.try_ask_owner(slot, pipeline, &mut replies).await.map_err(|fault| {
             // What is refused after a part of it was done, has not been refused.
-            if replies.is_empty() { fault } else { StoreError { kind: StoreErrorKind::OutcomeUnknown, ..fault } }
+            if replies.is_empty() {
+                fault
+            } else {
+                StoreError { kind: StoreErrorKind::OutcomeUnknown, ..fault }
+            }
         })?;
         Ok(replies)
     }

@@ -19,8 +19,9 @@ use super::node::Node;
 use crate::store::StoreError;
 use crate::store::redis::address::{Address, Settings};
 use crate::store::redis::connection::Connection;
-use crate::store::redis::reply_error::{ConnectError, describe_connect};
+use crate::store::redis::jitter::{jittered, random};
 use crate::store::redis::pipeline::SLOTS;
+use crate::store::redis::reply_error::{ConnectError, describe_connect};
 
 /// The servers are asked for the map no more often than this; while it stays the same, by and by less.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -116,8 +117,9 @@ impl SlotMap {
         if self.known.read().servers.is_empty() {
             *self.lost.lock() = Some(Instant::now());
         }
-        self.known_owner(slot)
-            .ok_or_else(|| StoreError::refused("no server of the cluster is known to have the session"))
+        self.known_owner(slot).ok_or_else(|| {
+            StoreError::refused("no server of the cluster is known to have the session")
+        })
     }
 
     pub(super) fn known_owner(&self, slot: u16) -> Option<Arc<Node>> {
@@ -154,7 +156,7 @@ impl SlotMap {
         let address = self.seeds[0].at(host, port);
         let address = address
             .ok_or_else(|| ConnectError(format!("{host}:{port} is no name of a certificate")))?;
-        let server = Arc::new(Node::start(address, &self.settings)?);
+        let server = Arc::new(Node::new(address, &self.settings));
         known.servers.push(server.clone());
         Ok(server)
     }
@@ -164,7 +166,10 @@ impl SlotMap {
         self.refresh_in(self.turn.clone().try_lock_owned().ok()?)
     }
 
-    fn refresh_in(self: &Arc<Self>, mut turn: OwnedMutexGuard<RefreshState>) -> Option<JoinHandle<()>> {
+    fn refresh_in(
+        self: &Arc<Self>,
+        mut turn: OwnedMutexGuard<RefreshState>,
+    ) -> Option<JoinHandle<()>> {
         if Instant::now() < turn.due {
             return None;
         }
@@ -285,17 +290,6 @@ fn distinct(owners: &[Option<Arc<Node>>]) -> Vec<*const Node> {
     servers.sort_unstable();
     servers.dedup();
     servers
-}
-
-/// Between three quarters and five, so that instances do not ask in step.
-fn jittered(pause: Duration) -> Duration {
-    pause.mul_f32(0.75 + f32::from(random()) / 512.0)
-}
-
-fn random() -> u8 {
-    let mut random = [0];
-    getrandom::fill(&mut random).expect("the operating system has a random generator");
-    random[0]
 }
 
 /// Slots that lie side by side, and where their owner is.
