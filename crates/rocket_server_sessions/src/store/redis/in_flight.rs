@@ -11,7 +11,7 @@ use super::request::{Answer, Request};
 use crate::store::StoreError;
 
 /// How many requests may be in flight: at first, at least, and at most.
-const FIRST_LIMIT: usize = 512;
+const FIRST_LIMIT: usize = 128;
 const LEAST_LIMIT: usize = 16;
 const MAX_LIMIT: usize = 8192;
 
@@ -33,6 +33,8 @@ struct Sent {
     /// `None`: a PING of the connection's own.
     request: Option<Request>,
     at: Instant,
+    /// How many were in flight before it.
+    ahead: usize,
     missing: usize,
     values: Vec<Value>,
     /// Set if one of its replies cannot be handed on.
@@ -57,7 +59,7 @@ impl InFlight {
             bytes: 0,
             progress: now,
             round_trip: Duration::ZERO,
-            limit: Limit::new(now, patience),
+            limit: Limit::new(patience),
         }
     }
 
@@ -72,7 +74,7 @@ impl InFlight {
 
     pub(super) fn room(&self) -> Room {
         let bytes = if self.is_empty() { usize::MAX } else { MAX_BYTES.saturating_sub(self.bytes) };
-        Room { requests: self.limit.allowed().saturating_sub(self.sent.len()), bytes }
+        Room { requests: self.limit.allowed.saturating_sub(self.sent.len()), bytes }
     }
 
     /// Whether a request can be answered in time, as far as can be told. With nothing in flight that
@@ -97,7 +99,8 @@ impl InFlight {
         }
         let missing = request.as_ref().map_or(1, |request| request.replies);
         let values = Vec::with_capacity(missing);
-        self.sent.push_back(Sent { request, at: now, missing, values, error: None });
+        let ahead = self.sent.len();
+        self.sent.push_back(Sent { request, at: now, ahead, missing, values, error: None });
     }
 
     /// Assigns the next reply. Returns the request that it completes.
@@ -106,7 +109,7 @@ impl InFlight {
         reply: Result<Value, Unreadable>,
         now: Instant,
     ) -> Result<Option<Answered>, Unsolicited> {
-        let is_full = self.sent.len() >= self.limit.allowed();
+        let is_full = self.sent.len() >= self.limit.allowed;
         let first = self.sent.front_mut().ok_or(Unsolicited)?;
         match reply {
             Ok(value) => first.values.push(value),
@@ -121,7 +124,7 @@ impl InFlight {
         if first.missing > 0 {
             return Ok(None);
         }
-        let Some(Sent { request, at, values, error, .. }) = self.sent.pop_front() else {
+        let Some(Sent { request, at, ahead, values, error, .. }) = self.sent.pop_front() else {
             return Ok(None);
         };
         self.progress = now;
@@ -132,7 +135,7 @@ impl InFlight {
         self.bytes -= request.packed.len();
         let took = now.saturating_duration_since(at);
         self.round_trip = (self.round_trip * 7 + took) / 8;
-        self.limit.answered(at, took, is_full, now);
+        self.limit.answered(ahead, took, is_full);
         Ok(Some(Answered { request, answer: error.map_or(Ok(values), Err) }))
     }
 
@@ -151,27 +154,23 @@ struct Limit {
     threshold: usize,
     /// Answers since it last grew.
     credit: usize,
-    /// When it last shrank. What was sent before has had its effect.
-    shrank: Instant,
+    /// How long an answer may take.
     patience: Duration,
 }
 
 impl Limit {
-    fn new(now: Instant, patience: Duration) -> Self {
-        Self { allowed: FIRST_LIMIT, threshold: MAX_LIMIT, credit: 0, shrank: now, patience }
+    fn new(patience: Duration) -> Self {
+        Self { allowed: FIRST_LIMIT, threshold: MAX_LIMIT, credit: 0, patience }
     }
 
-    fn allowed(&self) -> usize {
-        self.allowed
-    }
-
-    /// A request was answered that was sent `at` some time.
-    fn answered(&mut self, at: Instant, took: Duration, was_full: bool, now: Instant) {
+    /// A request was answered before which so many were in flight.
+    fn answered(&mut self, ahead: usize, took: Duration, was_full: bool) {
         if took > self.patience {
-            if at >= self.shrank {
-                self.allowed = (self.allowed * 3 / 4).max(LEAST_LIMIT);
-                (self.threshold, self.credit, self.shrank) = (self.allowed, 0, now);
-            }
+            // As many as are answered at this rate within the patience.
+            let bearable = ahead as u128 * self.patience.as_nanos() / took.as_nanos();
+            let bearable = usize::try_from(bearable).unwrap_or(usize::MAX);
+            self.allowed = self.allowed.min(bearable).max(LEAST_LIMIT);
+            (self.threshold, self.credit) = (self.allowed, 0);
         } else if was_full {
             self.credit += 1;
             if self.allowed < self.threshold || self.credit >= self.allowed {

@@ -16,7 +16,7 @@ pub(super) struct Queue {
     state: Mutex<State>,
     /// How many requests may wait.
     capacity: usize,
-    /// While drivers are connected, how long the first of them may have waited.
+    /// While every connection is full, how long the first of them may have waited.
     patience: Duration,
     metrics: Metrics,
 }
@@ -71,9 +71,10 @@ impl Queue {
     pub(super) fn push(&self, request: Request) -> Result<Vec<usize>, StoreError> {
         let mut state = self.state.lock();
         let is_late = |first: &Request| request.queued_at > first.queued_at + self.patience;
+        // A driver with room takes what waits as soon as it runs.
+        let is_full = !state.is_any(&[Stage::Open]) && state.is_any(&[Stage::Full]);
         if state.requests.len() >= self.capacity
-            || (state.is_any(&[Stage::Open, Stage::Full])
-                && state.requests.front().is_some_and(is_late))
+            || (is_full && state.requests.front().is_some_and(is_late))
         {
             return Err(StoreError::refused("too many requests wait for Redis"));
         }
