@@ -11,6 +11,7 @@ mod trial;
 
 mod failover;
 mod hostile;
+mod overload;
 mod platform;
 mod soak;
 mod store;

@@ -150,8 +150,8 @@ impl InFlight {
 /// can still be refused, at no cost.
 struct Limit {
     allowed: usize,
-    /// Up to here, it doubles with each round trip. Beyond, it grows by one.
-    threshold: usize,
+    /// Until the first late answer, it doubles with each round trip; afterwards it grows by a quarter.
+    is_settled: bool,
     /// Answers since it last grew.
     credit: usize,
     /// How long an answer may take.
@@ -160,20 +160,23 @@ struct Limit {
 
 impl Limit {
     fn new(patience: Duration) -> Self {
-        Self { allowed: FIRST_LIMIT, threshold: MAX_LIMIT, credit: 0, patience }
+        Self { allowed: FIRST_LIMIT, is_settled: false, credit: 0, patience }
     }
 
     /// A request was answered before which so many were in flight.
     fn answered(&mut self, ahead: usize, took: Duration, was_full: bool) {
         if took > self.patience {
-            // As many as are answered at this rate within the patience.
-            let bearable = ahead as u128 * self.patience.as_nanos() / took.as_nanos();
-            let bearable = usize::try_from(bearable).unwrap_or(usize::MAX);
-            self.allowed = self.allowed.min(bearable).max(LEAST_LIMIT);
-            (self.threshold, self.credit) = (self.allowed, 0);
+            // One that was late with little before it tells nothing about how much can be borne.
+            if ahead >= self.allowed / 2 {
+                // As many as are answered at this rate within the patience.
+                let bearable = ahead as u128 * self.patience.as_nanos() / took.as_nanos();
+                let bearable = usize::try_from(bearable).unwrap_or(usize::MAX);
+                self.allowed = self.allowed.min(bearable).max(LEAST_LIMIT);
+                (self.is_settled, self.credit) = (true, 0);
+            }
         } else if was_full {
             self.credit += 1;
-            if self.allowed < self.threshold || self.credit >= self.allowed {
+            if self.credit >= if self.is_settled { 4 } else { 1 } {
                 self.allowed = (self.allowed + 1).min(MAX_LIMIT);
                 self.credit = 0;
             }
