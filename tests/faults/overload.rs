@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use redis::Commands;
 
-use test_support::app::{App, KEY, Visitor};
 use crate::proxy::{self, Proxy};
 use crate::stub::{self, Stub};
-use test_support::RedisServer;
 use crate::trial::{Connection, Usage};
+use test_support::RedisServer;
+use test_support::app::{App, KEY, Visitor};
 
 fn millis(number: u64) -> Duration {
     Duration::from_millis(number)

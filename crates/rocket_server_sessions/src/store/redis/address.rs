@@ -130,7 +130,7 @@ impl Address {
         })
     }
 
-    /// The same at another place; `None` where no certificate can name the host.
+    /// The same at another place; `None` if no certificate can name the host.
     pub(super) fn at(&self, host: &str, port: u16) -> Option<Self> {
         let tls = match &self.tls {
             None => None,

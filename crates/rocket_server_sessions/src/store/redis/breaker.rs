@@ -1,4 +1,4 @@
-//! The circuit breaker: while Redis does not answer, nobody waits for it.
+//! The circuit breaker: while Redis does not answer, no request waits for it.
 
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ const WARNING_PAUSE: Duration = Duration::from_secs(60);
 pub(super) enum Severity {
     /// This connection failed; another may do.
     Connection,
-    /// Nobody answers.
+    /// The server does not answer.
     Down,
     /// The account's commands are used up.
     Quota,
@@ -42,7 +42,7 @@ pub(super) struct Breaker {
     open: Gauge,
     state: Mutex<State>,
     warned: Mutex<Option<Instant>>,
-    /// What tells the server from others in the log: nothing, or its place and a colon.
+    /// Tells the server from others in the log: nothing, or its place and a colon.
     server: String,
 }
 
@@ -96,8 +96,8 @@ impl Breaker {
         }
     }
 
-    /// Something failed. The pause to make before the next probe, where it is the caller that has
-    /// opened the breaker: it must [probe](Self::probed) until the breaker lets requests pass.
+    /// Something failed. If that has opened the breaker, returns the pause before the next probe: the
+    /// caller must [probe](Self::probed) until the breaker lets requests pass.
     pub(super) fn failed(&self, severity: Severity, why: &str) -> Option<Duration> {
         let mut state = self.state.lock();
         let now = Instant::now();
@@ -126,7 +126,7 @@ impl Breaker {
         Some(outage.pause)
     }
 
-    /// Says why some request has failed, now and then.
+    /// Logs why a request has failed, unless that was done a short while ago.
     pub(super) fn warn(&self, why: &str) {
         let now = Instant::now();
         let mut warned = self.warned.lock();
@@ -136,7 +136,8 @@ impl Breaker {
         }
     }
 
-    /// What a probe has found. The pause to make before the next one; `None` once requests pass.
+    /// Takes note of what a probe has found. Returns the pause before the next one, or `None` once requests
+    /// pass.
     pub(super) fn probed(&self, has_answered: bool) -> Option<Duration> {
         let mut state = self.state.lock();
         let State::Open(outage) = *state else { return None };
@@ -175,7 +176,7 @@ impl State {
 }
 
 impl Outage {
-    /// The next pause: twice as long each time, up to a limit, and never the same on two instances.
+    /// The next pause: twice as long each time, up to a limit.
     fn paused(self, severity: Severity, now: Instant) -> Self {
         let pause = match severity {
             Severity::Quota => QUOTA_PAUSE,
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_opens_it_at_once_and_one_thread_probes() {
+    fn silence_opens_it_at_once_and_one_driver_probes() {
         let breaker = breaker();
         assert!(breaker.admit().is_ok());
         let pause = breaker.failed(Severity::Down, "silence").unwrap();
@@ -290,11 +291,11 @@ mod tests {
     }
 
     #[test]
-    fn failure_to_connect_is_told_to_those_who_wait_already() {
+    fn failure_to_connect_ends_the_waits_that_began_before_it() {
         let (failures, start) = (Failures::default(), Instant::now());
         assert_eq!(failures.since(start), None);
         failures.record("refused".to_owned());
         assert_eq!(failures.since(start).as_deref(), Some("refused"));
-        assert_eq!(failures.since(Instant::now() + MILLIS), None, "nor to those after it");
+        assert_eq!(failures.since(Instant::now() + MILLIS), None, "nor those after it");
     }
 }

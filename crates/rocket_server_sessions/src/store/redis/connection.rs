@@ -1,7 +1,7 @@
 //! One connection to Redis, on which nothing takes longer than a deadline.
 //!
-//! Here it is used step by step, by whoever opens it, and by those who ask sentinels and clusters.
-//! Once it serves requests, a [`Transport`](super::transport::Transport) drives it.
+//! Here it is used step by step: to open it, and to ask sentinels and clusters. Once it serves requests,
+//! a [`Transport`](super::transport::Transport) drives it.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;

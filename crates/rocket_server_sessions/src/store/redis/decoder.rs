@@ -79,13 +79,11 @@ impl Decoder {
 
 /// The parser is made for servers that keep to the protocol: others must not make it panic here.
 fn parse(parser: &mut Parser, reply: &[u8]) -> Result<Value, Unreadable> {
-    match catch_unwind(AssertUnwindSafe(|| parser.parse_value(reply))) {
-        Ok(Ok(value)) => Ok(value),
-        _ => {
-            *parser = Parser::new();
-            Err(Unreadable::Malformed)
-        }
+    if let Ok(Ok(value)) = catch_unwind(AssertUnwindSafe(|| parser.parse_value(reply))) {
+        return Ok(value);
     }
+    *parser = Parser::new();
+    Err(Unreadable::Malformed)
 }
 
 #[cfg(test)]
@@ -117,7 +115,7 @@ mod tests {
         for _ in 0..MAX_REPLY >> 20 {
             assert_eq!(decoder.next_reply().unwrap(), None);
             assert!(decoder.is_skipping() && decoder.inbox.len() <= 1 << 20);
-            decoder.extend(&[b'x'; 1 << 20]);
+            decoder.extend(&vec![b'x'; 1 << 20]);
         }
         decoder.extend(b"\r\n:3\r\n");
         assert_eq!(decoder.next_reply().unwrap(), Some(Err(Unreadable::TooLarge)));

@@ -51,6 +51,8 @@ pub(super) struct Duplex<'s> {
     /// When replies and requests last certainly matched.
     matched: Instant,
     has_answered: bool,
+    /// Whether the other tasks have had a turn since this one was woken.
+    has_yielded: bool,
     /// No more is sent: another connection may lead to another server.
     is_retiring: bool,
     /// Set if a server's failure has opened the breaker: what to wait before the first probe.
@@ -84,6 +86,7 @@ impl<'s> Duplex<'s> {
             ping_due: None,
             matched: now,
             has_answered: false,
+            has_yielded: false,
             is_retiring: false,
             opened: None,
         })
@@ -105,6 +108,12 @@ impl<'s> Duplex<'s> {
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
         self.receive(cx)?;
+        self.has_yielded = !self.has_yielded;
+        if self.has_yielded {
+            // Those who are about to ask may do so first: their requests then share a write.
+            cx.waker().wake_by_ref();
+            return Ok(());
+        }
         self.take(cx)?;
         self.send(cx)?;
         self.watch(cx)
@@ -170,8 +179,8 @@ impl<'s> Duplex<'s> {
             match answer {
                 Ok(replies) => {
                     if let Some(found) = server_failure(replies, self.server.is_cluster) {
-                        failure = Some((found.severity, found.fault.message.clone()));
-                        *answer = Err(found.fault);
+                        failure = Some((found.severity, found.error.message.clone()));
+                        *answer = Err(found.error);
                     }
                 }
                 Err(error) => self.server.breaker.warn(&error.message),

@@ -13,7 +13,7 @@ use super::sentinel::Sentinels;
 /// between requests, and what lies between forgets connections without a word.
 pub(super) const PING_AFTER_IDLE: Duration = Duration::from_secs(30);
 
-/// What takes so much longer than it may has been frozen with the process.
+/// Whatever takes so much longer than it may was frozen with the process.
 const FREEZE: Duration = Duration::from_secs(1);
 
 /// Makes and judges connections for r2d2.
@@ -26,7 +26,7 @@ pub(super) struct Manager {
 /// What to connect to.
 pub(super) enum Target {
     Server(Address),
-    /// Whatever server is the master at the time.
+    /// The server that is the master at the time.
     Master(Arc<Sentinels>),
 }
 
@@ -46,7 +46,7 @@ impl r2d2::ManageConnection for Manager {
     fn connect(&self) -> Result<Connection, ConnectError> {
         let begun = Instant::now();
         self.target.open(begun + self.timeout).inspect_err(|error| {
-            // What failed long after its time-out was frozen, and tells nothing of the server now.
+            // What failed long after its time-out was frozen, and says nothing about the server now.
             if begun.elapsed() < self.timeout + FREEZE {
                 self.failures.record(error.to_string());
             }

@@ -13,7 +13,7 @@ use crate::store::StoreError;
 
 /// The requests of one server, and a seat for each driver.
 pub(super) struct Queue {
-    state: Mutex<State>,
+    inner: Mutex<Inner>,
     /// How many requests may wait.
     capacity: usize,
     /// While every connection is full, how long the first of them may have waited.
@@ -21,7 +21,7 @@ pub(super) struct Queue {
     metrics: Metrics,
 }
 
-struct State {
+struct Inner {
     requests: VecDeque<Request>,
     seats: Vec<Seat>,
     is_closed: bool,
@@ -59,8 +59,8 @@ impl Queue {
         metrics: Metrics,
     ) -> Self {
         let seats = std::iter::repeat_with(Seat::default).take(drivers).collect();
-        let state = State { requests: VecDeque::new(), seats, is_closed: false };
-        Self { state: Mutex::new(state), capacity, patience, metrics }
+        let inner = Inner { requests: VecDeque::new(), seats, is_closed: false };
+        Self { inner: Mutex::new(inner), capacity, patience, metrics }
     }
 
     /// Adds a request. Returns the seats that need a driver, which are taken from now on.
@@ -69,19 +69,19 @@ impl Queue {
     ///
     /// So many wait that this one would not be answered in time.
     pub(super) fn push(&self, request: Request) -> Result<Vec<usize>, StoreError> {
-        let mut state = self.state.lock();
+        let mut inner = self.inner.lock();
         let is_late = |first: &Request| request.queued_at > first.queued_at + self.patience;
         // A driver with room takes what waits as soon as it runs.
-        let is_full = !state.is_any(&[Stage::Open]) && state.is_any(&[Stage::Full]);
-        if state.requests.len() >= self.capacity
-            || (is_full && state.requests.front().is_some_and(is_late))
+        let is_full = !inner.is_any(&[Stage::Open]) && inner.is_any(&[Stage::Full]);
+        if inner.requests.len() >= self.capacity
+            || (is_full && inner.requests.front().is_some_and(is_late))
         {
             return Err(StoreError::refused("too many requests wait for Redis"));
         }
         self.metrics.queue_depth.increment(1);
-        state.requests.push_back(request);
-        let vacant = state.fill();
-        state.wake_one();
+        inner.requests.push_back(request);
+        let vacant = inner.fill();
+        inner.wake_one();
         Ok(vacant)
     }
 
@@ -94,26 +94,26 @@ impl Queue {
         waker: &Waker,
         taken: &mut Vec<Request>,
     ) -> bool {
-        let mut state = self.state.lock();
+        let mut inner = self.inner.lock();
         let mut bytes = 0;
-        let fitting = state.requests.iter().take(room.requests).take_while(|request| {
+        let fitting = inner.requests.iter().take(room.requests).take_while(|request| {
             bytes += request.packed.len();
             bytes <= room.bytes
         });
         let fitting = fitting.count();
-        taken.extend(state.requests.drain(..fitting));
-        let stage = if state.requests.is_empty() { Stage::Open } else { Stage::Full };
-        let seat = &mut state.seats[seat];
+        taken.extend(inner.requests.drain(..fitting));
+        let stage = if inner.requests.is_empty() { Stage::Open } else { Stage::Full };
+        let seat = &mut inner.seats[seat];
         seat.stage = stage;
         if !seat.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             seat.waker = Some(waker.clone());
         }
         if stage == Stage::Full {
             // Another driver may have room.
-            state.wake_one();
+            inner.wake_one();
         }
-        let is_closed = state.is_closed;
-        drop(state);
+        let is_closed = inner.is_closed;
+        drop(inner);
         self.metrics.taken(fitting);
         !is_closed
     }
@@ -121,22 +121,22 @@ impl Queue {
     /// Puts back what was taken and not sent.
     pub(super) fn put_back(&self, taken: &mut Vec<Request>) {
         self.metrics.queue_depth.increment(number(taken.len()));
-        let mut state = self.state.lock();
-        taken.drain(..).rev().for_each(|request| state.requests.push_front(request));
+        let mut inner = self.inner.lock();
+        taken.drain(..).rev().for_each(|request| inner.requests.push_front(request));
     }
 
     /// Waits until requests wait that no other driver takes. Returns `false` if none will ever come.
     pub(super) async fn wait(&self, seat: usize) -> bool {
         self.set(seat, Stage::Unconnected);
         poll_fn(|cx| {
-            let mut state = self.state.lock();
-            if state.is_closed {
+            let mut inner = self.inner.lock();
+            if inner.is_closed {
                 return Poll::Ready(false);
             }
-            if !state.requests.is_empty() && !state.is_any(&[Stage::Open, Stage::Connecting]) {
+            if !inner.requests.is_empty() && !inner.is_any(&[Stage::Open, Stage::Connecting]) {
                 return Poll::Ready(true);
             }
-            state.seats[seat].waker = Some(cx.waker().clone());
+            inner.seats[seat].waker = Some(cx.waker().clone());
             Poll::Pending
         })
         .await
@@ -144,48 +144,48 @@ impl Queue {
 
     /// Says what a driver is about to do. Whatever waits is left to the others.
     pub(super) fn set(&self, seat: usize, stage: Stage) {
-        let mut state = self.state.lock();
-        state.seats[seat] = Seat { stage, waker: None };
-        state.wake_one();
+        let mut inner = self.inner.lock();
+        inner.seats[seat] = Seat { stage, waker: None };
+        inner.wake_one();
     }
 
     /// A driver has ended. What it leaves behind is refused if there is no other.
     pub(super) fn leave(&self, seat: usize) {
         self.set(seat, Stage::Vacant);
-        let state = self.state.lock();
-        if state.seats.iter().all(|seat| seat.stage == Stage::Vacant) {
-            self.clear(state);
+        let inner = self.inner.lock();
+        if inner.seats.iter().all(|seat| seat.stage == Stage::Vacant) {
+            self.clear(inner);
         }
     }
 
     /// Whether any driver is connected.
     pub(super) fn is_served(&self) -> bool {
-        self.state.lock().is_any(&[Stage::Open, Stage::Full])
+        self.inner.lock().is_any(&[Stage::Open, Stage::Full])
     }
 
     /// Refuses everything that waits.
     pub(super) fn refuse_all(&self, why: &StoreError) {
-        for request in self.clear(self.state.lock()) {
+        for request in self.clear(self.inner.lock()) {
             request.answer(Err(why.clone()));
         }
     }
 
-    fn clear(&self, mut state: MutexGuard<'_, State>) -> VecDeque<Request> {
-        let requests = std::mem::take(&mut state.requests);
-        drop(state);
+    fn clear(&self, mut inner: MutexGuard<'_, Inner>) -> VecDeque<Request> {
+        let requests = std::mem::take(&mut inner.requests);
+        drop(inner);
         self.metrics.taken(requests.len());
         requests
     }
 
     /// Nobody will ask any more: the drivers end.
     pub(super) fn close(&self) {
-        let mut state = self.state.lock();
-        state.is_closed = true;
-        state.seats.iter().filter_map(|seat| seat.waker.as_ref()).for_each(Waker::wake_by_ref);
+        let mut inner = self.inner.lock();
+        inner.is_closed = true;
+        inner.seats.iter().filter_map(|seat| seat.waker.as_ref()).for_each(Waker::wake_by_ref);
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.state.lock().is_closed
+        self.inner.lock().is_closed
     }
 }
 
@@ -196,7 +196,7 @@ pub(super) struct Room {
     pub(super) bytes: usize,
 }
 
-impl State {
+impl Inner {
     fn is_any(&self, stages: &[Stage]) -> bool {
         self.seats.iter().any(|seat| stages.contains(&seat.stage))
     }

@@ -37,9 +37,9 @@ fn resolve_with(
     host: &str,
     port: u16,
     deadline: Instant,
-    look_up: impl Fn((&str, u16)) -> io::Result<Vec<SocketAddr>> + Send + 'static,
+    ask: impl Fn((&str, u16)) -> io::Result<Vec<SocketAddr>> + Send + 'static,
 ) -> io::Result<Vec<SocketAddr>> {
-    let lookup = join(host, port, look_up)?;
+    let lookup = join(host, port, ask)?;
     let mut found = lookup.found.lock();
     while found.is_none() {
         if lookup.is_done.wait_until(&mut found, deadline).timed_out() {
@@ -58,7 +58,7 @@ fn resolve_with(
 fn join(
     host: &str,
     port: u16,
-    look_up: impl Fn((&str, u16)) -> io::Result<Vec<SocketAddr>> + Send + 'static,
+    ask: impl Fn((&str, u16)) -> io::Result<Vec<SocketAddr>> + Send + 'static,
 ) -> io::Result<Arc<Lookup>> {
     let place = (host.to_owned(), port);
     let mut under_way = UNDER_WAY.lock();
@@ -68,7 +68,7 @@ fn join(
     let lookup = Arc::<Lookup>::default();
     let (shared, own) = (lookup.clone(), place.clone());
     thread::Builder::new().name("session-redis-dns".to_owned()).spawn(move || {
-        let found = look_up((&own.0, own.1)).map_err(|error| (error.kind(), error.to_string()));
+        let found = ask((&own.0, own.1)).map_err(|error| (error.kind(), error.to_string()));
         UNDER_WAY.lock().retain(|(known, _)| *known != own);
         *shared.found.lock() = Some(found);
         shared.is_done.notify_all();

@@ -40,16 +40,16 @@ pub(super) struct Shared {
 impl Server {
     /// Nothing is connected before the first request.
     pub(super) fn new(target: Target, settings: &Settings) -> Self {
-        Self::with_name(target, settings, None)
+        Self::with_name(target, settings, String::new())
     }
 
     /// A server of a cluster.
     pub(super) fn in_cluster(address: Address, settings: &Settings) -> Self {
         let name = format!("{}:{}: ", address.host, address.port);
-        Self::with_name(Target::Server(address), settings, Some(name))
+        Self::with_name(Target::Server(address), settings, name)
     }
 
-    fn with_name(target: Target, settings: &Settings, member: Option<String>) -> Self {
+    fn with_name(target: Target, settings: &Settings, name: String) -> Self {
         let deadline = settings.deadline;
         let failures = Arc::<Failures>::default();
         let sentinels = match &target {
@@ -68,14 +68,13 @@ impl Server {
             .build_unchecked(Manager { target, timeout, failures: failures.clone() });
         let drivers = settings.connections.try_into().unwrap_or(usize::MAX);
         let metrics = Metrics::register();
-        let name = member.clone().unwrap_or_default();
         Self(Arc::new(Shared {
             queue: Queue::new(settings.queue, drivers, deadline / 4, metrics.clone()),
             breaker: Breaker::new(name.clone()),
             metrics,
             sentinels,
             deadline,
-            is_cluster: member.is_some(),
+            is_cluster: !name.is_empty(),
             name,
             pool,
             failures,
@@ -275,7 +274,7 @@ mod tests {
     #[rocket::async_test]
     async fn connection_on_which_nothing_is_answered_is_an_outage() {
         let echo = Echo::start();
-        let server = echo.server(100 * MILLIS);
+        let server = echo.server(1000 * MILLIS);
         assert_eq!(ask(&server, "never", 60_000).await, Err(StoreErrorKind::OutcomeUnknown));
         assert!(server.is_refusing(), "by the time that the caller is told");
         let start = Instant::now();

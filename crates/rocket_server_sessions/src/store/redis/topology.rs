@@ -23,7 +23,7 @@ pub(super) enum Topology {
     Cluster(Vec<Address>),
 }
 
-/// What a URL that names more than one node says besides where they are.
+/// The parameters of a URL that names more than one node.
 #[derive(Default)]
 struct Query {
     nodes: Vec<(String, Option<u16>)>,

@@ -15,7 +15,7 @@ use crate::store::redis::server::Server;
 const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 
 /// A server that has no slots, and has not been asked for so long, is forgotten.
-const DISUSE: Duration = Duration::from_secs(60);
+const FORGET_AFTER: Duration = Duration::from_secs(60);
 
 /// A server of a cluster, with connections of its own.
 pub(super) struct Node {
@@ -75,17 +75,17 @@ impl Node {
         self.had_slots.store(true, Ordering::Relaxed);
     }
 
-    /// Whether a server without slots can be forgotten: it does not answer, and another one has what
-    /// it had; or nobody has asked it for long. Slots may be on their way to one that had none yet.
+    /// Whether a server without slots can be forgotten: it does not answer, and another one has its
+    /// slots; or it was not asked for long. Slots may be on their way to a server that had none yet.
     pub(super) fn is_dispensable(&self) -> bool {
         let Address { host, port, .. } = &self.address;
         if self.is_refusing() && self.had_slots.load(Ordering::Relaxed) {
             log::warn!("Redis answers again: another server has taken over from {host}:{port}");
             return true;
         }
-        let is_idle = self.used.lock().elapsed() > DISUSE;
+        let is_idle = self.used.lock().elapsed() > FORGET_AFTER;
         if is_idle && self.is_refusing() {
-            log::warn!("Redis answers again: nobody needs {host}:{port} any more");
+            log::warn!("Redis answers again: {host}:{port} is not needed any more");
         }
         is_idle
     }
