@@ -26,6 +26,7 @@ mod failover;
 mod hostile;
 mod late_replies;
 mod missing_record;
+mod overload;
 mod platform;
 mod refusals;
 mod replies;

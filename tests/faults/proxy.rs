@@ -5,10 +5,11 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread::{sleep, spawn};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
@@ -74,6 +75,19 @@ pub fn trickling(pause: Duration) -> Fault {
     })
 }
 
+/// So many bytes of replies a second, on all connections together.
+pub fn narrow(bytes_a_second: usize) -> Fault {
+    const PAUSE: Duration = Duration::from_millis(5);
+    let line = Mutex::new(());
+    Arc::new(move |wire, chunk| {
+        for piece in chunk.chunks(bytes_a_second / 200) {
+            let _own = line.lock().unwrap();
+            sleep(PAUSE);
+            wire.pass(piece);
+        }
+    })
+}
+
 /// Commands arrive, replies do not.
 pub fn swallowing() -> Fault {
     Arc::new(|_, _| {})
@@ -110,6 +124,8 @@ struct Shared {
     fault: Mutex<Fault>,
     open: Mutex<Vec<TcpStream>>,
     accepted: AtomicUsize,
+    /// How many milliseconds later commands arrive.
+    round_trip: AtomicU64,
     /// How many times the fault was changed: what a connection has passed counts from there.
     changes: AtomicUsize,
 }
@@ -120,6 +136,7 @@ impl Proxy {
             fault: Mutex::new(faultless()),
             open: Mutex::default(),
             accepted: AtomicUsize::new(0),
+            round_trip: AtomicU64::new(0),
             changes: AtomicUsize::new(0),
         };
         let mut proxy =
@@ -135,6 +152,12 @@ impl Proxy {
     pub fn set(&self, fault: Fault) {
         *self.shared.fault.lock().unwrap() = fault;
         self.shared.changes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Takes the server so far away: commands arrive later, and do not wait for each other.
+    pub fn set_round_trip(&self, round_trip: Duration) {
+        let millis = round_trip.as_millis().try_into().expect("it is short");
+        self.shared.round_trip.store(millis, Ordering::SeqCst);
     }
 
     /// How many connections were made so far.
@@ -198,8 +221,24 @@ fn connect(shared: &Arc<Shared>, client: TcpStream, server: TcpStream) {
     let copy = |stream: &TcpStream| stream.try_clone().expect("a descriptor is free");
     shared.open.lock().unwrap().extend([copy(&client), copy(&server)]);
     let (mut commands, mut onward) = (copy(&client), copy(&server));
+    let (line, arriving) = channel::<(Instant, Vec<u8>)>();
+    let distance = shared.clone();
     spawn(move || {
-        let _ = std::io::copy(&mut commands, &mut onward);
+        let mut chunk = vec![0; 64 << 10];
+        while let Ok(length @ 1..) = commands.read(&mut chunk) {
+            let round_trip = Duration::from_millis(distance.round_trip.load(Ordering::SeqCst));
+            if line.send((Instant::now() + round_trip, chunk[..length].to_vec())).is_err() {
+                return;
+            }
+        }
+    });
+    spawn(move || {
+        for (due, chunk) in arriving {
+            sleep(due.saturating_duration_since(Instant::now()));
+            if onward.write_all(&chunk).is_err() {
+                break;
+            }
+        }
         let _ = onward.shutdown(Shutdown::Both);
     });
     let shared = shared.clone();

@@ -21,7 +21,7 @@ pub struct Settings {
     pub prefix: String,
     /// How long a request waits in all.
     pub deadline: Duration,
-    /// How many threads, each with a connection.
+    /// How many connections at most.
     pub connections: u32,
     /// How many requests may wait.
     pub queue: usize,
@@ -55,10 +55,6 @@ impl OpenError {
     #[must_use]
     pub fn key(&self) -> &'static str {
         self.key
-    }
-
-    pub(super) fn threads(error: &std::io::Error) -> Self {
-        Self { key: "connections", message: format!("a thread cannot be started: {error}") }
     }
 }
 
@@ -103,7 +99,7 @@ impl Address {
         Ok(Self { host, port, tls, username, password, database })
     }
 
-    /// The same at another place; `None` where no certificate can name the host.
+    /// The same at another place; `None` if no certificate can name the host.
     pub(super) fn at(&self, host: &str, port: u16) -> Option<Self> {
         let tls = match &self.tls {
             None => None,

@@ -1,10 +1,11 @@
-//! The circuit breaker: while Redis does not answer, nobody waits for it.
+//! The circuit breaker: while Redis does not answer, no request waits for it.
 
 use std::time::{Duration, Instant};
 
 use metrics::Gauge;
 use parking_lot::Mutex;
 
+use super::jitter::jittered;
 use super::metrics::open_breakers;
 use crate::store::StoreError;
 
@@ -30,7 +31,7 @@ const WARNING_PAUSE: Duration = Duration::from_secs(60);
 pub(super) enum Severity {
     /// This connection failed; another may do.
     Connection,
-    /// Nobody answers.
+    /// The server does not answer.
     Down,
     /// The account's commands are used up.
     Quota,
@@ -41,7 +42,7 @@ pub(super) struct Breaker {
     open: Gauge,
     state: Mutex<State>,
     warned: Mutex<Option<Instant>>,
-    /// What tells the server from others in the log: nothing, or its place and a colon.
+    /// Tells the server from others in the log: nothing, or its place and a colon.
     server: String,
 }
 
@@ -95,8 +96,8 @@ impl Breaker {
         }
     }
 
-    /// Something failed. The pause to make before the next probe, where it is the caller that has
-    /// opened the breaker: it must [probe](Self::probed) until the breaker lets requests pass.
+    /// Something failed. If that has opened the breaker, returns the pause before the next probe: the
+    /// caller must [probe](Self::probed) until the breaker lets requests pass.
     pub(super) fn failed(&self, severity: Severity, why: &str) -> Option<Duration> {
         let mut state = self.state.lock();
         let now = Instant::now();
@@ -107,7 +108,7 @@ impl Breaker {
             {
                 *state = State::Closed { failures: failures + 1 };
                 drop(state);
-                self.warn(now, why);
+                self.warn(why);
                 return None;
             }
             State::Closed { .. } => {
@@ -125,8 +126,9 @@ impl Breaker {
         Some(outage.pause)
     }
 
-    /// Says why some request has failed, now and then.
-    fn warn(&self, now: Instant, why: &str) {
+    /// Logs why a request has failed, unless that was done a short while ago.
+    pub(super) fn warn(&self, why: &str) {
+        let now = Instant::now();
         let mut warned = self.warned.lock();
         if warned.is_none_or(|at| now.duration_since(at) > WARNING_PAUSE) {
             *warned = Some(now);
@@ -134,7 +136,8 @@ impl Breaker {
         }
     }
 
-    /// What a probe has found. The pause to make before the next one; `None` once requests pass.
+    /// Takes note of what a probe has found. Returns the pause before the next one, or `None` once requests
+    /// pass.
     pub(super) fn probed(&self, has_answered: bool) -> Option<Duration> {
         let mut state = self.state.lock();
         let State::Open(outage) = *state else { return None };
@@ -173,15 +176,13 @@ impl State {
 }
 
 impl Outage {
-    /// The next pause: twice as long each time, up to a limit, and never the same on two instances.
+    /// The next pause: twice as long each time, up to a limit.
     fn paused(self, severity: Severity, now: Instant) -> Self {
         let pause = match severity {
             Severity::Quota => QUOTA_PAUSE,
             _ => (FIRST_PAUSE * 2_u32.saturating_pow(self.attempts.min(8))).min(LONGEST_PAUSE),
         };
-        let mut random = [0; 1];
-        getrandom::fill(&mut random).expect("the operating system has a random generator");
-        let pause = pause.mul_f32(0.5 + f32::from(random[0]) / 512.0);
+        let pause = jittered(pause);
         Self { pause, probe_due: now + pause, ..self }
     }
 }
@@ -191,23 +192,11 @@ impl Outage {
 #[derive(Default)]
 pub(super) struct Failures {
     last: Mutex<Option<(Instant, String)>>,
-    /// When an idle connection was last found dead.
-    lost_touch: Mutex<Option<Instant>>,
 }
 
 impl Failures {
     pub(super) fn record(&self, why: String) {
         *self.last.lock() = Some((Instant::now(), why));
-    }
-
-    /// A connection that was idle for long did not answer.
-    pub(super) fn lose_touch(&self) {
-        *self.lost_touch.lock() = Some(Instant::now());
-    }
-
-    /// Whether one did not, not longer ago than this.
-    pub(super) fn has_lost_touch(&self, within: Duration) -> bool {
-        self.lost_touch.lock().is_some_and(|at| at.elapsed() < within)
     }
 
     pub(super) fn since(&self, start: Instant) -> Option<String> {
@@ -231,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_opens_it_at_once_and_one_thread_probes() {
+    fn silence_opens_it_at_once_and_one_driver_probes() {
         let breaker = breaker();
         assert!(breaker.admit().is_ok());
         let pause = breaker.failed(Severity::Down, "silence").unwrap();
@@ -302,20 +291,11 @@ mod tests {
     }
 
     #[test]
-    fn failure_to_connect_is_told_to_those_who_wait_already() {
+    fn failure_to_connect_ends_the_waits_that_began_before_it() {
         let (failures, start) = (Failures::default(), Instant::now());
         assert_eq!(failures.since(start), None);
         failures.record("refused".to_owned());
         assert_eq!(failures.since(start).as_deref(), Some("refused"));
-        assert_eq!(failures.since(Instant::now() + MILLIS), None, "nor to those after it");
-    }
-
-    #[test]
-    fn idle_connection_that_died_is_remembered_for_a_while() {
-        let failures = Failures::default();
-        assert!(!failures.has_lost_touch(Duration::from_secs(3600)));
-        failures.lose_touch();
-        assert!(failures.has_lost_touch(Duration::from_secs(3600)));
-        assert!(!failures.has_lost_touch(Duration::ZERO));
+        assert_eq!(failures.since(Instant::now() + MILLIS), None, "nor those after it");
     }
 }

@@ -1,81 +1,50 @@
-//! One connection to Redis, on which no reply can be late, endless or somebody else's.
+//! One connection to Redis, on which nothing takes longer than a deadline.
 //!
-//! redis-rs parses what comes in; the bytes pass through here, since its own connection can limit
-//! neither how long a reply takes that trickles in byte by byte, nor how much memory it fills. Its
-//! parser gets whole replies and nothing beyond, so what nobody has asked for is seen.
+//! Here it is used step by step: to open it, and to ask sentinels and clusters. Once it serves requests,
+//! a [`Transport`](super::transport::Transport) drives it.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use redis::{Cmd, Parser, RedisError, Value, cmd};
-use rustls::{ClientConnection, StreamOwned};
+use redis::{Cmd, RedisError, Value, cmd};
+use rustls::ClientConnection;
 use socket2::SockRef;
 
 use super::address::Address;
-use super::framing::{self, MAX_REPLY};
+use super::decoder::Decoder;
 use super::reply_error::{ConnectError, describe_connect};
+use super::resolve::resolve;
 
 /// How much is read at a time.
-const CHUNK: usize = 16 << 10;
+pub(super) const CHUNK: usize = 16 << 10;
 
 pub(super) struct Connection {
-    stream: Stream,
-    parser: Parser,
-    /// What has come in and was not parsed yet.
-    inbox: Vec<u8>,
-    used: Instant,
+    pub(super) socket: TcpStream,
+    pub(super) tls: Option<Box<ClientConnection>>,
+    pub(super) decoder: Decoder,
+    /// When something was last received.
+    pub(super) used: Instant,
     is_broken: bool,
-    /// The sentinels' configuration under which it leads to the master, if there are any.
-    pub(super) epoch: u64,
-}
-
-enum Stream {
-    Plain(Timed),
-    Tls(Box<StreamOwned<ClientConnection, Timed>>),
-}
-
-impl Stream {
-    fn timed(&mut self) -> &mut Timed {
-        match self {
-            Self::Plain(timed) => timed,
-            Self::Tls(tls) => &mut tls.sock,
-        }
-    }
-
-    fn socket(&self) -> &TcpStream {
-        match self {
-            Self::Plain(timed) => &timed.socket,
-            Self::Tls(tls) => &tls.sock.socket,
-        }
-    }
-
-    /// For reading and writing until the deadline.
-    fn until(&mut self, deadline: Instant) -> &mut dyn ReadWrite {
-        self.timed().deadline = deadline;
-        match self {
-            Self::Plain(timed) => timed,
-            Self::Tls(tls) => tls.as_mut(),
-        }
-    }
+    /// The number of the master that it leads to, if sentinels name it.
+    pub(super) generation: u64,
 }
 
 /// A socket on which nothing takes longer than until a deadline. The socket's own time-outs hold
 /// for one call, and TLS makes as many as it likes: to shake hands, or to get a record together.
-struct Timed {
-    socket: TcpStream,
+struct Timed<'s> {
+    socket: &'s TcpStream,
     deadline: Instant,
 }
 
-impl Read for Timed {
+impl Read for Timed<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.socket.set_read_timeout(Some(remaining(self.deadline)?))?;
         self.socket.read(buffer)
     }
 }
 
-impl Write for Timed {
+impl Write for Timed<'_> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         self.socket.set_write_timeout(Some(remaining(self.deadline)?))?;
         self.socket.write(buffer)
@@ -106,26 +75,24 @@ impl Connection {
     pub(super) fn connect(address: &Address, deadline: Instant) -> Result<Self, RedisError> {
         let socket = dial(address, deadline)?;
         socket.set_nodelay(true)?;
-        let socket = Timed { socket, deadline };
-        let stream = match &address.tls {
-            None => Stream::Plain(socket),
+        let tls = match &address.tls {
+            None => None,
             Some(tls) => {
-                let session = ClientConnection::new(tls.config.clone(), tls.name.clone())
-                    .map_err(io::Error::other)?;
-                Stream::Tls(Box::new(StreamOwned::new(session, socket)))
+                let session = ClientConnection::new(tls.config.clone(), tls.name.clone());
+                Some(Box::new(session.map_err(io::Error::other)?))
             }
         };
         Ok(Self {
-            stream,
-            parser: Parser::new(),
-            inbox: Vec::new(),
+            socket,
+            tls,
+            decoder: Decoder::default(),
             used: Instant::now(),
             is_broken: false,
-            epoch: 0,
+            generation: 0,
         })
     }
 
-    /// Signs in, and finds out whether the server answers. AUTH, SELECT and PING cost nothing at
+    /// Authenticates, and finds out whether the server answers. AUTH, SELECT and PING cost nothing at
     /// Upstash.
     pub(super) fn greet(&mut self, address: &Address, deadline: Instant) -> Result<(), RedisError> {
         let mut commands = Vec::new();
@@ -147,13 +114,15 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends one command, and gives its reply; a server's error is an error.
+    /// Sends one command, and returns its reply; a server's error is an error.
     pub(super) fn ask(&mut self, command: &Cmd, deadline: Instant) -> Result<Value, RedisError> {
         self.exchange(std::slice::from_ref(command), deadline)
     }
 
-    /// Sends commands, and gives the last reply.
+    /// Sends commands, and returns the last reply.
     fn exchange(&mut self, commands: &[Cmd], deadline: Instant) -> Result<Value, RedisError> {
+        // Until all goes well.
+        self.is_broken = true;
         let mut packed = Vec::new();
         for command in commands {
             command.write_packed_command(&mut packed);
@@ -164,66 +133,55 @@ impl Connection {
             last = self.receive(deadline)?.extract_error()?;
         }
         if self.has_unsolicited_data() {
-            self.is_broken = true;
-            let why = "it gives replies to nothing";
+            let why = "it sends replies that nobody asked for";
             return Err(io::Error::new(io::ErrorKind::InvalidData, why).into());
         }
+        self.is_broken = false;
         Ok(last)
     }
 
+    /// Runs one step of reading or writing.
+    fn io<T>(
+        &mut self,
+        deadline: Instant,
+        step: impl FnOnce(&mut dyn ReadWrite) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let mut timed = Timed { socket: &self.socket, deadline };
+        match &mut self.tls {
+            None => step(&mut timed),
+            Some(tls) => step(&mut rustls::Stream::new(tls.as_mut(), &mut timed)),
+        }
+    }
+
     /// Writes packed commands. After an error the connection must not be used again.
-    pub(super) fn send(&mut self, packed: &[u8], deadline: Instant) -> Result<(), RedisError> {
-        self.is_broken = true;
-        let io = self.stream.until(deadline);
-        io.write_all(packed)?;
-        io.flush()?;
-        self.is_broken = false;
-        Ok(())
+    fn send(&mut self, packed: &[u8], deadline: Instant) -> io::Result<()> {
+        self.io(deadline, |io| io.write_all(packed).and_then(|()| io.flush()))
     }
 
     /// Reads one reply. After an error the connection must not be used again: the reply may still
     /// come, and would be taken for the next one's.
-    pub(super) fn receive(&mut self, deadline: Instant) -> Result<Value, RedisError> {
-        self.is_broken = true;
-        let mut scan = framing::Scan::default();
-        let end = loop {
-            if let Some(end) = scan.advance(&self.inbox)? {
-                break end;
+    fn receive(&mut self, deadline: Instant) -> io::Result<Value> {
+        loop {
+            if let Some(reply) = self.decoder.next_reply()? {
+                let why = "it sent a reply that cannot be read";
+                return reply.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, why));
             }
-            self.read_more(deadline)?;
-        };
-        let reply = &self.inbox[..end];
-        // The parser is made for servers that keep to the protocol; what something else sends must
-        // not end the thread.
-        let parsed = catch_unwind(AssertUnwindSafe(|| self.parser.parse_value(reply)));
-        let value =
-            parsed.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::InvalidData).into()))?;
-        self.inbox.drain(..end);
-        self.used = Instant::now();
-        self.is_broken = false;
-        Ok(value)
-    }
-
-    fn read_more(&mut self, deadline: Instant) -> io::Result<()> {
-        if self.inbox.len() > MAX_REPLY {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the reply is too long"));
-        }
-        let mut chunk = [0; CHUNK];
-        match self.stream.until(deadline).read(&mut chunk)? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            length => {
-                self.inbox.extend_from_slice(&chunk[..length]);
-                Ok(())
+            let mut chunk = [0; CHUNK];
+            let length = self.io(deadline, |io| io.read(&mut chunk))?;
+            if length == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
+            self.decoder.extend(&chunk[..length]);
+            self.used = Instant::now();
         }
     }
 
-    /// Whether more has come in than was asked for: then no reply can be told from another's.
+    /// Whether more was received than was asked for: then no reply can be told from another's.
     pub(super) fn has_unsolicited_data(&self) -> bool {
-        !self.inbox.is_empty()
+        !self.decoder.is_empty()
     }
 
-    /// How long ago the last reply came.
+    /// How long ago something was last received.
     pub(super) fn idle(&self) -> Duration {
         self.used.elapsed()
     }
@@ -233,19 +191,18 @@ impl Connection {
         self.is_broken
     }
 
-    /// Never to be used again.
     pub(super) fn mark_broken(&mut self) {
         self.is_broken = true;
     }
 
-    /// Whether the server has closed the connection, or has said something unasked.
+    /// Whether the server has closed the connection, or has sent something unasked.
     pub(super) fn is_disturbed(&self) -> bool {
         if self.has_unsolicited_data() {
             return true;
         }
         let mut byte = [std::mem::MaybeUninit::uninit()];
         let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
-        match SockRef::from(self.stream.socket()).recv_with_flags(&mut byte, flags) {
+        match SockRef::from(&self.socket).recv_with_flags(&mut byte, flags) {
             Ok(_) => true,
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
         }
@@ -262,7 +219,7 @@ fn remaining(deadline: Instant) -> io::Result<Duration> {
 
 fn dial(address: &Address, deadline: Instant) -> io::Result<TcpStream> {
     let mut refused = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
-    let sockets: Vec<_> = (address.host.as_str(), address.port).to_socket_addrs()?.collect();
+    let sockets = resolve(&address.host, address.port, deadline)?;
     for (tried, socket) in sockets.iter().enumerate() {
         // One address that swallows everything leaves time for the others.
         let share = remaining(deadline)? / u32::try_from(sockets.len() - tried).unwrap_or(u32::MAX);

@@ -2,95 +2,162 @@
 
 use std::io;
 
-/// A reply longer than this is none of ours: a record has at most 8 MiB.
-pub(super) const MAX_REPLY: usize = 16 << 20;
+/// What a reply may take in memory, counted as its bytes and [`VALUE_SIZE`] for each value. A
+/// record has at most 8 MiB.
+pub(super) const MAX_REPLY: usize = 32 << 20;
+
+/// What a parsed value takes besides its text.
+const VALUE_SIZE: usize = 64;
+
+/// A reply beyond [`MAX_REPLY`] is skipped, up to this length. No text in Redis is longer.
+const MAX_SKIPPED: usize = 512 << 20;
 
 /// No number, status or error is longer.
 const MAX_LINE: usize = 16 << 10;
 
-/// The shortest value there is: a kind, and the end of its line.
+/// No reply that we ask for nests deeper. redis-rs' parser gives up at 100.
+const MAX_DEPTH: usize = 16;
+
+/// The shortest value: a kind, and the end of its line.
 const SHORTEST: usize = 3;
 
-/// A search for the end of one reply of protocol version 2 that goes on when more has come in.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Scan {
+const END: &[u8] = b"\r\n";
+
+/// The search for the end of one reply of protocol version 2. It goes on where it stopped once more
+/// has been received.
+#[derive(Clone, Debug)]
+pub(super) struct Frame {
+    /// Where the next value begins. While a text is incomplete, this is past the end of the inbox.
     at: usize,
-    /// How many values must still end until the reply does.
-    pending: usize,
+    /// Bytes of this reply that were discarded, since it is too large.
+    discarded: usize,
+    /// How many values have begun.
+    values: usize,
+    /// How many values are still missing: in the reply, in its innermost list, and in between.
+    missing: Vec<usize>,
+    is_in_text: bool,
+    is_too_large: bool,
 }
 
-impl Default for Scan {
+impl Default for Frame {
     fn default() -> Self {
-        Self { at: 0, pending: 1 }
+        Self { missing: vec![1], ..Self::EMPTY }
     }
 }
 
-impl Scan {
-    /// Where the reply ends at the beginning of `inbox`; `None` while part of it is missing.
+impl Frame {
+    const EMPTY: Self = Self {
+        at: 0,
+        discarded: 0,
+        values: 0,
+        missing: Vec::new(),
+        is_in_text: false,
+        is_too_large: false,
+    };
+
+    /// Makes it ready for the next reply.
+    pub(super) fn restart(&mut self) {
+        let mut missing = std::mem::take(&mut self.missing);
+        missing.clear();
+        missing.push(1);
+        *self = Self { missing, ..Self::EMPTY };
+    }
+
+    /// Returns where the reply at the beginning of `inbox` ends; `None` while part of it is missing.
     ///
-    /// What is no reply, or too long a one, is an error as soon as that can be told.
+    /// # Errors
+    ///
+    /// What is not a reply is an error as soon as that can be told.
     pub(super) fn advance(&mut self, inbox: &[u8]) -> io::Result<Option<usize>> {
-        while self.pending > 0 {
-            let Some(rest) = inbox.get(self.at..).filter(|rest| !rest.is_empty()) else {
-                return Ok(None);
-            };
-            let Some(line) = rest.iter().take(MAX_LINE).position(|byte| *byte == b'\n') else {
-                let is_known = b"+-:$*".contains(&rest[0]);
-                return if is_known && rest.len() < MAX_LINE { Ok(None) } else { Err(nonsense()) };
-            };
-            let after = self.at + line + 1;
-            let length = || length(rest[1..line].strip_suffix(b"\r")?);
-            let (end, inner) = match rest[0] {
-                b'+' | b'-' | b':' => (after, 0),
-                b'$' => match length().ok_or_else(nonsense)? {
-                    Length::Nothing => (after, 0),
-                    Length::Of(bytes) => (after + bytes + 2, 0),
-                },
-                b'*' => match length().ok_or_else(nonsense)? {
-                    Length::Nothing => (after, 0),
-                    Length::Of(values) => (after, values),
-                },
+        loop {
+            if self.is_in_text {
+                let Some(text) = inbox.get(..self.at) else { return Ok(None) };
+                if !text.ends_with(END) {
+                    return Err(nonsense());
+                }
+                self.is_in_text = false;
+            }
+            while self.missing.pop_if(|missing| *missing == 0).is_some() {}
+            let Some(missing) = self.missing.last_mut() else { return Ok(Some(self.at)) };
+            let rest = &inbox[self.at..];
+            let Some((line, length)) = line(rest)? else { return Ok(None) };
+            *missing -= 1;
+            self.values += 1;
+            self.at += length;
+            match (line[0], &line[1..]) {
+                (b'+' | b'-' | b':', _) | (b'$' | b'*', b"-1") => {}
+                (b'$', digits) => {
+                    self.at += number(digits)? + END.len();
+                    self.is_in_text = true;
+                }
+                (b'*', digits) => {
+                    self.missing.push(number(digits)?);
+                    if self.missing.len() > MAX_DEPTH {
+                        return Err(nonsense());
+                    }
+                }
                 _ => return Err(nonsense()),
-            };
-            let pending = self.pending - 1 + inner;
-            if end.saturating_add(pending.saturating_mul(SHORTEST)) > MAX_REPLY {
-                return Err(nonsense());
             }
-            if end > inbox.len() {
-                return Ok(None);
-            }
-            (self.at, self.pending) = (end, pending);
+            self.check_size()?;
         }
-        Ok(Some(self.at))
+    }
+
+    /// Judges the reply by what has come and what has been announced.
+    fn check_size(&mut self) -> io::Result<()> {
+        let missing: usize = self.missing.iter().fold(0, |sum, it| sum.saturating_add(*it));
+        let bytes = self.discarded + self.at;
+        if missing.saturating_mul(SHORTEST).saturating_add(bytes) > MAX_SKIPPED {
+            return Err(nonsense());
+        }
+        self.is_too_large |= bytes + self.values * VALUE_SIZE + missing * VALUE_SIZE > MAX_REPLY;
+        Ok(())
+    }
+
+    /// Whether the reply would take too much memory. Its end is still found.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.is_too_large
+    }
+
+    /// Removes what is not needed any more to find the end of a reply that is too large.
+    pub(super) fn discard(&mut self, inbox: &mut Vec<u8>) {
+        let passed = self.at.saturating_sub(END.len()).min(inbox.len());
+        inbox.drain(..passed);
+        self.at -= passed;
+        self.discarded += passed;
     }
 }
 
-enum Length {
-    Nothing,
-    Of(usize),
+/// Splits off the first line: without its end, and how long it is with it.
+fn line(bytes: &[u8]) -> io::Result<Option<(&[u8], usize)>> {
+    let Some(end) = bytes.iter().take(MAX_LINE).position(|byte| *byte == b'\n') else {
+        let is_possible = bytes.first().is_none_or(|kind| b"+-:$*".contains(kind));
+        return if is_possible && bytes.len() < MAX_LINE { Ok(None) } else { Err(nonsense()) };
+    };
+    let line = bytes[..end].strip_suffix(b"\r").filter(|line| !line.is_empty());
+    Ok(Some((line.ok_or_else(nonsense)?, end + 1)))
 }
 
-fn length(digits: &[u8]) -> Option<Length> {
-    if digits == b"-1" {
-        return Some(Length::Nothing);
-    }
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let length = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    (length <= MAX_REPLY).then_some(Length::Of(length))
+fn number(digits: &[u8]) -> io::Result<usize> {
+    let is_plain = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    let number = std::str::from_utf8(digits).ok().filter(|_| is_plain);
+    let number: Option<usize> = number.and_then(|digits| digits.parse().ok());
+    number.filter(|number| *number <= MAX_SKIPPED).ok_or_else(nonsense)
 }
 
 fn nonsense() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "what came is no reply of Redis")
+    io::Error::new(io::ErrorKind::InvalidData, "it sent something that is not a Redis reply")
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+    use redis::{Parser, Value};
+
     use super::*;
 
     fn end(bytes: &[u8]) -> Option<usize> {
-        Scan::default().advance(bytes).unwrap()
+        Frame::default().advance(bytes).unwrap()
     }
 
     #[test]
@@ -105,29 +172,60 @@ mod tests {
             "*0\r\n",
             "*-1\r\n",
             "*2\r\n$1\r\na\r\n*1\r\n:5\r\n",
+            "*3\r\n*0\r\n*1\r\n*0\r\n:1\r\n",
         ] {
             let whole = format!("{reply}+more\r\n");
             assert_eq!(end(whole.as_bytes()), Some(reply.len()), "{reply:?}");
-            let mut scan = Scan::default();
+            let mut frame = Frame::default();
             for length in 0..reply.len() {
-                assert_eq!(scan.advance(&reply.as_bytes()[..length]).unwrap(), None, "{reply:?}");
+                assert_eq!(frame.advance(&reply.as_bytes()[..length]).unwrap(), None, "{reply:?}");
             }
-            assert_eq!(scan.advance(whole.as_bytes()).unwrap(), Some(reply.len()), "{reply:?}");
+            assert_eq!(frame.advance(whole.as_bytes()).unwrap(), Some(reply.len()), "{reply:?}");
+            frame.restart();
+            assert_eq!(frame.advance(whole.as_bytes()).unwrap(), Some(reply.len()), "{reply:?}");
         }
     }
 
     #[test]
-    fn longest_reply_is_waited_for_and_a_longer_one_is_refused_by_its_first_line() {
-        let of_length = |bytes: usize| {
-            let line = format!("${}\r\n", bytes - "$16777203\r\n\r\n".len());
-            Scan::default().advance(line.as_bytes())
+    fn reply_is_too_large_by_its_text_or_by_its_number_of_values() {
+        let is_too_large = |line: String| {
+            let mut frame = Frame::default();
+            assert_eq!(frame.advance(line.as_bytes()).unwrap(), None);
+            frame.is_too_large()
         };
-        assert_eq!(of_length(MAX_REPLY).unwrap(), None);
-        assert!(of_length(MAX_REPLY + 1).is_err());
+        let text = MAX_REPLY - VALUE_SIZE - "$33554432\r\n\r\n".len();
+        assert!(!is_too_large(format!("${text}\r\n")));
+        assert!(is_too_large(format!("${}\r\n", text + 1)));
+        // Four million small integers are 16 MiB on the wire, and took 219 MiB once parsed.
+        assert!(is_too_large("*4000000\r\n".to_owned()));
+        assert!(!is_too_large("*400000\r\n".to_owned()));
     }
 
     #[test]
-    fn what_is_no_reply_is_told_without_waiting_for_its_end() {
+    fn end_of_a_reply_that_is_too_large_is_found_in_little_memory() {
+        let mut frame = Frame::default();
+        let mut inbox = b"*2\r\n:1\r\n".to_vec();
+        let length = MAX_REPLY + 5;
+        inbox.extend(format!("${length}\r\n").into_bytes());
+        let mut sent = 0;
+        let end = loop {
+            if let Some(end) = frame.advance(&inbox).unwrap() {
+                break end;
+            }
+            frame.discard(&mut inbox);
+            assert!(frame.is_too_large() && inbox.len() < 100, "{}", inbox.len());
+            let part = (length - sent).min(1 << 20);
+            inbox.extend(std::iter::repeat_n(b'x', part));
+            sent += part;
+            if part == 0 {
+                inbox.extend(b"\r\n+more\r\n");
+            }
+        };
+        assert_eq!(&inbox[end..], b"+more\r\n");
+    }
+
+    #[test]
+    fn nonsense_is_refused_without_waiting_for_its_end() {
         for wrong in [
             "HTTP/1.1 400",
             "\0",
@@ -136,13 +234,73 @@ mod tests {
             "$+5\r\n",
             "$-7\r\n",
             "$5\n",
+            "$1\r\nabc",
             "$99999999999\r\n",
             "*1000000000\r\n",
             "*18446744073709551616\r\n",
             "%1\r\n",
+            "\r\n",
         ] {
-            assert!(Scan::default().advance(wrong.as_bytes()).is_err(), "{wrong:?}");
+            assert!(Frame::default().advance(wrong.as_bytes()).is_err(), "{wrong:?}");
         }
-        assert!(Scan::default().advance(&[b'+'; MAX_LINE]).is_err());
+        assert!(Frame::default().advance(&[b'+'; MAX_LINE]).is_err());
+        assert!(Frame::default().advance(&b"*1\r\n".repeat(MAX_DEPTH + 1)).is_err());
+    }
+
+    /// Bytes that are a reply, or nearly one.
+    fn near_replies() -> impl Strategy<Value = Vec<u8>> {
+        let text = || proptest::collection::vec(prop_oneof!["[a-z0-9 ]", "\r", "\n"], 0..6);
+        let scalar = prop_oneof![
+            text().prop_map(|it| format!("+{}\r\n", it.concat())),
+            text().prop_map(|it| format!("-{}\r\n", it.concat())),
+            any::<i64>().prop_map(|it| format!(":{it}\r\n")),
+            text().prop_map(|it| format!("${}\r\n{}\r\n", it.concat().len(), it.concat())),
+            (-2..9_i32, text())
+                .prop_map(|(length, it)| format!("${length}\r\n{}\r\n", it.concat())),
+            (-2..3_i32).prop_map(|length| format!("*{length}\r\n")),
+        ];
+        let reply = scalar.prop_recursive(4, 24, 4, |inner| {
+            proptest::collection::vec(inner, 0..4)
+                .prop_map(|items| format!("*{}\r\n{}", items.len(), items.concat()))
+        });
+        let change = (any::<Index>(), proptest::sample::select(b"\r\n$*+-:09x"));
+        (reply, proptest::option::of(change)).prop_map(|(reply, change)| {
+            let mut bytes = reply.into_bytes();
+            if let Some((at, byte)) = change {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            bytes
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        /// Two views of the same bytes: if they differed, a reply would be given to the next request.
+        #[test]
+        fn wherever_a_reply_ends_redis_rs_consumes_exactly_that(bytes in near_replies()) {
+            if let Ok(Some(end)) = Frame::default().advance(&bytes) {
+                let next = Value::SimpleString("next".to_owned());
+                let both = [&bytes[..end], b"+next\r\n"].concat();
+                let mut reader = both.as_slice();
+                let mut parser = Parser::new();
+                // What it cannot read, such as a number that is none, fails one request and no other.
+                if parser.parse_value(&mut reader).is_ok() {
+                    prop_assert_eq!(parser.parse_value(&mut reader).unwrap(), next);
+                }
+            }
+        }
+
+        /// However a reply is cut into pieces, its end is found at the same place.
+        #[test]
+        fn end_does_not_depend_on_how_the_reply_arrives(bytes in near_replies(), step in 1..9_usize) {
+            let at_once = Frame::default().advance(&bytes).ok().flatten();
+            let mut frame = Frame::default();
+            let pieces = (0..bytes.len()).step_by(step).chain([bytes.len()]);
+            let found = pieces.map(|length| frame.advance(&bytes[..length]));
+            let found = found.take_while(Result::is_ok).find_map(Result::unwrap);
+            prop_assert_eq!(found, at_once);
+        }
     }
 }

@@ -9,14 +9,11 @@ use super::connection::Connection;
 use super::reply_error::ConnectError;
 use super::sentinel::Sentinels;
 
-/// A connection that was idle for longer is asked whether it still works. Cloud Run stops the CPU
+/// A connection that was idle for longer must show that it still works. Cloud Run stops the CPU
 /// between requests, and what lies between forgets connections without a word.
-const TRUST: Duration = Duration::from_secs(30);
+pub(super) const PING_AFTER_IDLE: Duration = Duration::from_secs(30);
 
-/// How long that question may take.
-const PING_TIMEOUT: Duration = Duration::from_millis(250);
-
-/// What takes so much longer than it may has been frozen with the process.
+/// Whatever takes so much longer than it may was frozen with the process.
 const FREEZE: Duration = Duration::from_secs(1);
 
 /// Makes and judges connections for r2d2.
@@ -29,7 +26,7 @@ pub(super) struct Manager {
 /// What to connect to.
 pub(super) enum Target {
     Server(Address),
-    /// Whatever server is the master at the time.
+    /// The server that is the master at the time.
     Master(Arc<Sentinels>),
 }
 
@@ -49,7 +46,7 @@ impl r2d2::ManageConnection for Manager {
     fn connect(&self) -> Result<Connection, ConnectError> {
         let begun = Instant::now();
         self.target.open(begun + self.timeout).inspect_err(|error| {
-            // What failed long after its time-out was frozen, and tells nothing of the server now.
+            // What failed long after its time-out was frozen, and says nothing about the server now.
             if begun.elapsed() < self.timeout + FREEZE {
                 self.failures.record(error.to_string());
             }
@@ -57,24 +54,15 @@ impl r2d2::ManageConnection for Manager {
     }
 
     fn is_valid(&self, connection: &mut Connection) -> Result<(), ConnectError> {
-        if connection.is_disturbed() {
-            return Err(ConnectError("it was closed, or said something unasked".to_owned()));
+        // A connection serves for as long as it lives, so what is idle here was made and not needed.
+        let is_current = match &self.target {
+            Target::Server(_) => true,
+            Target::Master(sentinels) => sentinels.is_current(connection.generation),
+        };
+        if connection.is_disturbed() || !is_current || connection.idle() > PING_AFTER_IDLE {
+            return Err(ConnectError("it was idle, and may be dead".to_owned()));
         }
-        if let Target::Master(sentinels) = &self.target
-            && !sentinels.is_current(connection.epoch)
-        {
-            return Err(ConnectError("another server is the master now".to_owned()));
-        }
-        if connection.idle() <= TRUST {
-            return Ok(());
-        }
-        // One that is dead speaks for all of its age: to ask each would take too long.
-        let is_dead = self.failures.has_lost_touch(PING_TIMEOUT * 4)
-            || connection
-                .ping(Instant::now() + PING_TIMEOUT)
-                .inspect_err(|_| self.failures.lose_touch())
-                .is_err();
-        if is_dead { Err(ConnectError("it was idle, and is dead".to_owned())) } else { Ok(()) }
+        Ok(())
     }
 
     fn has_broken(&self, connection: &mut Connection) -> bool {

@@ -1,17 +1,17 @@
-//! What the adapter measures, for whatever recorder of metrics is installed.
+//! What the adapter measures, for the recorder of metrics that is installed.
 //!
-//! A cluster has threads and a breaker for each server. They share these: nothing here tells
-//! servers apart, so gauges are added to and taken from, and never set.
+//! A cluster has a queue and a breaker for each server. They share these metrics, so gauges are
+//! incremented and decremented, and never set.
 
 use metrics::{
     Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram,
     gauge, histogram,
 };
 
-/// Handles, asked for once: to find one by its name takes longer than to count.
+/// Handles, kept because finding one by its name takes longer than counting.
 #[derive(Clone)]
 pub(super) struct Metrics {
-    /// Requests that wait for a thread.
+    /// Requests that wait for a connection.
     pub(super) queue_depth: Gauge,
     batch_size: Histogram,
     commands: Counter,
@@ -23,7 +23,7 @@ impl Metrics {
         const QUEUE_DEPTH: &str = "session_redis_queue_depth";
         const COMMANDS: &str = "session_redis_commands_total";
         describe_histogram!(BATCH_SIZE, "Requests that have shared one write to Redis.");
-        describe_gauge!(QUEUE_DEPTH, "Requests that wait for a thread that talks to Redis.");
+        describe_gauge!(QUEUE_DEPTH, "Requests that wait for a connection to Redis.");
         describe_counter!(COMMANDS, "Commands about sessions that were sent to Redis.");
         Self {
             batch_size: histogram!(BATCH_SIZE),
@@ -32,12 +32,12 @@ impl Metrics {
         }
     }
 
-    /// A thread has taken so many requests.
+    /// So many requests wait no longer.
     pub(super) fn taken(&self, requests: usize) {
         self.queue_depth.decrement(number(requests));
     }
 
-    /// A batch was written.
+    /// So many requests share a write.
     pub(super) fn sent(&self, requests: usize, commands: usize) {
         self.batch_size.record(number(requests));
         self.commands.increment(number(commands).into());
@@ -51,6 +51,6 @@ pub(super) fn open_breakers() -> Gauge {
     gauge!(OPEN)
 }
 
-fn number(count: usize) -> u32 {
+pub(super) fn number(count: usize) -> u32 {
     count.try_into().unwrap_or(u32::MAX)
 }

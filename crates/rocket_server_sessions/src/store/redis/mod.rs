@@ -11,19 +11,28 @@ mod breaker;
 mod cluster;
 mod commands;
 mod connection;
+mod decoder;
+mod driver;
+mod duplex;
 mod framing;
+mod in_flight;
+mod jitter;
 mod manager;
 mod metrics;
 mod orphan_keys;
 mod pipeline;
 mod probe;
+mod queue;
 mod remedy;
 mod reply_error;
+mod request;
+mod resolve;
 mod scripts;
 mod sentinel;
+mod server;
 mod topology;
+mod transport;
 mod user_index;
-mod worker;
 
 pub use address::{OpenError, Settings};
 
@@ -32,8 +41,8 @@ use commands::PlainReply;
 use manager::Target;
 use orphan_keys::OrphanKeys;
 use pipeline::Pipeline;
+use server::Server;
 use topology::Topology;
-use worker::Workers;
 
 use super::{
     Applied, DestroyResult, Fields, IndexEntry, Op, OpResult, RecordId, RecordStatus, RotateResult,
@@ -54,7 +63,7 @@ pub struct Redis {
 /// Who is asked.
 enum Servers {
     /// One for all sessions.
-    One(Workers),
+    One(Server),
     /// One for each slot.
     Cluster(Cluster),
 }
@@ -62,10 +71,7 @@ enum Servers {
 impl Servers {
     async fn ask(&self, pipeline: Pipeline) -> Result<Vec<Value>, StoreError> {
         match self {
-            Self::One(workers) => {
-                let replies = pipeline.replies();
-                workers.ask(pipeline.packed, replies).await
-            }
+            Self::One(server) => server.ask(pipeline).await,
             Self::Cluster(cluster) => cluster.ask(pipeline).await,
         }
     }
@@ -73,7 +79,7 @@ impl Servers {
     /// Whether what is asked now would be refused at once, whatever it is about.
     fn is_refusing(&self) -> bool {
         match self {
-            Self::One(workers) => workers.is_refusing(),
+            Self::One(server) => server.is_refusing(),
             Self::Cluster(_) => false,
         }
     }
@@ -87,13 +93,10 @@ impl Redis {
     ///
     /// [`OpenError`] for a setting that cannot work.
     pub fn open(settings: &Settings) -> Result<Self, OpenError> {
-        let one = |target| {
-            let workers = Workers::start(target, settings);
-            workers.map(Servers::One).map_err(|error| OpenError::threads(&error))
-        };
+        let one = |target| Servers::One(Server::new(target, settings));
         let servers = match Topology::parse(settings)? {
-            Topology::Server(address) => one(Target::Server(address))?,
-            Topology::Master(sentinels) => one(Target::Master(sentinels))?,
+            Topology::Server(address) => one(Target::Server(address)),
+            Topology::Master(sentinels) => one(Target::Master(sentinels)),
             Topology::Cluster(seeds) => Servers::Cluster(Cluster::new(seeds, settings)),
         };
         let orphans = Arc::new(OrphanKeys::new(settings.deadline));

@@ -1,4 +1,4 @@
-//! What Redis' errors mean for a session.
+//! What Redis' errors mean for a session, and for the connection.
 
 use redis::{RedisError, ServerError, Value};
 
@@ -7,13 +7,13 @@ use super::breaker::Severity;
 use super::remedy::remedy;
 use crate::store::StoreError;
 
-/// A job that Redis has answered with an error of its own state, rather than of the record's.
+/// A request that Redis has answered with an error about its own state, rather than the record's.
 pub(super) struct ServerFailure {
-    pub(super) fault: StoreError,
+    pub(super) error: StoreError,
     pub(super) severity: Severity,
 }
 
-/// What a reply says of the record; everything else is about the server.
+/// An error about the record. Every other error is about the server.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReplyError {
     WrongType,
@@ -65,9 +65,9 @@ pub(super) fn server_failure(replies: &[Value], is_cluster: bool) -> Option<Serv
     };
     // A pipeline runs on after an error: what was answered before and after it was done.
     let is_partly_done = replies.iter().any(is_done);
-    let fault =
+    let error =
         if is_partly_done { StoreError::unanswered(message) } else { StoreError::refused(message) };
-    Some(ServerFailure { fault, severity })
+    Some(ServerFailure { error, severity })
 }
 
 /// Which right is missing. The command is named; the user and the key are not.
@@ -120,12 +120,12 @@ fn is_quota(details: &str) -> bool {
         .any(|text| details.contains(text))
 }
 
-/// Why a connection cannot be used, for the log.
+/// Why there is no connection, for the log.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct ConnectError(pub(super) String);
 
-/// Why no connection came about, for the log: with the remedy where the cause can be told.
+/// Why there is no connection, for the log, with the remedy if the cause can be told.
 pub(super) fn describe_connect(error: &RedisError, address: &Address) -> ConnectError {
     let (host, port) = (&address.host, address.port);
     let remedy = remedy(error, address.tls.is_some());
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn complaint_about_the_record_is_no_refusal_and_any_other_error_is() {
+    fn error_about_the_record_is_no_failure_of_the_server_and_any_other_is() {
         for record in [
             "-WRONGTYPE Operation against a key holding the wrong kind of value",
             "-ERR hash value is not an integer",
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn only_where_nothing_was_carried_out_it_is_said_that_nothing_was() {
+    fn nothing_was_changed_is_said_only_if_nothing_was_carried_out() {
         use crate::store::StoreErrorKind;
         let oom = "-OOM no memory";
         for (given, kind) in [
@@ -180,7 +180,7 @@ mod tests {
                 StoreErrorKind::OutcomeUnknown,
             ),
         ] {
-            assert_eq!(server_failure(&given, false).unwrap().fault.kind, kind, "{given:?}");
+            assert_eq!(server_failure(&given, false).unwrap().error.kind, kind, "{given:?}");
         }
     }
 
@@ -189,17 +189,17 @@ mod tests {
         let quota = replies(&["-ERR max requests limit exceeded. Limit: 500000"]);
         let refused = server_failure(&quota, false).unwrap();
         assert_eq!(refused.severity, Severity::Quota);
-        assert!(refused.fault.message.contains("Limit: 500000"), "{}", refused.fault.message);
+        assert!(refused.error.message.contains("Limit: 500000"), "{}", refused.error.message);
         let refused = server_failure(&replies(&["-NOPERM because of: alice"]), false).unwrap();
         assert_eq!(refused.severity, Severity::Connection);
         assert_eq!(
-            refused.fault.message,
+            refused.error.message,
             "Redis refused: NOPERM; the user may not reach keys that begin with `prefix`"
         );
     }
 
     #[test]
-    fn remedy_is_told_where_the_cause_can_be_and_none_where_it_cannot() {
+    fn remedy_is_told_if_the_cause_can_be() {
         use std::io::ErrorKind;
         let plain = address("redis://127.0.0.1:1");
         let tls = address("rediss://127.0.0.1:1");
@@ -238,13 +238,13 @@ mod tests {
         for is_cluster in [false, true] {
             let given = replies(&["+OK", "+QUEUED", "+QUEUED", oom]);
             let refusal = server_failure(&given, is_cluster).unwrap();
-            assert_eq!(refusal.fault.message, "Redis refused: OOM");
-            assert_eq!(refusal.fault.kind, crate::store::StoreErrorKind::Refused);
+            assert_eq!(refusal.error.message, "Redis refused: OOM");
+            assert_eq!(refusal.error.kind, crate::store::StoreErrorKind::Refused);
         }
     }
 
     #[test]
-    fn only_in_a_cluster_it_is_no_refusal_that_another_server_has_the_keys() {
+    fn only_in_a_cluster_it_is_no_failure_that_another_server_has_the_keys() {
         let aborted = "-EXECABORT Transaction discarded because of previous errors.";
         for given in [
             replies(&["-MOVED 7 127.0.0.1:1", "-MOVED 7 127.0.0.1:1"]),
@@ -253,11 +253,11 @@ mod tests {
             replies(&["+OK", "+QUEUED", "-MOVED 7 127.0.0.1:1"]),
         ] {
             assert!(server_failure(&given, true).is_none(), "{given:?}");
-            let message = server_failure(&given, false).unwrap().fault.message;
+            let message = server_failure(&given, false).unwrap().error.message;
             assert!(message.contains("redis-cluster://"), "{message}");
         }
         let another = replies(&["-MOVED 7 127.0.0.1:1", "+OK", "-OOM no", "+QUEUED", aborted]);
-        assert_eq!(server_failure(&another, true).unwrap().fault.message, "Redis refused: OOM");
+        assert_eq!(server_failure(&another, true).unwrap().error.message, "Redis refused: OOM");
         let alone = replies(&["-MOVED 7 127.0.0.1:1", "+OK", "+QUEUED", aborted]);
         assert!(server_failure(&alone, true).is_some(), "what has moved was another unit");
     }

@@ -2,207 +2,305 @@
 //!
 //! An old master may live on after another one was promoted, and takes writes for some ten seconds
 //! that are lost in the end. So the sentinels are asked again and again while requests come, and a
-//! connection to any other server than the one that they name last is given up. Of what they say, the
-//! latest configuration counts: some hear of a failover seconds after others.
+//! connection to any other server than the master is given up. What most of the sentinels name and
+//! what calls itself master is the master. Configuration epochs break ties.
 
+use std::cmp::Reverse;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use redis::{Value, cmd};
 
 use super::address::Address;
 use super::connection::Connection;
 use super::reply_error::{ConnectError, describe_connect};
 
-/// How old an answer may be before they are asked again, which costs each two cheap commands.
-const PERIOD: Duration = Duration::from_millis(500);
+/// How old an answer may be before the sentinels are asked again. That costs each two cheap commands.
+const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
-/// So soon nobody asks again: connections are made several at a time.
-const SOON: Duration = Duration::from_millis(50);
+/// How long that may take. No request waits for it.
+const WATCH_TIMEOUT: Duration = Duration::from_millis(800);
 
-/// How long that may take. Nobody waits for it.
-const PATIENCE: Duration = Duration::from_millis(800);
-
-/// A sentinel that has not answered is left in peace for so long, unless there is no other.
+/// A sentinel that has not answered is not waited for during this time, unless none answers.
 const REST: Duration = Duration::from_secs(10);
 
-/// Who knows the master, and how to speak to it.
+/// What knows the master, and how to speak to it.
 pub(super) struct Sentinels {
     /// What they call the master and its replicas.
     service: String,
     /// A server of theirs, at a place that is not known yet.
     server: Address,
-    /// Held by whoever asks them.
-    nodes: Mutex<Nodes>,
+    nodes: Vec<Arc<Node>>,
     is_watching: AtomicBool,
-    claim: Mutex<Option<Claim>>,
+    state: Mutex<State>,
 }
 
-struct Nodes {
-    all: Vec<Node>,
+#[derive(Default)]
+struct State {
+    master: Option<MasterInfo>,
+    /// Changes with the master.
+    generation: u64,
     asked: Option<Instant>,
-    /// Why one of them did not answer, the last time.
-    why: String,
 }
 
 struct Node {
     address: Address,
-    connection: Option<Connection>,
-    failed: Option<Instant>,
+    /// Locked while the sentinel is being asked.
+    connection: Mutex<Option<Connection>>,
+    failed: Mutex<Option<Instant>>,
 }
 
-/// That a server is the master.
+/// What one sentinel says, or what most of them do.
 #[derive(Clone)]
-struct Claim {
+struct MasterInfo {
     /// The configuration that says so. Each failover raises it.
     epoch: u64,
     address: Address,
-    /// Whether that server could not be had, or denied it.
-    is_doubted: bool,
+}
+
+impl MasterInfo {
+    fn is_same_server(&self, other: &Self) -> bool {
+        (&self.address.host, self.address.port) == (&other.address.host, other.address.port)
+    }
 }
 
 impl Sentinels {
     pub(super) fn new(nodes: Vec<Address>, service: String, server: Address) -> Self {
-        let node = |address| Node { address, connection: None, failed: None };
-        let all = nodes.into_iter().map(node).collect();
-        Self {
-            service,
-            server,
-            nodes: Mutex::new(Nodes { all, asked: None, why: String::new() }),
-            is_watching: AtomicBool::new(false),
-            claim: Mutex::new(None),
-        }
+        let node = |address| {
+            Arc::new(Node { address, connection: Mutex::default(), failed: Mutex::default() })
+        };
+        let nodes = nodes.into_iter().map(node).collect();
+        let (is_watching, state) = (AtomicBool::new(false), Mutex::default());
+        Self { service, server, nodes, is_watching, state }
     }
 
     /// Where they listen, and how to log in to them.
     pub(super) fn addresses(&self) -> Vec<Address> {
-        self.nodes.lock().all.iter().map(|node| node.address.clone()).collect()
+        self.nodes.iter().map(|node| node.address.clone()).collect()
     }
 
-    /// A connection to the master, which must call itself that.
+    /// A connection to the master.
     pub(super) fn open_master(&self, deadline: Instant) -> Result<Connection, ConnectError> {
-        let late = || ConnectError("the sentinels are being asked, and do not answer".to_owned());
-        let mut nodes = self.nodes.try_lock_until(deadline).ok_or_else(late)?;
-        if nodes.asked.is_none_or(|at| at.elapsed() > SOON) {
-            self.survey(&mut nodes, deadline);
+        // The other half of the time is for the master.
+        let half = deadline.saturating_duration_since(Instant::now()) / 2;
+        let (candidates, why) = self.candidates(Instant::now() + half);
+        let mut why = ConnectError(why.map_or_else(
+            || format!("the sentinels do not agree who is the master `{}`", self.service),
+            |why| format!("no sentinel names the master `{}`: {why}", self.service),
+        ));
+        for (tried, candidate) in candidates.iter().enumerate() {
+            let left = u32::try_from(candidates.len() - tried).unwrap_or(u32::MAX);
+            let share = deadline.saturating_duration_since(Instant::now()) / left;
+            match candidate.open(Instant::now() + share) {
+                Ok(mut connection) => {
+                    connection.generation = self.adopt(candidate);
+                    return Ok(connection);
+                }
+                Err(further) => why = further,
+            }
         }
-        let claim = self.claim.lock().clone().ok_or_else(|| {
-            ConnectError(format!("no sentinel names the master `{}`: {}", self.service, nodes.why))
-        })?;
-        drop(nodes);
-        let Claim { epoch, address, .. } = claim;
-        let opened = Connection::open(&address, deadline).and_then(|mut connection| {
-            // HELLO needs no rights, unlike ROLE.
-            let about = connection.ask(cmd("HELLO").arg(2), deadline);
-            let about = about.map_err(|error| describe_connect(&error, &address))?;
-            let Address { host, port, .. } = &address;
-            let is_master = value_of(&about, "role") == Some(b"master");
-            connection.epoch = epoch;
-            is_master.then_some(connection).ok_or_else(|| {
-                ConnectError(format!("{host}:{port} is no master, though the sentinels say so"))
-            })
-        });
-        if let Some(claim) = self.claim.lock().as_mut().filter(|claim| claim.epoch == epoch) {
-            claim.is_doubted = opened.is_err();
-        }
-        opened
+        Err(why)
     }
 
-    /// Whether a connection that was opened under `epoch` still leads to the master, as far as is
+    /// Whether a connection that was opened under `generation` still leads to the master, as far as is
     /// known. What is known is brought up to date meanwhile.
-    pub(super) fn is_current(self: &Arc<Self>, epoch: u64) -> bool {
-        let is_old =
-            |nodes: MutexGuard<'_, Nodes>| nodes.asked.is_none_or(|at| at.elapsed() > PERIOD);
-        if self.nodes.try_lock().is_some_and(is_old) && !self.is_watching.swap(true, Relaxed) {
+    pub(super) fn is_current(self: &Arc<Self>, generation: u64) -> bool {
+        let state = self.state.lock();
+        let is_due = state.asked.is_none_or(|at| at.elapsed() > WATCH_INTERVAL);
+        let is_current = state.generation == generation;
+        drop(state);
+        if is_due && !self.is_watching.swap(true, Relaxed) {
             let sentinels = self.clone();
-            let watch = thread::Builder::new().name("session-redis-watch".to_owned());
-            let started = watch.spawn(move || {
-                let survey =
-                    || sentinels.survey(&mut sentinels.nodes.lock(), Instant::now() + PATIENCE);
-                let _ = catch_unwind(AssertUnwindSafe(survey));
+            let thread = thread::Builder::new().name("session-redis-watch".to_owned());
+            let started = thread.spawn(move || {
+                let _ = catch_unwind(AssertUnwindSafe(|| sentinels.watch()));
                 sentinels.is_watching.store(false, Relaxed);
             });
             if started.is_err() {
                 self.is_watching.store(false, Relaxed);
             }
         }
-        self.claim.lock().as_ref().is_none_or(|claim| claim.epoch == epoch)
+        is_current
     }
 
-    /// Asks all sentinels.
-    fn survey(&self, nodes: &mut Nodes, deadline: Instant) {
-        let mut heard: Vec<Claim> = Vec::new();
-        nodes.all.sort_by_key(|node| node.failed);
-        let number = nodes.all.len();
-        for (tried, node) in nodes.all.iter_mut().enumerate() {
-            if !heard.is_empty() && node.failed.is_some_and(|at| at.elapsed() < REST) {
-                continue;
-            }
-            // One that swallows everything leaves time for the others, and for the master.
-            let now = Instant::now();
-            let left = u32::try_from(number - tried + 1).unwrap_or(u32::MAX);
-            let share = deadline.saturating_duration_since(now) / left;
-            match self.ask(node, now + share) {
-                Ok(claim) => {
-                    node.failed = None;
-                    heard.push(claim);
-                }
-                Err(ConnectError(why)) => {
-                    (node.connection, node.failed, nodes.why) = (None, Some(now), why);
-                }
-            }
-        }
-        nodes.asked = Some(Instant::now());
-        let answers = heard.len();
-        if let Some(news) = heard.into_iter().max_by_key(|claim| claim.epoch) {
-            self.hear(news, answers, number);
-        }
-    }
-
-    /// Takes over what so many sentinels, of all there are, have said at the latest.
-    fn hear(&self, news: Claim, answers: usize, number: usize) {
-        let mut claim = self.claim.lock();
-        if let Some(known) = &*claim {
-            // Some hear of a failover late. But where they were set up anew, they count from the start.
-            let is_believed = answers == number || (known.is_doubted && answers > number / 2);
-            if news.epoch == known.epoch || (news.epoch < known.epoch && !is_believed) {
+    /// Looks whether there is another master now.
+    fn watch(&self) {
+        let deadline = Instant::now() + WATCH_TIMEOUT;
+        let (candidates, _) = self.candidates(deadline);
+        for candidate in &candidates {
+            let is_known = |known: &MasterInfo| known.is_same_server(candidate);
+            let is_known = self.state.lock().master.as_ref().is_some_and(is_known);
+            if is_known || candidate.open(deadline).is_ok() {
+                self.adopt(candidate);
                 return;
             }
-            let Address { host, port, .. } = &news.address;
-            log::warn!("Redis has another master: {host}:{port}");
         }
-        *claim = Some(news);
     }
 
-    /// What one sentinel says, on the connection that was kept if that still works.
-    fn ask(&self, node: &mut Node, deadline: Instant) -> Result<Claim, ConnectError> {
-        if let Some(kept) = node.connection.take()
-            && let Ok(claim) = self.ask_on(node, kept, deadline)
-        {
-            return Ok(claim);
+    /// What may be the master, the likeliest first; and why a sentinel did not answer, if none did.
+    fn candidates(&self, deadline: Instant) -> (Vec<MasterInfo>, Option<String>) {
+        let (votes, why) = self.ask_all(deadline);
+        let mut state = self.state.lock();
+        state.asked = Some(Instant::now());
+        let why = if votes.is_empty() { Some(why) } else { None };
+        (rank(&votes, self.nodes.len(), state.master.as_ref()), why)
+    }
+
+    /// Remembers the master. Returns the number of its generation.
+    fn adopt(&self, master: &MasterInfo) -> u64 {
+        let mut state = self.state.lock();
+        if !state.master.as_ref().is_some_and(|known| known.is_same_server(master)) {
+            if state.master.is_some() {
+                let Address { host, port, .. } = &master.address;
+                log::warn!("Redis has another master: {host}:{port}");
+            }
+            state.generation += 1;
         }
-        let connection = Connection::open(&node.address, deadline)?;
-        self.ask_on(node, connection, deadline)
+        state.master = Some(master.clone());
+        state.generation
+    }
+
+    /// Asks all sentinels at the same time, until most agree or none is left to wait for. No lock is
+    /// held meanwhile but that of each sentinel itself.
+    fn ask_all(&self, deadline: Instant) -> (Vec<MasterInfo>, String) {
+        let is_resting = |node: &Node| node.failed.lock().is_some_and(|at| at.elapsed() < REST);
+        let (resting, awake): (Vec<_>, Vec<_>) = self.nodes.iter().partition(|it| is_resting(it));
+        let (sender, answers) = channel();
+        for node in &self.nodes {
+            self.ask_in_thread(node, deadline, sender.clone());
+        }
+        drop(sender);
+        let number = if awake.is_empty() { resting.len() } else { awake.len() };
+        gather(&answers, number, self.nodes.len(), deadline)
+    }
+
+    fn ask_in_thread(
+        &self,
+        node: &Arc<Node>,
+        deadline: Instant,
+        answers: Sender<Result<MasterInfo, String>>,
+    ) {
+        let (node, service, server) = (node.clone(), self.service.clone(), self.server.clone());
+        let thread = thread::Builder::new().name("session-redis-ask".to_owned());
+        // Without a thread there is no answer, as if the sentinel were away.
+        let _ = thread.spawn(move || {
+            // Who asks it already, waits for it already.
+            let Some(mut connection) = node.connection.try_lock() else { return };
+            let answer = node.ask(&mut connection, &service, &server, deadline);
+            *node.failed.lock() = answer.is_err().then(Instant::now);
+            drop(connection);
+            let _ = answers.send(answer.map_err(|ConnectError(why)| why));
+        });
+    }
+}
+
+/// Collects answers until most of all sentinels agree, or so many have answered. Returns what they
+/// say, and why the last one that failed has failed.
+fn gather(
+    answers: &Receiver<Result<MasterInfo, String>>,
+    number: usize,
+    all: usize,
+    deadline: Instant,
+) -> (Vec<MasterInfo>, String) {
+    let mut votes: Vec<MasterInfo> = Vec::new();
+    let mut why = "they do not answer in time".to_owned();
+    let mut heard = 0;
+    while heard < number || votes.is_empty() {
+        let rest = deadline.saturating_duration_since(Instant::now());
+        match answers.recv_timeout(rest) {
+            Ok(Ok(vote)) => {
+                let agree = votes.iter().filter(|it| it.is_same_server(&vote)).count() + 1;
+                votes.push(vote);
+                if agree * 2 > all {
+                    break;
+                }
+            }
+            Ok(Err(failed)) => why = failed,
+            Err(_) => break,
+        }
+        heard += 1;
+    }
+    (votes, why)
+}
+
+/// What may be the master: what most sentinels name comes first, and the latest configuration breaks
+/// ties. Once a master is known, a minority is believed only if it knows of a later failover.
+fn rank(votes: &[MasterInfo], all: usize, known: Option<&MasterInfo>) -> Vec<MasterInfo> {
+    let mut candidates: Vec<(usize, MasterInfo)> = Vec::new();
+    for vote in votes {
+        match candidates.iter_mut().find(|(_, it)| it.is_same_server(vote)) {
+            Some((number, candidate)) => {
+                *number += 1;
+                candidate.epoch = candidate.epoch.max(vote.epoch);
+            }
+            None => candidates.push((1, vote.clone())),
+        }
+    }
+    candidates.retain(|(number, it)| {
+        let is_newer = |known: &MasterInfo| it.is_same_server(known) || it.epoch > known.epoch;
+        number * 2 > all || known.is_none_or(is_newer)
+    });
+    candidates.sort_by_key(|(number, candidate)| Reverse((*number, candidate.epoch)));
+    candidates.into_iter().map(|(_, candidate)| candidate).collect()
+}
+
+impl MasterInfo {
+    /// A connection to the server, which must call itself a master.
+    fn open(&self, deadline: Instant) -> Result<Connection, ConnectError> {
+        let address = &self.address;
+        let mut connection = Connection::open(address, deadline)?;
+        // HELLO needs no rights, unlike ROLE.
+        let about = connection.ask(cmd("HELLO").arg(2), deadline);
+        let about = about.map_err(|error| describe_connect(&error, address))?;
+        if value_of(&about, "role") == Some(b"master") {
+            return Ok(connection);
+        }
+        let Address { host, port, .. } = address;
+        Err(ConnectError(format!("{host}:{port} is not a master, though the sentinels say so")))
+    }
+}
+
+impl Node {
+    /// What the sentinel says, on the connection that was kept if that still works.
+    fn ask(
+        &self,
+        kept: &mut Option<Connection>,
+        service: &str,
+        server: &Address,
+        deadline: Instant,
+    ) -> Result<MasterInfo, ConnectError> {
+        if let Some(mut connection) = kept.take()
+            && let Ok(info) = self.ask_on(&mut connection, service, server, deadline)
+        {
+            *kept = Some(connection);
+            return Ok(info);
+        }
+        let mut connection = Connection::open(&self.address, deadline)?;
+        let info = self.ask_on(&mut connection, service, server, deadline)?;
+        *kept = Some(connection);
+        Ok(info)
     }
 
     /// The epoch is asked for before the address: if a failover comes between the two, the new
     /// master goes with the old epoch, and is heard of again; the other way round, the old one would
-    /// go with the new epoch, and stay.
+    /// go with the new epoch.
     fn ask_on(
         &self,
-        node: &mut Node,
-        mut connection: Connection,
+        connection: &mut Connection,
+        service: &str,
+        server: &Address,
         deadline: Instant,
-    ) -> Result<Claim, ConnectError> {
-        let Address { host, port, .. } = &node.address;
+    ) -> Result<MasterInfo, ConnectError> {
+        let Address { host, port, .. } = &self.address;
         let mut ask = |what: &str| {
-            let reply = connection.ask(cmd("SENTINEL").arg(what).arg(&self.service), deadline);
-            reply.map_err(|error| describe_connect(&error, &node.address))
+            let reply = connection.ask(cmd("SENTINEL").arg(what).arg(service), deadline);
+            reply.map_err(|error| describe_connect(&error, &self.address))
         };
         let about = ask("master")?;
         let place = redis::from_redis_value(ask("get-master-addr-by-name")?);
@@ -211,12 +309,11 @@ impl Sentinels {
         let epoch = epoch.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
         let ((master, at), epoch) = place
             .zip(epoch)
-            .ok_or_else(|| ConnectError(format!("{host}:{port} knows none of that name")))?;
-        let address = self.server.at(&master, at).ok_or_else(|| {
+            .ok_or_else(|| ConnectError(format!("{host}:{port} knows no master of that name")))?;
+        let address = server.at(&master, at).ok_or_else(|| {
             ConnectError(format!("{host}:{port} names a host that no certificate can name"))
         })?;
-        node.connection = Some(connection);
-        Ok(Claim { epoch, address, is_doubted: false })
+        Ok(MasterInfo { epoch, address })
     }
 }
 
@@ -247,8 +344,7 @@ mod tests {
     }
 
     fn places(sentinels: &Sentinels) -> Vec<(String, u16)> {
-        let nodes = sentinels.nodes.lock();
-        nodes.all.iter().map(|it| (it.address.host.clone(), it.address.port)).collect()
+        sentinels.nodes.iter().map(|it| (it.address.host.clone(), it.address.port)).collect()
     }
 
     #[test]
@@ -260,32 +356,64 @@ mod tests {
         assert_eq!(places(&named), [port("a", 9)]);
     }
 
+    fn info(host: &str, epoch: u64) -> MasterInfo {
+        let address = sentinels("redis-sentinel://a?sentinelServiceName=m").server.at(host, 1);
+        MasterInfo { epoch, address: address.unwrap() }
+    }
+
+    /// Whom three sentinels lead to, in order.
+    fn ranked(votes: &[(&str, u64)], known: Option<(&str, u64)>) -> Vec<String> {
+        let votes: Vec<_> = votes.iter().map(|(host, epoch)| info(host, *epoch)).collect();
+        let known = known.map(|(host, epoch)| info(host, epoch));
+        rank(&votes, 3, known.as_ref()).into_iter().map(|it| it.address.host).collect()
+    }
+
     #[test]
-    fn only_the_latest_configuration_is_followed_and_a_doubted_one_is_not_forgotten() {
-        let sentinels = sentinels("redis-sentinel://a?sentinelServiceName=m&node=b&node=c");
+    fn what_most_sentinels_name_is_the_master_whatever_the_epoch() {
+        assert_eq!(ranked(&[("old", 1), ("new", 2), ("old", 1)], Some(("old", 1))), ["old", "new"]);
+        assert_eq!(ranked(&[("old", 1), ("new", 2), ("new", 2)], Some(("old", 1)))[0], "new");
+        // Set up anew, they count from the start: another master under the same epoch, or a lower one.
+        for epoch in [0, 7] {
+            let votes = [("other", epoch), ("other", epoch)];
+            assert_eq!(ranked(&votes, Some(("known", 7))), ["other"]);
+        }
+    }
+
+    #[test]
+    fn epoch_breaks_ties() {
+        assert_eq!(ranked(&[("old", 1), ("new", 2)], Some(("old", 1))), ["new", "old"]);
+        assert_eq!(ranked(&[("old", 1), ("new", 2)], None), ["new", "old"]);
+    }
+
+    #[test]
+    fn minority_is_believed_only_if_it_knows_of_a_later_failover_or_nothing_is_known() {
+        assert_eq!(ranked(&[("old", 1)], Some(("new", 2))), Vec::<String>::new());
+        assert_eq!(ranked(&[("other", 2)], Some(("new", 2))), Vec::<String>::new());
+        assert_eq!(ranked(&[("newer", 3)], Some(("new", 2))), ["newer"]);
+        assert_eq!(ranked(&[("new", 2)], Some(("new", 2))), ["new"]);
+        assert_eq!(ranked(&[("any", 0)], None), ["any"]);
+    }
+
+    #[test]
+    fn sentinel_that_hangs_is_not_waited_for_once_the_others_agree() {
+        let (sender, answers) = channel();
+        sender.send(Ok(info("master", 1))).unwrap();
+        sender.send(Ok(info("master", 1))).unwrap();
+        let start = Instant::now();
+        let (votes, _) = gather(&answers, 3, 3, start + Duration::from_secs(10));
+        assert!(votes.len() == 2 && start.elapsed() < Duration::from_secs(1));
+    }
+
+    #[test]
+    fn connection_to_a_master_that_was_replaced_is_not_current() {
+        let sentinels = sentinels("redis-sentinel://a?sentinelServiceName=m");
         // Nobody is asked here.
-        sentinels.nodes.lock().asked = Some(Instant::now() + REST);
-        let hear = |epoch, host: &str, answers| {
-            let address = sentinels.server.at(host, 1).unwrap();
-            sentinels.hear(Claim { epoch, address, is_doubted: false }, answers, 3);
-        };
-        assert!(sentinels.is_current(7), "nothing is known yet");
-        hear(1, "old", 3);
-        assert!(sentinels.is_current(1));
-        hear(2, "new", 1);
-        assert!(sentinels.is_current(2) && !sentinels.is_current(1));
-        hear(1, "old", 2);
-        assert!(!sentinels.is_current(1), "two that have not heard of it yet");
-        sentinels.claim.lock().as_mut().unwrap().is_doubted = true;
-        hear(1, "old", 1);
-        assert!(
-            !sentinels.is_current(1),
-            "the new one could not be had, and one has not heard of it"
-        );
-        hear(1, "another", 2);
-        assert!(sentinels.is_current(1), "most agree that it was none");
-        hear(0, "anew", 3);
-        assert!(sentinels.is_current(0), "all were set up anew");
+        sentinels.is_watching.store(true, Relaxed);
+        let first = sentinels.adopt(&info("first", 1));
+        assert_eq!(sentinels.adopt(&info("first", 2)), first, "a new epoch alone is no new master");
+        assert!(sentinels.is_current(first));
+        let second = sentinels.adopt(&info("second", 2));
+        assert!(sentinels.is_current(second) && !sentinels.is_current(first));
     }
 
     #[test]
@@ -298,7 +426,7 @@ mod tests {
         let own =
             |user: &str, word: &str, database| (Some(user.into()), Some(word.into()), database);
         assert_eq!(rights(&named.server), own("alice", "word", 2));
-        for node in &named.nodes.lock().all {
+        for node in &named.nodes {
             assert_eq!(rights(&node.address), own("carol", "key", 0));
         }
     }

@@ -1,9 +1,9 @@
 //! A Redis Cluster: each session's commands go to the server that has its slot.
 //!
-//! Each master has threads of its own, so one that hangs holds up nobody's requests but its own. A
-//! unit of a pipeline that a server refuses, since another one has the slot, was not carried out
-//! and is sent there; so is what was certainly not sent. Nothing else is sent twice, in contrast to
-//! redis-rs' own connection to a cluster, which repeats a command after a time-out.
+//! Each master has connections of its own, so one that hangs holds up its own requests only. If a
+//! server refuses a unit of a pipeline because another one has the slot, the unit was not carried out,
+//! and is sent there. So is what was certainly not sent. Nothing else is sent twice; redis-rs' own
+//! connection to a cluster repeats a command after a time-out.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,14 +24,14 @@ use super::address::{Address, Settings};
 use super::pipeline::Pipeline;
 use crate::store::{StoreError, StoreErrorKind};
 
-/// How often one request is sent on. In a cluster that is well, once is enough.
+/// How often one request is sent on. In a healthy cluster, once is enough.
 const MAX_HOPS: usize = 8;
 
 /// While a slot moves, a transaction over two of its keys has to wait until both have moved.
-const MOVING: Duration = Duration::from_millis(20);
+const MOVE_PAUSE: Duration = Duration::from_millis(20);
 
-/// How long a request that was refused waits to hear whether another server has taken over.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// How long a request that was refused waits for the news that another server has taken over.
+const TAKEOVER_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// The servers of a cluster.
 pub(super) struct Cluster {
@@ -44,7 +44,7 @@ impl Cluster {
         Self { map: Arc::new(SlotMap::new(seeds, settings)), deadline: settings.deadline }
     }
 
-    /// Sends each slot's units to its owner, all at the same time, and gives the replies in order.
+    /// Sends each slot's units to its owner, all at the same time, and returns the replies in order.
     pub(super) async fn ask(&self, pipeline: Pipeline) -> Result<Vec<Value>, StoreError> {
         let mut parts = Vec::new();
         let mut start = 0;
@@ -62,12 +62,12 @@ impl Cluster {
     /// Sends units of one slot, in order, wherever the slot goes meanwhile.
     async fn ask_owner(&self, slot: u16, pipeline: Pipeline) -> Result<Vec<Value>, StoreError> {
         let mut replies = Vec::with_capacity(pipeline.replies());
-        self.try_ask_owner(slot, pipeline, &mut replies).await.map_err(|fault| {
-            // What is refused after a part of it was done, has not been refused.
+        self.try_ask_owner(slot, pipeline, &mut replies).await.map_err(|error| {
+            // If a part of it was done before, it was not refused.
             if replies.is_empty() {
-                fault
+                error
             } else {
-                StoreError { kind: StoreErrorKind::OutcomeUnknown, ..fault }
+                StoreError { kind: StoreErrorKind::OutcomeUnknown, ..error }
             }
         })?;
         Ok(replies)
@@ -87,16 +87,16 @@ impl Cluster {
             hops += 1;
             let answer = match server.ask(&rest, is_asking).await {
                 Ok(answer) => answer,
-                Err(fault) if fault.kind == StoreErrorKind::Refused => {
+                Err(error) if error.kind == StoreErrorKind::Refused => {
                     let Some(owner) = self.new_owner(slot, &server).await else {
-                        return Err(fault);
+                        return Err(error);
                     };
                     (server, is_asking) = (owner, false);
                     continue;
                 }
-                Err(fault) => {
+                Err(error) => {
                     self.map.refresh_soon();
-                    return Err(fault);
+                    return Err(error);
                 }
             };
             let (done, redirect) = redirect::split(&rest, answer)?;
@@ -106,8 +106,8 @@ impl Cluster {
                 None => return Ok(()),
                 Some(Redirect::Moved(place)) => (self.map.moved(slot, &place, &server)?, false),
                 Some(Redirect::Ask(place)) => (self.map.server_at(&place, &server)?, true),
-                Some(Redirect::Wait) if Instant::now() + MOVING < deadline => {
-                    time::sleep(MOVING).await;
+                Some(Redirect::Wait) if Instant::now() + MOVE_PAUSE < deadline => {
+                    time::sleep(MOVE_PAUSE).await;
                     hops = 0;
                     (self.map.owner(slot).await?, false)
                 }
@@ -122,7 +122,7 @@ impl Cluster {
     /// Another server than this one, if the others say that it has the slot now.
     async fn new_owner(&self, slot: u16, server: &Arc<Node>) -> Option<Arc<Node>> {
         if let Some(refresh) = self.map.refresh() {
-            let _ = time::timeout(PATIENCE, refresh).await;
+            let _ = time::timeout(TAKEOVER_TIMEOUT, refresh).await;
         }
         self.map.known_owner(slot).filter(|owner| !Arc::ptr_eq(owner, server))
     }

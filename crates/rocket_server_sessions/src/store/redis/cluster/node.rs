@@ -8,30 +8,28 @@ use redis::Value;
 
 use crate::store::StoreError;
 use crate::store::redis::address::{Address, Settings};
-use crate::store::redis::pipeline::Pipeline;
-use crate::store::redis::reply_error::ConnectError;
-use crate::store::redis::worker::Workers;
+use crate::store::redis::pipeline::{Pipeline, Unit};
+use crate::store::redis::server::Server;
 
 /// Lets one unit through to a slot that has not arrived yet as a whole.
 const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 
 /// A server that has no slots, and has not been asked for so long, is forgotten.
-const DISUSE: Duration = Duration::from_secs(60);
+const FORGET_AFTER: Duration = Duration::from_secs(60);
 
-/// A server of a cluster, with threads of its own.
+/// A server of a cluster, with connections of its own.
 pub(super) struct Node {
     pub(super) address: Address,
-    workers: Workers,
+    server: Server,
     used: Mutex<Instant>,
     had_slots: AtomicBool,
 }
 
 impl Node {
-    pub(super) fn start(address: Address, settings: &Settings) -> Result<Self, ConnectError> {
-        let workers = Workers::start_in_cluster(address.clone(), settings)
-            .map_err(|error| ConnectError(format!("a thread cannot be started: {error}")))?;
+    pub(super) fn new(address: Address, settings: &Settings) -> Self {
+        let server = Server::in_cluster(address.clone(), settings);
         let used = Mutex::new(Instant::now());
-        Ok(Self { address, workers, used, had_slots: AtomicBool::new(false) })
+        Self { address, server, used, had_slots: AtomicBool::new(false) }
     }
 
     pub(super) async fn ask(
@@ -41,17 +39,21 @@ impl Node {
     ) -> Result<Vec<Value>, StoreError> {
         *self.used.lock() = Instant::now();
         if !is_asking {
-            return self.workers.ask(pipeline.packed.clone(), pipeline.replies()).await;
+            return self.server.ask(pipeline.part(0..pipeline.units.len())).await;
         }
-        let mut packed = Vec::new();
+        let mut asking = Pipeline::default();
         let mut start = 0;
         for unit in &pipeline.units {
-            packed.extend_from_slice(ASKING);
-            packed.extend_from_slice(&pipeline.packed[start..unit.end]);
+            asking.packed.extend_from_slice(ASKING);
+            asking.packed.extend_from_slice(&pipeline.packed[start..unit.end]);
             start = unit.end;
+            asking.units.push(Unit {
+                end: asking.packed.len(),
+                replies: unit.replies + 1,
+                ..*unit
+            });
         }
-        let number = pipeline.replies() + pipeline.units.len();
-        let mut replies = self.workers.ask(packed, number).await?.into_iter();
+        let mut replies = self.server.ask(asking).await?.into_iter();
         let mut own = Vec::with_capacity(pipeline.replies());
         for unit in &pipeline.units {
             replies.next();
@@ -65,7 +67,7 @@ impl Node {
     }
 
     pub(super) fn is_refusing(&self) -> bool {
-        self.workers.is_refusing()
+        self.server.is_refusing()
     }
 
     /// It is a master, as the map says.
@@ -73,17 +75,17 @@ impl Node {
         self.had_slots.store(true, Ordering::Relaxed);
     }
 
-    /// Whether a server without slots can be forgotten: it does not answer, and another one has what
-    /// it had; or nobody has asked it for long. Slots may be on their way to one that had none yet.
+    /// Whether a server without slots can be forgotten: it does not answer, and another one has its
+    /// slots; or it was not asked for long. Slots may be on their way to a server that had none yet.
     pub(super) fn is_dispensable(&self) -> bool {
         let Address { host, port, .. } = &self.address;
         if self.is_refusing() && self.had_slots.load(Ordering::Relaxed) {
             log::warn!("Redis answers again: another server has taken over from {host}:{port}");
             return true;
         }
-        let is_idle = self.used.lock().elapsed() > DISUSE;
+        let is_idle = self.used.lock().elapsed() > FORGET_AFTER;
         if is_idle && self.is_refusing() {
-            log::warn!("Redis answers again: nobody needs {host}:{port} any more");
+            log::warn!("Redis answers again: {host}:{port} is not needed any more");
         }
         is_idle
     }

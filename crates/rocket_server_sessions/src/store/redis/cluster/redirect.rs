@@ -1,4 +1,4 @@
-//! What a server says of a slot that it does not have, or not any more.
+//! What a server says about a slot that it does not have, or no longer has.
 
 use redis::{ServerError, Value};
 
@@ -15,8 +15,8 @@ pub(super) enum Redirect {
     Wait,
 }
 
-/// The replies of the units that were carried out, and where the others are to be sent. Those are
-/// the last ones: what has moved away does not come back between two commands.
+/// Returns the replies of the units that were carried out, and where to send the others. The others come
+/// last: what has moved away does not move back between two commands.
 pub(super) fn split(
     pipeline: &Pipeline,
     replies: Vec<Value>,

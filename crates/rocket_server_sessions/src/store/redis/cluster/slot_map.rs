@@ -19,19 +19,20 @@ use super::node::Node;
 use crate::store::StoreError;
 use crate::store::redis::address::{Address, Settings};
 use crate::store::redis::connection::Connection;
+use crate::store::redis::jitter::{jittered, random};
 use crate::store::redis::pipeline::SLOTS;
 use crate::store::redis::reply_error::{ConnectError, describe_connect};
 
-/// The servers are asked for the map no more often than this; while it stays the same, by and by less.
+/// The map is fetched no more often than this. While it stays the same, the pause grows.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long servers are asked for the map in all, and how many of them.
-const TIMEOUT: Duration = Duration::from_millis(600);
+const FETCH_TIMEOUT: Duration = Duration::from_millis(600);
 const MAX_TRIES: usize = 4;
 
 /// How long a request waits for a map when the last one could not be fetched …
-const PATIENCE: Duration = Duration::from_millis(200);
+const REFRESH_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// … unless that is so long ago that nothing is known of the servers now.
 const STALE: Duration = Duration::from_secs(2);
@@ -42,11 +43,11 @@ pub(super) struct SlotMap {
     /// Servers that the URL names. One may be gone, and another may be no master.
     seeds: Vec<Address>,
     known: RwLock<Known>,
-    /// Held by whoever fetches the map.
-    turn: Arc<tokio::sync::Mutex<RefreshState>>,
-    /// Whether somebody waits to fetch it.
+    /// Locked while the map is being fetched.
+    refresh: Arc<tokio::sync::Mutex<RefreshState>>,
+    /// Whether it is to be fetched as soon as it may be.
     is_wanted: AtomicBool,
-    /// When somebody has last waited in vain for any map at all.
+    /// When a request has last waited in vain for any map at all.
     lost: Mutex<Option<Instant>>,
 }
 
@@ -54,9 +55,9 @@ pub(super) struct SlotMap {
 struct RefreshState {
     due: Instant,
     pause: Duration,
-    /// Where to begin among those who can be asked, after some have not answered.
+    /// Which server is asked first, after others have not answered.
     start: usize,
-    trouble: RefreshError,
+    error: RefreshError,
 }
 
 /// Why the map cannot be fetched is logged once.
@@ -82,36 +83,36 @@ impl SlotMap {
             settings: settings.clone(),
             seeds,
             known: RwLock::new(Known { servers: Vec::new(), owners }),
-            turn: Arc::new(tokio::sync::Mutex::new(RefreshState {
+            refresh: Arc::new(tokio::sync::Mutex::new(RefreshState {
                 due: Instant::now(),
                 pause: FIRST_PAUSE,
                 start: 0,
-                trouble: RefreshError::None,
+                error: RefreshError::None,
             })),
             is_wanted: AtomicBool::new(false),
             lost: Mutex::default(),
         }
     }
 
-    /// The server that has a slot. Where that is not known, the servers are asked.
+    /// Returns the server that has a slot. If that is not known, fetches the map.
     pub(super) async fn owner(self: &Arc<Self>, slot: u16) -> Result<Arc<Node>, StoreError> {
         if let Some(owner) = self.known_owner(slot) {
             return Ok(owner);
         }
         let is_lost = self.lost.lock().is_some_and(|at| at.elapsed() < STALE);
         if is_lost {
-            // Of those who come while an outage is known, one waits at a time, and not for long.
+            // While an outage is known, one request waits at a time, and not for long.
             if let Some(refresh) = self.refresh() {
-                let _ = timeout(PATIENCE, refresh).await;
+                let _ = timeout(REFRESH_TIMEOUT, refresh).await;
             }
         } else {
             let refreshed = async {
-                let turn = self.turn.clone().lock_owned().await;
-                if let Some(refresh) = self.refresh_in(turn) {
+                let state = self.refresh.clone().lock_owned().await;
+                if let Some(refresh) = self.refresh_in(state) {
                     let _ = refresh.await;
                 }
             };
-            let _ = timeout(TIMEOUT, refreshed).await;
+            let _ = timeout(FETCH_TIMEOUT, refreshed).await;
         }
         if self.known.read().servers.is_empty() {
             *self.lost.lock() = Some(Instant::now());
@@ -139,7 +140,7 @@ impl SlotMap {
         Ok(owner)
     }
 
-    /// The server at `host:port`. Without a host it is where the one stands that says so.
+    /// The server at `host:port`. Without a host, it is on the same host as the one that says so.
     pub(super) fn server_at(&self, place: &str, by: &Node) -> Result<Arc<Node>, StoreError> {
         let nonsense = || StoreError::refused("a server of the cluster sends on to nowhere");
         let (host, port) = place.rsplit_once(':').ok_or_else(nonsense)?;
@@ -155,34 +156,34 @@ impl SlotMap {
         let address = self.seeds[0].at(host, port);
         let address = address
             .ok_or_else(|| ConnectError(format!("{host}:{port} is no name of a certificate")))?;
-        let server = Arc::new(Node::start(address, &self.settings)?);
+        let server = Arc::new(Node::new(address, &self.settings));
         known.servers.push(server.clone());
         Ok(server)
     }
 
-    /// Begins to fetch the map, unless somebody is at it, or was just now.
+    /// Begins to fetch the map, unless that is under way, or was done just now.
     pub(super) fn refresh(self: &Arc<Self>) -> Option<JoinHandle<()>> {
-        self.refresh_in(self.turn.clone().try_lock_owned().ok()?)
+        self.refresh_in(self.refresh.clone().try_lock_owned().ok()?)
     }
 
     fn refresh_in(
         self: &Arc<Self>,
-        mut turn: OwnedMutexGuard<RefreshState>,
+        mut state: OwnedMutexGuard<RefreshState>,
     ) -> Option<JoinHandle<()>> {
-        if Instant::now() < turn.due {
+        if Instant::now() < state.due {
             return None;
         }
         let map = self.clone();
         Some(tokio::task::spawn_blocking(move || {
             let begun = Instant::now();
-            let is_news = map.fetch(&mut turn);
-            turn.pause = if is_news { FIRST_PAUSE } else { (turn.pause * 2).min(LONGEST_PAUSE) };
-            // From its beginning: it may end long after, where the process was frozen.
-            turn.due = begun + jittered(turn.pause);
+            let is_news = map.fetch(&mut state);
+            state.pause = if is_news { FIRST_PAUSE } else { (state.pause * 2).min(LONGEST_PAUSE) };
+            // From its beginning: if the process was frozen, it may have ended long after.
+            state.due = begun + jittered(state.pause);
         }))
     }
 
-    /// Has the map fetched as soon as it may be: what has just failed has perhaps been replaced.
+    /// Has the map fetched as soon as it may be: the server that has just failed may have been replaced.
     pub(super) fn refresh_soon(self: &Arc<Self>) {
         // One fetch serves all whose requests have failed meanwhile.
         if self.is_wanted.swap(true, Relaxed) {
@@ -190,19 +191,19 @@ impl SlotMap {
         }
         let map = self.clone();
         tokio::spawn(async move {
-            let turn = map.turn.clone().lock_owned().await;
-            sleep_until(turn.due.into()).await;
+            let state = map.refresh.clone().lock_owned().await;
+            sleep_until(state.due.into()).await;
             map.is_wanted.store(false, Relaxed);
-            drop(map.refresh_in(turn));
+            drop(map.refresh_in(state));
         });
     }
 
-    /// Asks one server after the other, until one answers. Whether that has changed the map.
-    fn fetch(&self, turn: &mut RefreshState) -> bool {
+    /// Asks one server after the other, until one answers. Returns whether that has changed the map.
+    fn fetch(&self, state: &mut RefreshState) -> bool {
         let candidates = self.candidates();
         let number = candidates.len();
-        let order = (0..number).map(|at| &candidates[(turn.start + at) % number]);
-        let deadline = Instant::now() + TIMEOUT;
+        let order = (0..number).map(|at| &candidates[(state.start + at) % number]);
+        let deadline = Instant::now() + FETCH_TIMEOUT;
         let mut why = ConnectError(String::new());
         for (tried, address) in order.take(MAX_TRIES).enumerate() {
             let now = Instant::now();
@@ -210,7 +211,7 @@ impl SlotMap {
             let share = now + deadline.saturating_duration_since(now) / left;
             match ranges(address, share).and_then(|ranges| self.install(&ranges)) {
                 Ok(is_news) => {
-                    match std::mem::replace(&mut turn.trouble, RefreshError::None) {
+                    match std::mem::replace(&mut state.error, RefreshError::None) {
                         RefreshError::None => {}
                         RefreshError::Outdated => {
                             log::warn!("the cluster says again where sessions are");
@@ -220,27 +221,27 @@ impl SlotMap {
                         }
                     }
                     *self.lost.lock() = None;
-                    turn.start = 0;
+                    state.start = 0;
                     return is_news;
                 }
                 Err(further) => why = further,
             }
         }
-        // Those that were asked now come last the next time.
-        turn.start = (turn.start + MAX_TRIES) % number;
-        if turn.trouble == RefreshError::None {
+        // The next time, the servers that were asked now come last.
+        state.start = (state.start + MAX_TRIES) % number;
+        if state.error == RefreshError::None {
             if self.known.read().servers.is_empty() {
-                turn.trouble = RefreshError::Lost;
+                state.error = RefreshError::Lost;
                 log::error!("Redis is unavailable, requests get 503 until it answers: {why}");
             } else {
-                turn.trouble = RefreshError::Outdated;
+                state.error = RefreshError::Outdated;
                 log::warn!("the cluster does not say any more where sessions are: {why}");
             }
         }
         false
     }
 
-    /// Who can be asked for the map: servers that answer, in an order that differs from instance to
+    /// The servers to ask for the map: those that answer, in an order that differs from instance to
     /// instance; those that the URL names; and the others.
     fn candidates(&self) -> Vec<Address> {
         let mut servers = self.known.read().servers.clone();
@@ -261,7 +262,7 @@ impl SlotMap {
         all
     }
 
-    /// Takes over a map. Whether it differs from the one before.
+    /// Takes over a map. Returns whether it differs from the one before.
     fn install(&self, ranges: &[Slots]) -> Result<bool, ConnectError> {
         let mut known = self.known.write();
         let mut owners = vec![None; usize::from(SLOTS)];
@@ -291,18 +292,7 @@ fn distinct(owners: &[Option<Arc<Node>>]) -> Vec<*const Node> {
     servers
 }
 
-/// Between three quarters and five, so that instances do not ask in step.
-fn jittered(pause: Duration) -> Duration {
-    pause.mul_f32(0.75 + f32::from(random()) / 512.0)
-}
-
-fn random() -> u8 {
-    let mut random = [0];
-    getrandom::fill(&mut random).expect("the operating system has a random generator");
-    random[0]
-}
-
-/// Slots that lie side by side, and where their owner is.
+/// Neighbouring slots with one owner.
 struct Slots {
     first: usize,
     last: usize,
@@ -310,8 +300,8 @@ struct Slots {
     port: u16,
 }
 
-/// Asks a server for the map, on a connection of its own. `CLUSTER SLOTS` is what every version
-/// and every cloud knows.
+/// Asks a server for the map, on a connection of its own. Every version and every cloud knows
+/// `CLUSTER SLOTS`.
 fn ranges(address: &Address, deadline: Instant) -> Result<Vec<Slots>, ConnectError> {
     let mut connection = Connection::open(address, deadline)?;
     let reply = connection.ask(cmd("CLUSTER").arg("SLOTS"), deadline);
@@ -323,7 +313,7 @@ fn ranges(address: &Address, deadline: Instant) -> Result<Vec<Slots>, ConnectErr
     ranges.filter(|ranges| !ranges.is_empty()).ok_or_else(nonsense)
 }
 
-/// Whether a server knows its own name: it says nothing, or `?`, where it does not.
+/// Whether this is a name. A server that does not know its own says nothing, or `?`.
 fn is_name(host: &[u8]) -> bool {
     !host.is_empty() && host != b"?"
 }

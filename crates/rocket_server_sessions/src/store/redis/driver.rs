@@ -1,0 +1,146 @@
+//! The task that connects to a server, serves requests, and looks for the server while it is away.
+//!
+//! It runs on the runtime of the first request, so a request costs no change of threads. If that
+//! runtime ends, the driver ends with it, and the next request starts another.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use r2d2::PooledConnection;
+use rocket::tokio::task::spawn_blocking;
+use rocket::tokio::time::sleep;
+
+use super::breaker::Severity;
+use super::duplex::{Duplex, End};
+use super::jitter::jittered;
+use super::manager::Manager;
+use super::queue::Stage;
+use super::server::Shared;
+use crate::store::StoreError;
+
+/// How long a probe of a server that was away may take.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How often a driver that waits for a connection looks whether connecting has failed.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How long a driver rests that cannot connect while others are connected.
+const REST: Duration = Duration::from_secs(2);
+
+type Connected = Result<PooledConnection<Manager>, String>;
+
+pub(super) struct Driver {
+    server: Arc<Shared>,
+    seat: usize,
+    is_probing: bool,
+}
+
+impl Driver {
+    pub(super) fn new(server: Arc<Shared>, seat: usize) -> Self {
+        Self { server, seat, is_probing: false }
+    }
+
+    /// Works until nobody can ask any more.
+    pub(super) async fn run(mut self) {
+        let mut found = None;
+        while found.is_some() || self.server.queue.wait(self.seat).await {
+            let connected = match found.take() {
+                Some(connection) => Ok(connection),
+                None => self.connect().await,
+            };
+            found = match connected {
+                Ok(connection) => self.serve(connection).await,
+                Err(why) => self.do_without(&why).await,
+            };
+        }
+    }
+
+    async fn connect(&self) -> Connected {
+        self.server.queue.set(self.seat, Stage::Connecting);
+        self.check_out(self.server.deadline.mul_f32(0.95), false).await
+    }
+
+    /// There is no connection for this driver.
+    async fn do_without(&mut self, why: &str) -> Option<PooledConnection<Manager>> {
+        self.server.queue.set(self.seat, Stage::Resting);
+        if self.server.queue.is_served() {
+            // The server takes so many connections and no more; they do.
+            sleep(jittered(REST)).await;
+            return None;
+        }
+        let pause = self.server.failed(Severity::Down, why)?;
+        self.recover(pause).await
+    }
+
+    /// Serves requests on a connection. Returns another one if this one has failed, and the server was
+    /// found again.
+    async fn serve(
+        &mut self,
+        connection: PooledConnection<Manager>,
+    ) -> Option<PooledConnection<Manager>> {
+        let server = self.server.clone();
+        let pause = match Duplex::new(&server, self.seat, connection) {
+            Err(error) => server.failed(Severity::Connection, &error.to_string()),
+            Ok(mut duplex) => {
+                let end = duplex.run().await;
+                server.queue.set(self.seat, Stage::Resting);
+                let (unanswered, mut pause) = duplex.finish();
+                // Whoever hears of a failure may ask again at once: the breaker must know by then.
+                if let End::Failed(severity, why) = end {
+                    pause = server.failed(severity, &why).or(pause);
+                }
+                for request in unanswered {
+                    request.answer(Err(StoreError::unanswered("the connection to Redis broke")));
+                }
+                pause
+            }
+        };
+        self.recover(pause?).await
+    }
+
+    /// Probes the server until it answers. Meanwhile the breaker refuses requests.
+    async fn recover(&mut self, mut pause: Duration) -> Option<PooledConnection<Manager>> {
+        self.is_probing = true;
+        while !self.server.queue.is_closed() {
+            let start = Instant::now();
+            sleep(pause).await;
+            let connected = self.check_out(PROBE_TIMEOUT, true).await;
+            if connected.is_err() && start.elapsed() > pause + 2 * PROBE_TIMEOUT {
+                // The process was frozen during the probe, which says nothing about the server now.
+                pause = Duration::ZERO;
+                continue;
+            }
+            if let Some(next) = self.server.breaker.probed(connected.is_ok()) {
+                pause = next;
+                continue;
+            }
+            self.is_probing = false;
+            return connected.ok();
+        }
+        None
+    }
+
+    /// Takes a connection from the pool, on a thread that may block.
+    async fn check_out(&self, patience: Duration, is_probe: bool) -> Connected {
+        let server = self.server.clone();
+        let task = spawn_blocking(move || {
+            let deadline = Instant::now() + patience;
+            let mut connection = server.check_out(deadline, POLL_INTERVAL)?;
+            if is_probe {
+                connection.ping(deadline).map_err(|error| error.to_string())?;
+            }
+            Ok(connection)
+        });
+        task.await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if self.is_probing {
+            // Nobody probes any more, so the next request has to try.
+            self.server.breaker.probed(true);
+        }
+        self.server.queue.leave(self.seat);
+    }
+}

@@ -1,0 +1,335 @@
+//! One connection at work: requests go out as they come, and replies come in as they are ready.
+
+use std::future::Future;
+use std::future::poll_fn;
+use std::io::ErrorKind;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use r2d2::PooledConnection;
+use rocket::tokio::time::{Sleep, sleep};
+
+use super::breaker::Severity;
+use super::in_flight::{Answered, InFlight};
+use super::manager::{Manager, PING_AFTER_IDLE};
+use super::queue::Stage;
+use super::reply_error::server_failure;
+use super::request::Request;
+use super::server::Shared;
+use super::transport::Transport;
+use crate::store::StoreError;
+
+const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
+
+/// How long a connection that was idle for long may take to show that it works.
+const PING_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// Replies that nobody asked for show once nothing is in flight. If that does not happen for so long,
+/// a PING among the requests tells whether replies still match.
+const PING_WHILE_BUSY: Duration = Duration::from_millis(500);
+
+/// What is overdue by so much was frozen with the process, and says nothing about Redis.
+const FREEZE: Duration = Duration::from_secs(1);
+
+/// What the buffer keeps of its memory when it is empty.
+const KEPT: usize = 64 << 10;
+
+pub(super) struct Duplex<'s> {
+    server: &'s Shared,
+    seat: usize,
+    transport: Transport,
+    in_flight: InFlight,
+    outbox: Vec<u8>,
+    written: usize,
+    /// Kept for their memory; empty between two turns.
+    taken: Vec<Request>,
+    answered: Vec<Answered>,
+    timer: Pin<Box<Sleep>>,
+    /// When a PING must have been answered, until which nothing else is sent.
+    ping_due: Option<Instant>,
+    /// When replies and requests last certainly matched.
+    matched: Instant,
+    has_answered: bool,
+    /// Whether the other tasks have had a turn since this one was woken.
+    has_yielded: bool,
+    /// No more is sent: another connection may lead to another server.
+    is_retiring: bool,
+    /// Set if a server's failure has opened the breaker: what to wait before the first probe.
+    opened: Option<Duration>,
+}
+
+/// Why a connection has stopped working.
+pub(super) enum End {
+    /// Nothing has failed; there may be another connection.
+    Retired,
+    Failed(Severity, String),
+}
+
+impl<'s> Duplex<'s> {
+    pub(super) fn new(
+        server: &'s Shared,
+        seat: usize,
+        connection: PooledConnection<Manager>,
+    ) -> std::io::Result<Self> {
+        let now = Instant::now();
+        Ok(Self {
+            server,
+            seat,
+            transport: Transport::new(connection)?,
+            in_flight: InFlight::new(now, server.deadline / 2),
+            outbox: Vec::new(),
+            written: 0,
+            taken: Vec::new(),
+            answered: Vec::new(),
+            timer: Box::pin(sleep(server.deadline)),
+            ping_due: None,
+            matched: now,
+            has_answered: false,
+            has_yielded: false,
+            is_retiring: false,
+            opened: None,
+        })
+    }
+
+    /// Works until the connection ends, or must not be used any more.
+    pub(super) async fn run(&mut self) -> End {
+        poll_fn(|cx| match self.turn(cx) {
+            Ok(()) => Poll::Pending,
+            Err(end) => Poll::Ready(end),
+        })
+        .await
+    }
+
+    /// What was sent and not answered, and the pause to make if the breaker was opened.
+    pub(super) fn finish(mut self) -> (Vec<Request>, Option<Duration>) {
+        (self.in_flight.give_up().collect(), self.opened)
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        self.receive(cx)?;
+        self.has_yielded = !self.has_yielded;
+        if self.has_yielded {
+            // Those who are about to ask may do so first: their requests then share a write.
+            cx.waker().wake_by_ref();
+            return Ok(());
+        }
+        self.take(cx)?;
+        self.send(cx)?;
+        self.watch(cx)
+    }
+
+    fn receive(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        while let Poll::Ready(received) = self.transport.poll_receive(cx) {
+            let decoded = self.decode();
+            if matches!(decoded, Err(End::Failed(..))) {
+                // Nobody knows whose replies these are.
+                for answered in self.answered.drain(..) {
+                    let broke =
+                        StoreError::unanswered("replies of Redis do not match the requests");
+                    answered.request.answer(Err(broke));
+                }
+            }
+            self.deliver();
+            decoded?;
+            if let Err(error) = received {
+                let is_closed = error.kind() == ErrorKind::UnexpectedEof;
+                return Err(if is_closed && self.is_idle() && self.has_answered {
+                    End::Retired
+                } else {
+                    self.failed(Severity::Connection, &error)
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Assigns the replies that have come.
+    fn decode(&mut self) -> Result<(), End> {
+        let now = Instant::now();
+        loop {
+            let decoder = &mut self.transport.connection().decoder;
+            let Some(reply) =
+                decoder.next_reply().map_err(|error| self.failed(Severity::Connection, &error))?
+            else {
+                break;
+            };
+            match self.in_flight.accept(reply, now) {
+                Ok(answered) => self.answered.extend(answered),
+                Err(_) => return Err(self.unsolicited()),
+            }
+        }
+        if !self.in_flight.is_empty() {
+            return Ok(());
+        }
+        self.matched = now;
+        let is_empty = self.transport.connection().decoder.is_empty();
+        if is_empty { Ok(()) } else { Err(self.unsolicited()) }
+    }
+
+    /// Hands out answers. The breaker learns of a failure first, since a caller that is refused may ask
+    /// again at once.
+    fn deliver(&mut self) {
+        if self.answered.is_empty() {
+            return;
+        }
+        self.has_answered = true;
+        let mut failure = None;
+        for Answered { answer, .. } in &mut self.answered {
+            match answer {
+                Ok(replies) => {
+                    if let Some(found) = server_failure(replies, self.server.is_cluster) {
+                        failure = Some((found.severity, found.error.message.clone()));
+                        *answer = Err(found.error);
+                    }
+                }
+                Err(error) => self.server.breaker.warn(&error.message),
+            }
+        }
+        match failure {
+            None => self.server.breaker.succeeded(),
+            Some((severity, why)) => {
+                // Another server may be behind the next connection.
+                self.retire();
+                let why = format!("{}{why}", self.server.name);
+                self.opened = self.server.failed(severity, &why).or(self.opened);
+            }
+        }
+        for Answered { request, answer } in self.answered.drain(..) {
+            request.answer(answer);
+        }
+    }
+
+    fn take(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        loop {
+            let is_idle = self.is_idle();
+            if self.is_retiring {
+                return if is_idle { Err(End::Retired) } else { Ok(()) };
+            }
+            if self.ping_due.is_some() && !is_idle {
+                return Ok(());
+            }
+            self.ping_due = None;
+            let queue = &self.server.queue;
+            if !queue.take(self.seat, self.in_flight.room(), cx.waker(), &mut self.taken) {
+                return Err(End::Retired);
+            }
+            if self.taken.is_empty() {
+                return Ok(());
+            }
+            if self.is_fit(is_idle)? {
+                self.begin();
+            } else {
+                queue.put_back(&mut self.taken);
+            }
+        }
+    }
+
+    /// Whether the connection may be used for what was taken.
+    fn is_fit(&mut self, is_idle: bool) -> Result<bool, End> {
+        let has_answered = self.has_answered;
+        let connection = self.transport.connection();
+        if is_idle && connection.is_disturbed() {
+            self.server.queue.put_back(&mut self.taken);
+            return Err(if has_answered {
+                End::Retired
+            } else {
+                self.failed(Severity::Connection, &"it closes connections at once")
+            });
+        }
+        let generation = connection.generation;
+        if self.server.sentinels.as_ref().is_some_and(|it| !it.is_current(generation)) {
+            self.retire();
+            return Ok(false);
+        }
+        if is_idle && connection.idle() > PING_AFTER_IDLE {
+            self.ping();
+            self.ping_due = Some(Instant::now() + PING_TIMEOUT);
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Sends what can be answered in time, and refuses the rest.
+    fn begin(&mut self) {
+        let now = Instant::now();
+        let (mut requests, mut commands) = (0, 0);
+        for request in self.taken.drain(..) {
+            if !self.in_flight.can_answer(&request, now) {
+                request.answer(Err(StoreError::refused("Redis is too slow to answer in time")));
+            } else if request.begin() {
+                requests += 1;
+                commands += request.replies;
+                self.outbox.extend_from_slice(&request.packed);
+                self.in_flight.push(request, now);
+            }
+        }
+        self.server.metrics.sent(requests, commands);
+        if now.duration_since(self.matched) > PING_WHILE_BUSY {
+            self.ping();
+        }
+    }
+
+    fn ping(&mut self) {
+        self.matched = Instant::now();
+        self.outbox.extend_from_slice(PING);
+        self.in_flight.push_ping(self.matched);
+    }
+
+    fn send(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        let sent = self.transport.send(cx, &self.outbox[self.written..]);
+        self.written += sent.map_err(|error| self.failed(Severity::Connection, &error))?;
+        if self.written == self.outbox.len() {
+            self.outbox.clear();
+            self.outbox.shrink_to(KEPT);
+            self.written = 0;
+        }
+        Ok(())
+    }
+
+    /// Ends the connection if nothing is answered for as long as a request may wait: a little less,
+    /// so that the breaker is open by the time that callers give up.
+    fn watch(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        while let Some(since) = self.in_flight.waiting_since() {
+            let due = self.ping_due.unwrap_or(since + self.server.deadline.mul_f32(0.95));
+            let now = Instant::now();
+            if now >= due {
+                return Err(self.stalled(now - due));
+            }
+            if self.timer.is_elapsed() || self.timer.deadline() > due.into() {
+                self.timer.as_mut().reset(due.into());
+            }
+            if self.timer.as_mut().poll(cx).is_pending() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn stalled(&mut self, overdue: Duration) -> End {
+        if self.ping_due.is_some() {
+            return End::Retired;
+        }
+        let is_skipping = self.transport.connection().decoder.is_skipping();
+        let severity =
+            if overdue > FREEZE || is_skipping { Severity::Connection } else { Severity::Down };
+        self.failed(severity, &"it takes commands and does not reply in time")
+    }
+
+    fn retire(&mut self) {
+        self.is_retiring = true;
+        self.server.queue.set(self.seat, Stage::Resting);
+    }
+
+    fn is_idle(&self) -> bool {
+        self.in_flight.is_empty() && self.outbox.is_empty()
+    }
+
+    fn unsolicited(&self) -> End {
+        self.failed(Severity::Connection, &"it sends replies that nobody asked for")
+    }
+
+    fn failed(&self, severity: Severity, why: &dyn std::fmt::Display) -> End {
+        End::Failed(severity, format!("{}{why}", self.server.name))
+    }
+}

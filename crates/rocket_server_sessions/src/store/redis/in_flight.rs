@@ -1,0 +1,301 @@
+//! What was sent on one connection and not answered yet.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use redis::Value;
+
+use super::decoder::Unreadable;
+use super::queue::Room;
+use super::request::{Answer, Request};
+use crate::store::StoreError;
+
+/// How many requests may be in flight: at first, at least, and at most.
+const FIRST_LIMIT: usize = 128;
+const LEAST_LIMIT: usize = 16;
+const MAX_LIMIT: usize = 8192;
+
+/// How many bytes may be, unless it is one request alone.
+const MAX_BYTES: usize = 4 << 20;
+
+/// What is in flight on a connection, in the order in which it is answered.
+pub(super) struct InFlight {
+    sent: VecDeque<Sent>,
+    bytes: usize,
+    /// When a request was last answered, or the first of these was sent.
+    progress: Instant,
+    /// A running mean of how long answers have taken.
+    round_trip: Duration,
+    limit: Limit,
+}
+
+struct Sent {
+    /// `None`: a PING of the connection's own.
+    request: Option<Request>,
+    at: Instant,
+    /// How many were in flight before it.
+    ahead: usize,
+    missing: usize,
+    values: Vec<Value>,
+    /// Set if one of its replies cannot be handed on.
+    error: Option<StoreError>,
+}
+
+/// A request with all its replies.
+pub(super) struct Answered {
+    pub(super) request: Request,
+    pub(super) answer: Answer,
+}
+
+/// A reply that no request can have caused.
+#[derive(Debug)]
+pub(super) struct Unsolicited;
+
+impl InFlight {
+    /// `patience` is how long an answer may take before it counts as slow.
+    pub(super) fn new(now: Instant, patience: Duration) -> Self {
+        Self {
+            sent: VecDeque::new(),
+            bytes: 0,
+            progress: now,
+            round_trip: Duration::ZERO,
+            limit: Limit::new(patience),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.sent.is_empty()
+    }
+
+    /// Since when nothing was answered, though something is in flight.
+    pub(super) fn waiting_since(&self) -> Option<Instant> {
+        (!self.is_empty()).then_some(self.progress)
+    }
+
+    pub(super) fn room(&self) -> Room {
+        let bytes = if self.is_empty() { usize::MAX } else { MAX_BYTES.saturating_sub(self.bytes) };
+        Room { requests: self.limit.allowed.saturating_sub(self.sent.len()), bytes }
+    }
+
+    /// Whether a request can be answered in time, as far as can be told. With nothing in flight that
+    /// is unknown, and worth a try.
+    pub(super) fn can_answer(&self, request: &Request, now: Instant) -> bool {
+        let round_trip = if self.is_empty() { Duration::ZERO } else { self.round_trip };
+        now + round_trip < request.deadline
+    }
+
+    pub(super) fn push(&mut self, request: Request, now: Instant) {
+        self.bytes += request.packed.len();
+        self.push_sent(Some(request), now);
+    }
+
+    pub(super) fn push_ping(&mut self, now: Instant) {
+        self.push_sent(None, now);
+    }
+
+    fn push_sent(&mut self, request: Option<Request>, now: Instant) {
+        if self.is_empty() {
+            self.progress = now;
+        }
+        let missing = request.as_ref().map_or(1, |request| request.replies);
+        let values = Vec::with_capacity(missing);
+        let ahead = self.sent.len();
+        self.sent.push_back(Sent { request, at: now, ahead, missing, values, error: None });
+    }
+
+    /// Assigns the next reply. Returns the request that it completes.
+    pub(super) fn accept(
+        &mut self,
+        reply: Result<Value, Unreadable>,
+        now: Instant,
+    ) -> Result<Option<Answered>, Unsolicited> {
+        let is_full = self.sent.len() >= self.limit.allowed;
+        let first = self.sent.front_mut().ok_or(Unsolicited)?;
+        match reply {
+            Ok(value) => first.values.push(value),
+            Err(Unreadable::TooLarge) => {
+                first.error = Some(StoreError::unanswered("a reply of Redis is too large"));
+            }
+            Err(Unreadable::Malformed) => {
+                first.error = Some(StoreError::unanswered("a reply of Redis cannot be read"));
+            }
+        }
+        first.missing -= 1;
+        if first.missing > 0 {
+            return Ok(None);
+        }
+        let Some(Sent { request, at, ahead, values, error, .. }) = self.sent.pop_front() else {
+            return Ok(None);
+        };
+        self.progress = now;
+        let Some(request) = request else {
+            let is_pong = matches!(&values[..], [Value::SimpleString(text)] if text == "PONG");
+            return if is_pong { Ok(None) } else { Err(Unsolicited) };
+        };
+        self.bytes -= request.packed.len();
+        let took = now.saturating_duration_since(at);
+        self.round_trip = (self.round_trip * 7 + took) / 8;
+        self.limit.answered(ahead, took, is_full);
+        Ok(Some(Answered { request, answer: error.map_or(Ok(values), Err) }))
+    }
+
+    /// Everything in flight, which will not be answered.
+    pub(super) fn give_up(&mut self) -> impl Iterator<Item = Request> {
+        std::mem::take(&mut self.sent).into_iter().filter_map(|sent| sent.request)
+    }
+}
+
+/// How many requests may be in flight, found out as TCP finds out its window: more as long as answers
+/// come soon, fewer as soon as they come late. So what Redis cannot answer in time waits where it
+/// can still be refused, at no cost.
+struct Limit {
+    allowed: usize,
+    /// Until the first late answer, it doubles with each round trip; afterwards it grows by a quarter.
+    is_settled: bool,
+    /// Answers since it last grew.
+    credit: usize,
+    /// How long an answer may take.
+    patience: Duration,
+}
+
+impl Limit {
+    fn new(patience: Duration) -> Self {
+        Self { allowed: FIRST_LIMIT, is_settled: false, credit: 0, patience }
+    }
+
+    /// A request was answered before which so many were in flight.
+    fn answered(&mut self, ahead: usize, took: Duration, was_full: bool) {
+        if took > self.patience {
+            // One that was late with little before it tells nothing about how much can be borne.
+            if ahead >= self.allowed / 2 {
+                // As many as are answered at this rate within the patience.
+                let bearable = ahead as u128 * self.patience.as_nanos() / took.as_nanos();
+                let bearable = usize::try_from(bearable).unwrap_or(usize::MAX);
+                self.allowed = self.allowed.min(bearable).max(LEAST_LIMIT);
+                (self.is_settled, self.credit) = (true, 0);
+            }
+        } else if was_full {
+            self.credit += 1;
+            if self.credit >= if self.is_settled { 4 } else { 1 } {
+                self.allowed = (self.allowed + 1).min(MAX_LIMIT);
+                self.credit = 0;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pipeline::Pipeline;
+    use super::super::request::Reply;
+    use super::*;
+
+    const MILLIS: Duration = Duration::from_millis(1);
+
+    fn request(now: Instant, patience: Duration) -> (Request, Reply) {
+        let mut pipeline = Pipeline::default();
+        pipeline.command("HGET", "a", "x");
+        pipeline.command("HGET", "b", "x");
+        Request::new(pipeline, now, now + patience)
+    }
+
+    fn replies(in_flight: &mut InFlight, replies: &[i64], now: Instant) -> Vec<Answer> {
+        let accepted = replies.iter().map(|it| in_flight.accept(Ok(Value::Int(*it)), now).unwrap());
+        accepted.flatten().map(|answered| answered.answer).collect()
+    }
+
+    #[test]
+    fn replies_are_assigned_in_order_and_those_nobody_waits_for_are_skipped() {
+        let now = Instant::now();
+        let mut in_flight = InFlight::new(now, 500 * MILLIS);
+        let (first, gone) = request(now, 1000 * MILLIS);
+        let (second, _reply) = request(now, 1000 * MILLIS);
+        in_flight.push(first, now);
+        in_flight.push(second, now);
+        drop(gone);
+        let answers = replies(&mut in_flight, &[1, 2, 3, 4], now);
+        assert_eq!(answers[1].as_ref().unwrap(), &[Value::Int(3), Value::Int(4)]);
+        assert!(in_flight.is_empty());
+        assert!(in_flight.accept(Ok(Value::Int(5)), now).is_err(), "nobody has asked for that");
+    }
+
+    #[test]
+    fn reply_that_cannot_be_read_fails_its_own_request_alone() {
+        let now = Instant::now();
+        let mut in_flight = InFlight::new(now, 500 * MILLIS);
+        for _ in 0..2 {
+            in_flight.push(request(now, 1000 * MILLIS).0, now);
+        }
+        assert!(in_flight.accept(Err(Unreadable::TooLarge), now).unwrap().is_none());
+        let answers = replies(&mut in_flight, &[2, 3, 4], now);
+        assert!(answers[0].is_err() && answers[1].is_ok());
+    }
+
+    #[test]
+    fn anything_else_than_pong_to_a_ping_is_somebody_elses() {
+        let now = Instant::now();
+        let mut in_flight = InFlight::new(now, 500 * MILLIS);
+        in_flight.push_ping(now);
+        assert!(in_flight.accept(Ok(Value::SimpleString("PONG".to_owned())), now).is_ok());
+        in_flight.push_ping(now);
+        assert!(in_flight.accept(Ok(Value::Int(1)), now).is_err());
+    }
+
+    #[test]
+    fn request_is_hopeless_if_less_is_left_than_answers_have_taken_unless_nothing_is_in_flight() {
+        let start = Instant::now();
+        let mut in_flight = InFlight::new(start, 500 * MILLIS);
+        for _ in 0..40 {
+            in_flight.push(request(start, 1000 * MILLIS).0, start);
+            replies(&mut in_flight, &[1, 2], start + 100 * MILLIS);
+        }
+        let (late, _reply) = request(start, 50 * MILLIS);
+        assert!(in_flight.can_answer(&late, start));
+        in_flight.push(request(start, 1000 * MILLIS).0, start);
+        assert!(!in_flight.can_answer(&late, start));
+        assert!(in_flight.can_answer(&request(start, 150 * MILLIS).0, start));
+    }
+
+    /// A server that answers so many requests a second, in order, and a crowd that fills every
+    /// room. Returns how many are answered within a second, and the longest that took, once settled.
+    fn simulate(each_milli: usize, round_trip: usize) -> (usize, usize) {
+        let start = Instant::now();
+        let mut in_flight = InFlight::new(start, 450 * MILLIS);
+        let at = |milli: usize| start + MILLIS * u32::try_from(milli).unwrap();
+        let mut sent = VecDeque::new();
+        let (mut answered, mut longest) = (0, 0);
+        for milli in 0..8_000 {
+            for _ in 0..in_flight.room().requests {
+                in_flight.push(request(at(milli), 900 * MILLIS).0, at(milli));
+                sent.push_back(milli);
+            }
+            for _ in 0..each_milli {
+                let Some(due) = sent.front().filter(|sent| *sent + round_trip <= milli) else {
+                    break;
+                };
+                if milli >= 6_000 {
+                    answered += 1;
+                    longest = longest.max(milli - due);
+                }
+                sent.pop_front();
+                replies(&mut in_flight, &[1, 2], at(milli));
+            }
+        }
+        (answered / 2, longest)
+    }
+
+    #[test]
+    fn slow_server_is_kept_busy_and_nothing_takes_longer_than_the_deadline() {
+        for (each_milli, round_trip) in [(1, 0), (1, 80), (4, 10), (10, 110)] {
+            let (answered, longest) = simulate(each_milli, round_trip);
+            assert!(answered >= each_milli * 950, "{each_milli} {round_trip}: {answered}");
+            assert!(longest < 700, "{each_milli} {round_trip}: {longest} ms");
+        }
+    }
+
+    #[test]
+    fn long_round_trip_does_not_bound_throughput() {
+        let (answered, _) = simulate(40, 50);
+        assert!(answered >= 38_000, "{answered}");
+    }
+}

@@ -1,0 +1,327 @@
+//! One Redis server: what waits for it, who talks to it, and whether it is known to be away.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use r2d2::{NopErrorHandler, Pool, PooledConnection};
+use redis::Value;
+use rocket::tokio;
+
+use super::address::{Address, Settings};
+use super::breaker::{Breaker, Failures, Severity};
+use super::driver::Driver;
+use super::manager::{Manager, Target};
+use super::metrics::Metrics;
+use super::pipeline::Pipeline;
+use super::queue::Queue;
+use super::request::Request;
+use super::sentinel::Sentinels;
+use crate::store::StoreError;
+
+/// A server, as those see it who ask.
+pub(super) struct Server(Arc<Shared>);
+
+/// What its callers and its drivers share.
+pub(super) struct Shared {
+    pub(super) queue: Queue,
+    pub(super) breaker: Breaker,
+    pub(super) metrics: Metrics,
+    pub(super) sentinels: Option<Arc<Sentinels>>,
+    /// How long a request may take in all.
+    pub(super) deadline: Duration,
+    /// Whether it may say that another server has a record.
+    pub(super) is_cluster: bool,
+    /// What tells it from others in the log: nothing, or its place and a colon.
+    pub(super) name: String,
+    pool: Pool<Manager>,
+    failures: Arc<Failures>,
+}
+
+impl Server {
+    /// Nothing is connected before the first request.
+    pub(super) fn new(target: Target, settings: &Settings) -> Self {
+        Self::with_name(target, settings, String::new())
+    }
+
+    /// A server of a cluster.
+    pub(super) fn in_cluster(address: Address, settings: &Settings) -> Self {
+        let name = format!("{}:{}: ", address.host, address.port);
+        Self::with_name(Target::Server(address), settings, name)
+    }
+
+    fn with_name(target: Target, settings: &Settings, name: String) -> Self {
+        let deadline = settings.deadline;
+        let failures = Arc::<Failures>::default();
+        let sentinels = match &target {
+            Target::Server(_) => None,
+            Target::Master(sentinels) => Some(sentinels.clone()),
+        };
+        // Sooner than those who wait for the connection give up, so that they learn why.
+        let timeout = deadline.mul_f32(0.9);
+        let pool = Pool::builder()
+            .max_size(settings.connections)
+            .min_idle(Some(0))
+            .connection_timeout(Duration::from_secs(1))
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .error_handler(Box::new(NopErrorHandler))
+            .build_unchecked(Manager { target, timeout, failures: failures.clone() });
+        let drivers = settings.connections.try_into().unwrap_or(usize::MAX);
+        let metrics = Metrics::register();
+        Self(Arc::new(Shared {
+            queue: Queue::new(settings.queue, drivers, deadline / 4, metrics.clone()),
+            breaker: Breaker::new(name.clone()),
+            metrics,
+            sentinels,
+            deadline,
+            is_cluster: !name.is_empty(),
+            name,
+            pool,
+            failures,
+        }))
+    }
+
+    /// Whether what is asked now would be refused at once.
+    pub(super) fn is_refusing(&self) -> bool {
+        self.0.breaker.admit().is_err()
+    }
+
+    /// Sends packed commands, and returns their replies; errors about the record are among them.
+    pub(super) async fn ask(&self, pipeline: Pipeline) -> Result<Vec<Value>, StoreError> {
+        self.0.breaker.admit()?;
+        let now = Instant::now();
+        let (request, reply) = Request::new(pipeline, now, now + self.0.deadline);
+        for seat in self.0.queue.push(request)? {
+            tokio::spawn(Driver::new(self.0.clone(), seat).run());
+        }
+        reply.wait().await
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.0.queue.close();
+    }
+}
+
+impl Shared {
+    /// Something has failed. If that opens the breaker, everything that waits is refused, and the caller
+    /// must probe the server after the pause that is returned.
+    pub(super) fn failed(&self, severity: Severity, why: &str) -> Option<Duration> {
+        let pause = self.breaker.failed(severity, why)?;
+        self.queue.refuse_all(&StoreError::refused("there is no connection to Redis"));
+        Some(pause)
+    }
+
+    /// Blocks until there is a connection that works as far as can be told, or returns the reason why
+    /// there is none.
+    pub(super) fn check_out(
+        &self,
+        deadline: Instant,
+        poll_interval: Duration,
+    ) -> Result<PooledConnection<Manager>, String> {
+        let start = Instant::now();
+        loop {
+            let rest = deadline.saturating_duration_since(Instant::now());
+            if let Ok(connection) = self.pool.get_timeout(rest.min(poll_interval)) {
+                return Ok(connection);
+            }
+            if let Some(why) = self.failures.since(start) {
+                return Err(why);
+            }
+            if rest.is_zero() || self.queue.is_closed() {
+                return Err("no connection could be made in time".to_owned());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    use rocket::futures::future::join_all;
+    use rocket::tokio::runtime::Runtime;
+    use rocket::tokio::time::sleep;
+
+    use super::super::decoder::Decoder;
+    use super::*;
+    use crate::config::Config;
+    use crate::store::StoreErrorKind;
+
+    const MILLIS: Duration = Duration::from_millis(1);
+
+    /// A server that answers `HGET key NAME:MILLIS` by the name, so long after it was received, in
+    /// order. It counts its connections.
+    struct Echo {
+        port: u16,
+        connections: Arc<AtomicUsize>,
+    }
+
+    impl Echo {
+        fn start() -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let connections = Arc::<AtomicUsize>::default();
+            let count = connections.clone();
+            thread::spawn(move || {
+                for stream in listener.incoming() {
+                    count.fetch_add(1, Ordering::Relaxed);
+                    thread::spawn(move || serve(stream.unwrap()));
+                }
+            });
+            Self { port, connections }
+        }
+
+        fn server(&self, deadline: Duration) -> Arc<Server> {
+            let url = format!("redis://127.0.0.1:{}", self.port);
+            let config = Config { deadline, ..Config::default() };
+            let settings = Settings::from_config(&config, &url.as_str().into());
+            let address = Address::parse(&url, None).unwrap();
+            Arc::new(Server::new(Target::Server(address), &settings))
+        }
+
+        fn connections(&self) -> usize {
+            self.connections.load(Ordering::Relaxed)
+        }
+    }
+
+    fn serve(mut stream: TcpStream) {
+        let (replies, due) = channel::<(Instant, String)>();
+        let mut out = stream.try_clone().unwrap();
+        // Later commands are read meanwhile.
+        thread::spawn(move || {
+            for (due, reply) in due {
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+                let _ = out.write_all(reply.as_bytes());
+            }
+        });
+        let mut decoder = Decoder::default();
+        let mut chunk = [0; 4096];
+        while let Ok(length @ 1..) = stream.read(&mut chunk) {
+            decoder.extend(&chunk[..length]);
+            while let Some(command) = decoder.next_reply().unwrap() {
+                let Ok(Value::Array(words)) = command else { panic!("{command:?}") };
+                let Some(Value::BulkString(word)) = words.last() else { panic!("{words:?}") };
+                let word = String::from_utf8_lossy(word);
+                let (millis, reply) = match word.split_once(':') {
+                    Some((name, millis)) => (millis, format!("${}\r\n{name}\r\n", name.len())),
+                    None => ("0", "+PONG\r\n".to_owned()),
+                };
+                let due = Instant::now() + MILLIS * millis.parse().unwrap();
+                replies.send((due, reply)).unwrap();
+            }
+        }
+    }
+
+    /// Asks for a name that is answered so much later.
+    async fn ask(server: &Server, name: &str, millis: u32) -> Result<String, StoreErrorKind> {
+        let mut pipeline = Pipeline::default();
+        pipeline.command("HGET", "key", format!("{name}:{millis}"));
+        match server.ask(pipeline).await {
+            Ok(replies) => match &replies[..] {
+                [Value::BulkString(name)] => Ok(String::from_utf8_lossy(name).into_owned()),
+                other => panic!("{other:?}"),
+            },
+            Err(error) => Err(error.kind),
+        }
+    }
+
+    #[rocket::async_test]
+    async fn requests_of_one_connection_do_not_wait_for_each_others_replies() {
+        let echo = Echo::start();
+        let server = echo.server(2000 * MILLIS);
+        ask(&server, "first", 0).await.unwrap();
+        let start = Instant::now();
+        let asked = (0..100).map(|number| {
+            let server = server.clone();
+            async move {
+                sleep(MILLIS * number).await;
+                assert_eq!(ask(&server, &number.to_string(), 200).await, Ok(number.to_string()));
+            }
+        });
+        join_all(asked).await;
+        assert!(start.elapsed() < 1000 * MILLIS, "{:?}", start.elapsed());
+        assert_eq!(echo.connections(), 1);
+    }
+
+    #[rocket::async_test]
+    async fn time_out_of_one_request_while_others_are_answered_is_no_outage() {
+        let echo = Echo::start();
+        let server = echo.server(400 * MILLIS);
+        ask(&server, "first", 0).await.unwrap();
+        let after = async |millis, name: &'static str, takes| {
+            sleep(MILLIS * millis).await;
+            ask(&server, name, takes).await
+        };
+        let (soon, late, next) = rocket::tokio::join!(
+            after(0, "soon", 200),
+            after(5, "late", 500),
+            after(300, "next", 0)
+        );
+        assert_eq!(soon, Ok("soon".to_owned()));
+        assert_eq!(late, Err(StoreErrorKind::OutcomeUnknown));
+        // It came after the late one, whose reply was nobody's.
+        assert_eq!(next, Ok("next".to_owned()));
+        assert_eq!(echo.connections(), 1);
+        assert!(!server.is_refusing());
+    }
+
+    #[rocket::async_test]
+    async fn connection_on_which_nothing_is_answered_is_an_outage() {
+        let echo = Echo::start();
+        let server = echo.server(1000 * MILLIS);
+        assert_eq!(ask(&server, "never", 60_000).await, Err(StoreErrorKind::OutcomeUnknown));
+        assert!(server.is_refusing(), "by the time that the caller is told");
+        let start = Instant::now();
+        while server.is_refusing() {
+            assert!(start.elapsed() < 3000 * MILLIS, "a probe is answered");
+            sleep(5 * MILLIS).await;
+        }
+        assert_eq!(ask(&server, "again", 0).await, Ok("again".to_owned()));
+    }
+
+    #[test]
+    fn driver_whose_runtime_has_ended_is_replaced() {
+        let echo = Echo::start();
+        let server = echo.server(2000 * MILLIS);
+        for round in 1..=3 {
+            let runtime = Runtime::new().unwrap();
+            assert_eq!(runtime.block_on(ask(&server, "a", 0)), Ok("a".to_owned()));
+            assert_eq!(echo.connections(), round);
+        }
+    }
+
+    #[test]
+    fn request_whose_driver_ends_with_its_runtime_is_told_at_once_that_its_outcome_is_unknown() {
+        let echo = Echo::start();
+        let server = echo.server(5000 * MILLIS);
+        let (first, second) = (Runtime::new().unwrap(), Runtime::new().unwrap());
+        first.block_on(ask(&server, "a", 0)).unwrap();
+        let own = server.clone();
+        let waiting = second.spawn(async move { ask(&own, "b", 4000).await });
+        thread::sleep(100 * MILLIS);
+        let start = Instant::now();
+        first.shutdown_background();
+        let told = second.block_on(waiting).unwrap();
+        assert_eq!(told, Err(StoreErrorKind::OutcomeUnknown));
+        assert!(start.elapsed() < 2000 * MILLIS, "{:?}", start.elapsed());
+        assert_eq!(second.block_on(ask(&server, "c", 0)), Ok("c".to_owned()));
+    }
+
+    #[rocket::async_test]
+    async fn request_that_expires_before_it_can_be_sent_was_refused() {
+        // It accepts connections and never greets.
+        let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
+        let echo = Echo { port: deaf.local_addr().unwrap().port(), connections: Arc::default() };
+        let server = echo.server(200 * MILLIS);
+        let asked = (0..20).map(|_| ask(&server, "a", 0));
+        for answer in join_all(asked).await {
+            assert_eq!(answer, Err(StoreErrorKind::Refused));
+        }
+    }
+}
