@@ -1,9 +1,21 @@
 //! A deterministic simulation: the real code on a simulated Redis, with a scheduler that chooses
 //! which request takes its next step.
 
+mod browser;
 mod differential;
+mod exhaustive;
+mod invariants;
 mod keyspace;
 mod lua;
+mod machine;
+mod mutation;
+mod operations;
 mod random;
+mod records;
 mod reply;
+mod scheduler;
 mod server;
+mod start;
+mod world;
+
+pub(crate) use world::World;

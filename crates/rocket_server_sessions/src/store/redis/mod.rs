@@ -55,6 +55,8 @@ enum Servers {
     One(Workers),
     /// One for each slot.
     Cluster(Cluster),
+    #[cfg(test)]
+    Simulated(crate::simulation::World),
 }
 
 impl Servers {
@@ -65,6 +67,12 @@ impl Servers {
                 workers.ask(pipeline.packed, replies).await
             }
             Self::Cluster(cluster) => cluster.ask(pipeline).await,
+            #[cfg(test)]
+            Self::Simulated(world) => {
+                let units = pipeline.units.iter().map(|unit| unit.replies).collect();
+                let replies = world.ask(pipeline.packed, units).await?;
+                fault::refusal(&replies, false).map_or(Ok(replies), |it| Err(it.fault))
+            }
         }
     }
 
@@ -73,6 +81,8 @@ impl Servers {
         match self {
             Self::One(workers) => workers.is_refusing(),
             Self::Cluster(_) => false,
+            #[cfg(test)]
+            Self::Simulated(_) => false,
         }
     }
 }
@@ -96,6 +106,13 @@ impl Redis {
         };
         let orphans = Arc::new(OrphanKeys::new(settings.deadline));
         Ok(Self { servers: Arc::new(servers), orphans, prefix: settings.prefix.clone() })
+    }
+
+    /// The store as it is, with somebody else in Redis' place.
+    #[cfg(test)]
+    pub(crate) fn simulated(world: crate::simulation::World, prefix: &str) -> Self {
+        let servers = Arc::new(Servers::Simulated(world));
+        Self { servers, stubs: Arc::default(), prefix: prefix.to_owned() }
     }
 
     async fn ask(&self, pipeline: Pipeline) -> Result<Vec<Value>, StoreError> {

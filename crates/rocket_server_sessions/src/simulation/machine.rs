@@ -1,0 +1,98 @@
+//! What all runs share: the application, the simulated Redis, and the clocks.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+use rocket::http::Header;
+use rocket::local::asynchronous::Client;
+use rocket::tokio;
+
+use super::browser::Browser;
+use super::keyspace::Keyspace;
+use super::mutation::Mutation;
+use super::operations;
+use super::server::Server;
+use super::world::World;
+use crate::layer::Sessions;
+use crate::store::Redis;
+use crate::testing::ManualClock;
+use crate::{Clock as _, Config, Session};
+
+/// Where a session is found: the name of its record's key.
+pub(super) type Place = String;
+
+/// How everything stands when a run begins.
+#[derive(Clone)]
+pub(super) struct Snapshot {
+    pub(super) keyspace: Keyspace,
+    pub(super) browsers: Vec<Browser>,
+    pub(super) now: SystemTime,
+    /// Whether the first browser's session has vanished from the store.
+    pub(super) has_vanished: bool,
+}
+
+pub(super) struct Machine {
+    pub(super) client: Client,
+    pub(super) server: Server,
+    pub(super) world: World,
+    pub(super) mutation: Mutation,
+    clock: ManualClock,
+    places: RefCell<HashMap<String, Option<Place>>>,
+}
+
+impl Machine {
+    pub(super) async fn new(mutation: Mutation) -> Self {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let (world, clock) = (World::default(), ManualClock::at(now));
+        let store = Redis::simulated(world.clone(), &Config::default().prefix);
+        let figment = rocket::Config::figment()
+            .merge(("log_level", "off"))
+            .merge(("secret_key", "hPRYyVRiMyxpw5sBB1XeCMN1kFsDCqKvBi2QJxBVHQk="));
+        let rocket = rocket::custom(figment)
+            .attach(Session::fairing().store(store).clock(clock.clone()))
+            .manage(world.clone())
+            .mount("/", rocket::routes![operations::run]);
+        let client = Client::untracked(rocket).await.expect("the application starts");
+        let (server, places) = (Server::new(), RefCell::default());
+        Self { client, server, world, mutation, clock, places }
+    }
+
+    pub(super) fn restore(&self, snapshot: &Snapshot) {
+        *self.server.keyspace.borrow_mut() = snapshot.keyspace.clone();
+        self.clock.set(snapshot.now);
+    }
+
+    pub(super) fn snapshot(&self, browsers: Vec<Browser>) -> Snapshot {
+        let keyspace = self.server.keyspace.borrow().clone();
+        Snapshot { keyspace, browsers, now: self.clock.now(), has_vanished: false }
+    }
+
+    pub(super) async fn advance(&self, time: Duration) {
+        let milliseconds = u64::try_from(time.as_millis()).expect("a run is short");
+        self.server.keyspace.borrow_mut().advance(milliseconds);
+        self.clock.advance(time);
+        tokio::time::advance(time).await;
+    }
+
+    /// Where a cookie, as it is sent or set, leads to; `None` for a removal.
+    pub(super) fn place(&self, cookie: &str) -> Option<Place> {
+        let pair = cookie.split(';').next().unwrap_or_default();
+        if let Some(known) = self.places.borrow().get(pair) {
+            return known.clone();
+        }
+        let place = self.open(pair);
+        self.places.borrow_mut().insert(pair.to_owned(), place.clone());
+        place
+    }
+
+    fn open(&self, pair: &str) -> Option<Place> {
+        let mut request = self.client.get("/");
+        request.add_header(Header::new("Cookie", pair.to_owned()));
+        let sessions = self.client.rocket().state::<Sessions>().expect("the fairing is attached");
+        let config = &sessions.config;
+        let opened = sessions.keys.open(&config.cookie_name, request.inner()).ok()??;
+        let record = opened.ticket.record();
+        Some(format!("{}{{{}}}:{}", config.prefix, record.id, record.token_hash.encode()))
+    }
+}
