@@ -16,6 +16,8 @@ use super::start::Start;
 struct Walk {
     path: Vec<(usize, usize)>,
     at: usize,
+    /// What is gone through, for messages.
+    case: String,
 }
 
 impl Choose for Walk {
@@ -24,7 +26,7 @@ impl Choose for Walk {
             self.path.push((0, count));
         }
         let (chosen, known) = self.path[self.at];
-        assert_eq!(known, count, "the same choices lead to the same state");
+        assert_eq!(known, count, "the same choices lead to the same state: {} {:?}", self.case, self.path);
         self.at += 1;
         chosen
     }
@@ -68,7 +70,8 @@ pub(super) fn runtime() -> Runtime {
 
 /// Goes through all orders of a case, or as many as are allowed.
 pub(super) async fn explore(machine: &Machine, from: &Snapshot, case: &Case, limit: usize) -> Found {
-    let mut walk = Walk::default();
+    let case_name = format!("{:?} {:?}", case.start, case.plans);
+    let mut walk = Walk { case: case_name, ..Walk::default() };
     let mut runs = 0;
     loop {
         runs += 1;
@@ -130,17 +133,24 @@ pub(super) fn explore_all(cases: &[Case], mutation: Mutation, limit: usize) -> (
     let next = AtomicUsize::new(0);
     let explore_some = || {
         runtime().block_on(async {
-            let machine = Machine::new(mutation).await;
-            let starts = Start::prepare(&machine).await;
+            let mut machine = Machine::new(mutation).await;
+            let mut starts = Start::prepare(&machine).await;
             let (mut runs, mut failures) = (0, Vec::new());
             while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let from = &starts[&case.start];
+                let begin = std::time::Instant::now();
                 let found = explore(&machine, from, case, limit).await;
                 runs += found.runs;
-                failures.extend(found.failure.map(|why| {
-                    let steps: Vec<_> = case.plans.iter().map(|it| &it.steps).collect();
-                    format!("{:?} {steps:?}: {why}", case.start)
-                }));
+                let steps: Vec<_> = case.plans.iter().map(|it| &it.steps).collect();
+                if std::env::var_os("SIM_TIMES").is_some() {
+                    println!("{:?} {:?} {steps:?} {}", begin.elapsed(), case.start, found.runs);
+                }
+                if let Some(why) = found.failure {
+                    failures.push(format!("{:?} {steps:?}: {why}", case.start));
+                    // What was amid a run is left behind.
+                    machine = Machine::new(mutation).await;
+                    starts = Start::prepare(&machine).await;
+                }
             }
             (runs, failures)
         })

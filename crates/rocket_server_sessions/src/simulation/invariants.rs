@@ -23,7 +23,7 @@ use std::collections::{HashMap, HashSet};
 use super::browser::Browser;
 use super::keyspace::Keyspace;
 use super::machine::Place;
-use super::operations::{Answer, Outcome, Step, note};
+use super::operations::{Answer, Outcome, Step};
 use super::records::{Effect, Record, effects, records};
 use super::scheduler::Plan;
 use super::world::{Author, Event};
@@ -146,9 +146,12 @@ impl Invariants {
         for effect in done {
             self.check_effect(author, &effect)?;
             if let Some(record) = effect.after() {
-                self.makers.entry(record.place.clone()).or_insert(author.map(|(it, _)| it));
+                self.makers.entry(record.place.clone()).or_insert(match author {
+                    Author::Step { request, .. } => Some(request),
+                    Author::Detached => None,
+                });
             }
-            if let Some((request, step)) = author
+            if let Author::Step { request, step } = author
                 && let Some(stage) = self.requests[request].steps.get_mut(step)
             {
                 stage.effects.push(effect);
@@ -183,7 +186,9 @@ impl Invariants {
     /// Whether this author may do this to a record.
     fn check_effect(&mut self, author: Author, effect: &Effect) -> Checked {
         let wrong = |why: &str| Err(format!("{why}: {effect:?} by {author:?}"));
-        let Some((request, at)) = author else { return wrong("detached work changes a session") };
+        let Author::Step { request, step: at } = author else {
+            return wrong("detached work changes a session");
+        };
         let Some(stage) = self.requests[request].steps.get(at) else {
             return wrong("a session changes after the handler's last step");
         };
@@ -202,7 +207,7 @@ impl Invariants {
                 let is_right = match step {
                     Step::View | Step::Increment => record.counts == [Some(1), None, None],
                     Step::Batch => record.counts == [None, Some(1), Some(1)],
-                    Step::Insert => record.note == Some(note(request)),
+                    Step::Insert => record.note == Some(step.note(request)),
                     Step::LogIn(user) => record.user.as_deref() == Some(user),
                     _ => false,
                 };
@@ -239,7 +244,7 @@ impl Invariants {
                 match step {
                     Step::View | Step::Increment => add(&mut due.counts[0]),
                     Step::Batch => due.counts[1..].iter_mut().for_each(add),
-                    Step::Insert => due.note = Some(note(request)),
+                    Step::Insert | Step::InsertFirst => due.note = Some(step.note(request)),
                     Step::Take | Step::Remove => due.note = None,
                     _ => return wrong("a session changes"),
                 }
@@ -324,7 +329,7 @@ impl Invariants {
                 }
                 Some(written(record)?)
             }
-            (Step::Insert, _) => {
+            (Step::Insert | Step::InsertFirst, _) => {
                 let effect = only()?;
                 Some(written(effect.after().ok_or("it left nothing")?)?)
             }
@@ -501,12 +506,13 @@ impl Invariants {
             return Ok(());
         }
         let due = seen.cookie.clone().flatten();
-        // Nobody can tell a request without a session from a new browser; and what began with the
-        // new cookie may have gone on from there.
+        // Nobody can tell a request without a session from a new browser, a repeated token may be
+        // overtaken, and what began with the new cookie may have gone on from there.
         let is_excused = own().any(|(at, it)| {
-            let brings = it.cookie.as_ref().is_some_and(Option::is_some);
             let is_new = it.presented.is_none() || self.has_vanished;
-            at != last && brings && (is_new || it.has_begun_after.contains(&last))
+            let is_repeated = it.cookie.as_ref() == Some(&it.presented);
+            let is_later = it.has_begun_after.contains(&last);
+            at != last && it.cookie.is_some() && (is_new || is_repeated || is_later)
         });
         if held == due.as_ref() || is_excused {
             return Ok(());
@@ -561,11 +567,14 @@ impl Stage {
 impl Seen {
     /// Whether a step has acknowledged another token, or that there is none any more.
     fn has_changed_identity(&self) -> bool {
+        let is_change = |it: &Stage| match it.step {
+            Step::Regenerate | Step::LogIn(_) | Step::Destroy => true,
+            // Their own session was among those.
+            Step::DestroyAll(_) | Step::DestroyOthers(_) => self.cookie == Some(None),
+            _ => false,
+        };
+        let is_done = |it: &Stage| matches!(it.outcome, Some(Outcome::Done(_)));
         self.cookie.is_some()
-            && self.steps.iter().any(|it| {
-                let is_change =
-                    matches!(it.step, Step::Regenerate | Step::LogIn(_) | Step::Destroy);
-                is_change && matches!(it.outcome, Some(Outcome::Done(_))) && !it.effects.is_empty()
-            })
+            && self.steps.iter().any(|it| is_change(it) && is_done(it) && !it.effects.is_empty())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rocket::http::Header;
@@ -14,7 +15,7 @@ use super::mutation::Mutation;
 use super::operations;
 use super::server::Server;
 use super::world::World;
-use crate::layer::Sessions;
+use crate::setup::sessions::Sessions;
 use crate::store::Redis;
 use crate::testing::ManualClock;
 use crate::{Clock as _, Config, Session};
@@ -89,10 +90,10 @@ impl Machine {
     fn open(&self, pair: &str) -> Option<Place> {
         let mut request = self.client.get("/");
         request.add_header(Header::new("Cookie", pair.to_owned()));
-        let sessions = self.client.rocket().state::<Sessions>().expect("the fairing is attached");
+        let sessions = self.client.rocket().state::<Arc<Sessions>>().expect("the fairing is attached");
         let config = &sessions.config;
         let opened = sessions.keys.open(&config.cookie_name, request.inner()).ok()??;
-        let record = opened.ticket.record();
+        let record = opened.value.record();
         Some(format!("{}{{{}}}:{}", config.prefix, record.id, record.token_hash.encode()))
     }
 }

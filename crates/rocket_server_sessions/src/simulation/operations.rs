@@ -27,6 +27,8 @@ pub(super) enum Step {
     Increment,
     Get,
     Insert,
+    /// The note that a session begins with.
+    InsertFirst,
     InsertTooLarge,
     Take,
     Remove,
@@ -72,10 +74,6 @@ pub(super) enum Answer {
     Sessions(Vec<String>),
 }
 
-/// What request `number` inserts.
-pub(super) fn note(number: usize) -> String {
-    format!("note of {number}")
-}
 
 /// The one route: request `number` does what was planned for it.
 #[get("/<number>")]
@@ -135,6 +133,11 @@ async fn patient<T>(world: &World, number: usize, step: impl Future<Output = T>)
 }
 
 impl Step {
+    /// What request `number` inserts.
+    pub(super) fn note(self, number: usize) -> String {
+        if self == Self::InsertFirst { "first note".into() } else { format!("note of {number}") }
+    }
+
     async fn carry_out(
         self,
         number: usize,
@@ -145,8 +148,8 @@ impl Step {
             Self::View => fields(&session.batch().increment(VIEWS, 1).commit().await?)?,
             Self::Increment => Answer::Count(session.increment(VIEWS, 1).await?),
             Self::Get => Answer::Text(session.get(NOTE).await?),
-            Self::Insert => {
-                session.insert(NOTE, &note(number)).await?;
+            Self::Insert | Self::InsertFirst => {
+                session.insert(NOTE, &self.note(number)).await?;
                 Answer::Nothing
             }
             Self::InsertTooLarge => {
@@ -190,7 +193,7 @@ impl Step {
                 Answer::Sessions(sessions.iter().map(|it| it.id.to_string()).collect())
             }
             Self::Remember => {
-                session.remember_me(false);
+                session.remember_me(false).await?;
                 Answer::Nothing
             }
             Self::Wait(seconds) => {

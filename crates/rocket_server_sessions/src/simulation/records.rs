@@ -4,7 +4,7 @@ use super::keyspace::{Data, Keyspace};
 use super::machine::Place;
 
 /// The field that makes a hash a record.
-const MARKER: &str = "@handle";
+const MARKER: &str = "@id";
 
 /// The numbers that the application counts.
 pub(super) const COUNTS: [&str; 3] = ["views", "left", "right"];
@@ -26,10 +26,7 @@ impl Record {
         if data.field(MARKER)? != id {
             return None;
         }
-        let user = data.field("@user").and_then(|text| {
-            let value: serde_json::Value = serde_json::from_str(text).ok()?;
-            Some(value["user"].as_str()?.to_owned())
-        });
+        let user = data.field("@user").map(str::to_owned);
         let note = data.field("note").and_then(|text| serde_json::from_str(text).ok());
         let counts = COUNTS.map(|name| data.field(name).and_then(|text| text.parse().ok()));
         Some(Self { place: key.to_owned(), id: id.to_owned(), user, counts, note })

@@ -2,7 +2,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use rocket::http::Header;
@@ -241,7 +242,7 @@ impl<'m, C: Choose> Run<'m, C> {
 
     /// Time passes only if nobody waits for Redis.
     fn advances(&self) -> Option<Action> {
-        if self.jobs.iter().any(|job| job.answer.is_some() && job.author.is_some()) {
+        if self.jobs.iter().any(|job| job.answer.is_some() && job.author != Author::Detached) {
             return None;
         }
         let wait = self.indices(|it| matches!(it.progress, Progress::Begun(_))).find_map(|it| {
@@ -338,9 +339,11 @@ impl<'m, C: Choose> Run<'m, C> {
     /// Lets a request go on as far as it can without an answer, and detached work with it.
     async fn poll(&mut self, request: usize) -> Result<(), String> {
         let world = &self.machine.world;
+        let mut is_answered = false;
         if let Progress::Begun(future) = &mut self.requests[request].progress {
-            world.with(|state| state.current = Some(request));
-            let mut context = Context::from_waker(Waker::noop());
+            let waker = Waker::from(Arc::new(Polled));
+            world.with(|state| state.current = Some((request, waker.clone())));
+            let mut context = Context::from_waker(&waker);
             let polled = future.as_mut().poll(&mut context);
             world.with(|state| {
                 state.current = None;
@@ -348,10 +351,13 @@ impl<'m, C: Choose> Run<'m, C> {
             });
             if let Poll::Ready(response) = polled {
                 self.requests[request].progress = Progress::Finished(response);
+                is_answered = true;
             }
         }
         self.take_in().await?;
-        if let Progress::Finished(response) = &self.requests[request].progress {
+        if let Progress::Finished(response) = &self.requests[request].progress
+            && is_answered
+        {
             let cookies = &response.set_cookie;
             let places: Vec<_> = cookies.iter().map(|it| self.machine.place(it)).collect();
             let status = response.status;
@@ -408,7 +414,7 @@ impl<'m, C: Choose> Run<'m, C> {
         with: Result<Vec<redis::Value>, StoreError>,
     ) -> Result<(), String> {
         if answer.is_some_and(|it| it.send(with).is_ok())
-            && let Some((request, _)) = author
+            && let Author::Step { request, .. } = author
         {
             return self.poll(request).await;
         }
@@ -490,7 +496,8 @@ impl<'m, C: Choose> Run<'m, C> {
 
     /// Nobody waits for what this request has sent.
     fn abandon(&mut self, request: usize, is_late: bool) {
-        let is_own = |job: &Job| job.author.is_some_and(|(author, _)| author == request);
+        let is_own =
+            |job: &Job| matches!(job.author, Author::Step { request: it, .. } if it == request);
         self.jobs.retain(|job| is_late || !is_own(job));
         self.jobs.iter_mut().filter(|job| is_own(job)).for_each(|job| drop(job.answer.take()));
     }
@@ -550,7 +557,10 @@ impl<'m, C: Choose> Run<'m, C> {
             let job = &self.jobs[at];
             let unit = job.units.as_slice().first();
             let words = unit.into_iter().flatten().map(|it| words(it)).collect::<Vec<_>>();
-            let author = job.author.map_or("detached".into(), |(it, _)| format!("request {it}"));
+            let author = match job.author {
+                Author::Step { request, .. } => format!("request {request}"),
+                Author::Detached => "detached".to_owned(),
+            };
             format!("{author}: {}", words.join(" | "))
         };
         match action {
@@ -579,6 +589,13 @@ impl Job {
         let (replies, connection) = (Vec::new(), Connection::default());
         Self { author, units, replies, connection, answer: Some(answer) }
     }
+}
+
+/// The waker of requests: whoever polls them does so anyway when there is an answer.
+struct Polled;
+
+impl Wake for Polled {
+    fn wake(self: Arc<Self>) {}
 }
 
 /// Longer than any tombstone lasts.

@@ -52,7 +52,7 @@ impl Start {
     async fn bring_about(self, machine: &Machine, empty: &Snapshot) -> Snapshot {
         let mut first = First;
         let mut run = Run::new(machine, &mut first, empty, &[], 0, false);
-        let begin = vec![Step::Batch, Step::Insert];
+        let begin = vec![Step::Batch, Step::InsertFirst];
         let requests: &[(usize, Vec<Step>)] = &match self {
             Self::Nothing => vec![],
             Self::New => vec![(0, begin)],

@@ -1,7 +1,9 @@
 //! What the requests, the store and the scheduler share: what each request does, what was sent to
 //! Redis, and what has happened so far.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -11,8 +13,12 @@ use rocket::tokio::sync::oneshot;
 use super::operations::{Outcome, Step};
 use crate::store::StoreError;
 
-/// Who has sent something: a request's step. Detached work has no author.
-pub(super) type Author = Option<(usize, usize)>;
+/// Who has sent something: a request's step, or work that it has detached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Author {
+    Step { request: usize, step: usize },
+    Detached,
+}
 
 /// A pipeline on its way to Redis.
 pub(super) struct Sent {
@@ -41,7 +47,7 @@ pub(super) struct State {
     /// Whether a request's handler is to give up what it waits for.
     pub(super) gives_up: Vec<bool>,
     /// The request that is being polled.
-    pub(super) current: Option<usize>,
+    pub(super) current: Option<(usize, Waker)>,
     pub(super) sent: Vec<Sent>,
     pub(super) events: Vec<Event>,
 }
@@ -69,8 +75,15 @@ impl World {
         units: Vec<usize>,
     ) -> Result<Vec<Value>, StoreError> {
         let (answer, reply) = oneshot::channel();
+        let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
         self.with(|state| {
-            let author = state.current.map(|request| (request, state.steps[request]));
+            let author = match &state.current {
+                // Detached work begins while its request is polled, and does not wake it.
+                Some((request, own)) if waker.will_wake(own) => {
+                    Author::Step { request: *request, step: state.steps[*request] }
+                }
+                _ => Author::Detached,
+            };
             state.sent.push(Sent { packed, units, author, answer });
         });
         match rocket::tokio::time::timeout(DEADLINE, reply).await {

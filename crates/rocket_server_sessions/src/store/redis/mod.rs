@@ -112,7 +112,8 @@ impl Redis {
     #[cfg(test)]
     pub(crate) fn simulated(world: crate::simulation::World, prefix: &str) -> Self {
         let servers = Arc::new(Servers::Simulated(world));
-        Self { servers, stubs: Arc::default(), prefix: prefix.to_owned() }
+        let orphans = Arc::new(OrphanKeys::new(crate::Config::default().deadline));
+        Self { servers, orphans, prefix: prefix.to_owned() }
     }
 
     async fn ask(&self, pipeline: Pipeline) -> Result<Vec<Value>, StoreError> {
