@@ -35,6 +35,9 @@ struct Seen {
     browser: usize,
     steps: Vec<Stage>,
     presented: Option<Place>,
+    /// Whether the store knew nothing of that token when the request began: neither a record, nor a
+    /// tombstone. Nobody can tell such a request from one of a new browser.
+    is_unknown: bool,
     /// The session that it has read or written, until it changed its identity.
     pinned: Option<String>,
     /// Whether it has got a new token that was acknowledged.
@@ -42,6 +45,7 @@ struct Seen {
     /// What its response did to the cookie.
     cookie: Option<Option<Place>>,
     has_begun_after: Vec<usize>,
+    is_answered: bool,
     is_delivered: bool,
     is_dropped: bool,
 }
@@ -64,18 +68,18 @@ pub(super) struct Invariants {
     makers: HashMap<Place, Option<usize>>,
     /// Every session that has ever lived.
     ids: HashSet<String>,
-    has_vanished: bool,
+    faults: usize,
 }
 
 impl Invariants {
-    pub(super) fn new(keyspace: &Keyspace, plans: &[Plan], has_vanished: bool) -> Self {
+    pub(super) fn new(keyspace: &Keyspace, plans: &[Plan]) -> Self {
         let live = records(keyspace);
         let mut new = Self {
             requests: Vec::new(),
             makers: live.iter().map(|it| (it.place.clone(), None)).collect(),
             ids: live.iter().map(|it| it.id.clone()).collect(),
             live,
-            has_vanished,
+            faults: 0,
         };
         plans.iter().for_each(|plan| new.planned(plan));
         new
@@ -93,19 +97,23 @@ impl Invariants {
             browser: plan.browser,
             steps: plan.steps.iter().map(stage).collect(),
             presented: None,
+            is_unknown: true,
             pinned: None,
             is_secured: false,
             cookie: None,
             has_begun_after: Vec::new(),
+            is_answered: false,
             is_delivered: false,
             is_dropped: false,
         });
     }
 
-    pub(super) fn begun(&mut self, request: usize, presented: Option<Place>) {
+    pub(super) fn begun(&mut self, request: usize, presented: Option<Place>, keyspace: &Keyspace) {
         let delivered = self.requests.iter().enumerate().filter(|(_, it)| it.is_delivered);
         let before = delivered.map(|(at, _)| at).collect();
         let seen = &mut self.requests[request];
+        let is_there = |place: &Place| keyspace.get(place.as_bytes()).is_some();
+        seen.is_unknown = !presented.as_ref().is_some_and(is_there);
         (seen.presented, seen.has_begun_after) = (presented, before);
     }
 
@@ -115,6 +123,11 @@ impl Invariants {
 
     pub(super) fn dropped(&mut self, request: usize) {
         self.requests[request].is_dropped = true;
+    }
+
+    /// Something has failed that is not the code's.
+    pub(super) fn faulted(&mut self) {
+        self.faults += 1;
     }
 
     /// Time has passed, and records may have expired.
@@ -148,7 +161,7 @@ impl Invariants {
             if let Some(record) = effect.after() {
                 self.makers.entry(record.place.clone()).or_insert(match author {
                     Author::Step { request, .. } => Some(request),
-                    Author::Detached => None,
+                    Author::Detached(_) => None,
                 });
             }
             if let Author::Step { request, step } = author
@@ -199,6 +212,20 @@ impl Invariants {
         }
         let step = stage.step;
         let is_known = |it: &Record| self.known_before(request, it);
+        let seen = &self.requests[request];
+        let is_new_token = match effect {
+            Effect::Created(_) => true,
+            Effect::Changed { before, after } => before.place != after.place,
+            Effect::Deleted(_) => false,
+        };
+        if is_new_token && seen.is_answered && !seen.is_dropped && self.faults < 2 {
+            return wrong("a token is new after the response has left");
+        }
+        if let Effect::Changed { before, .. } = effect
+            && !is_known(before)
+        {
+            return wrong("a request reaches a session whose token it was never given");
+        }
         match effect {
             Effect::Created(record) => {
                 if !self.ids.insert(record.id.clone()) {
@@ -368,7 +395,7 @@ impl Invariants {
                 }
             }
             (Step::Regenerate | Step::LogIn(_), _) => return self.check_identity(request, at),
-            (Step::Destroy | Step::DestroyAll(_) | Step::DestroyOthers(_), _) => {
+            (Step::Destroy | Step::DestroyAll(_) | Step::DestroyOthers(_), Answer::Nothing) => {
                 return self.check_destroyed(request, at);
             }
             _ => None,
@@ -401,8 +428,8 @@ impl Invariants {
             (Step::Regenerate, []) => match self.known(request).first() {
                 Some(record) => Err(format!("{} is reached by the old token", record.place)),
                 None => match seen.presented.as_deref().and_then(|it| self.at_id_of(it)) {
-                    Some(record) => Err(format!("its session lives on at {}", record.place)),
-                    None => Ok(()),
+                    Some(record) if !seen.is_unknown => Err(format!("its session lives on at {}", record.place)),
+                    _ => Ok(()),
                 },
             },
             (_, other) => Err(format!("it has come to {other:?}")),
@@ -432,7 +459,8 @@ impl Invariants {
                 let has_left = seen.steps[..at].iter().any(|it| {
                     it.effects.iter().any(|it| matches!(it, Effect::Created(_)))
                 });
-                let presented = presented.filter(|_| !has_left).map(|it| it.id.clone());
+                let presented = presented.filter(|_| !has_left && !seen.is_unknown);
+                let presented = presented.map(|it| it.id.clone());
                 gone.extend(own.into_iter().chain(presented));
             }
         }
@@ -456,6 +484,14 @@ impl Invariants {
         if ![200, 409, 413, 503].contains(&status) {
             return Err(format!("request {request} is answered with {status}"));
         }
+        self.requests[request].is_answered = true;
+        let is_own = |it: &&Record| self.makers.get(&it.place) == Some(&Some(request));
+        let lost = self.live.iter().filter(is_own).find(|it| {
+            !cookies.contains(&Some(it.place.clone()))
+        });
+        if let Some(record) = lost.filter(|_| self.faults < 2) {
+            return Err(format!("the response does not bring the token of {}", record.place));
+        }
         let cookie = match cookies {
             [] => return Ok(()),
             [cookie] => cookie.clone(),
@@ -473,7 +509,8 @@ impl Invariants {
             }
             None => {
                 let own = self.known(request).first().map(|it| it.place.clone());
-                let presented = seen.presented.as_deref().and_then(|it| self.at_id_of(it));
+                let presented = seen.presented.as_deref().filter(|_| !seen.is_unknown);
+                let presented = presented.and_then(|it| self.at_id_of(it));
                 if let Some(place) = own.or(presented.map(|it| it.place.clone())) {
                     return Err(format!("request {request} clears the cookie, and {place} lives"));
                 }
@@ -509,10 +546,9 @@ impl Invariants {
         // Nobody can tell a request without a session from a new browser, a repeated token may be
         // overtaken, and what began with the new cookie may have gone on from there.
         let is_excused = own().any(|(at, it)| {
-            let is_new = it.presented.is_none() || self.has_vanished;
             let is_repeated = it.cookie.as_ref() == Some(&it.presented);
             let is_later = it.has_begun_after.contains(&last);
-            at != last && it.cookie.is_some() && (is_new || is_repeated || is_later)
+            at != last && it.cookie.is_some() && (it.is_unknown || is_repeated || is_later)
         });
         if held == due.as_ref() || is_excused {
             return Ok(());

@@ -13,6 +13,7 @@ use super::browser::Browser;
 use super::keyspace::Keyspace;
 use super::mutation::Mutation;
 use super::operations;
+use super::random::Random;
 use super::server::Server;
 use super::world::World;
 use crate::setup::sessions::Sessions;
@@ -29,8 +30,8 @@ pub(super) struct Snapshot {
     pub(super) keyspace: Keyspace,
     pub(super) browsers: Vec<Browser>,
     pub(super) now: SystemTime,
-    /// Whether the first browser's session has vanished from the store.
-    pub(super) has_vanished: bool,
+    /// Which ids and tokens come next.
+    pub(super) seed: u64,
 }
 
 pub(super) struct Machine {
@@ -38,6 +39,7 @@ pub(super) struct Machine {
     pub(super) server: Server,
     pub(super) world: World,
     pub(super) mutation: Mutation,
+    store: Arc<Redis>,
     clock: ManualClock,
     places: RefCell<HashMap<String, Option<Place>>>,
 }
@@ -46,27 +48,34 @@ impl Machine {
     pub(super) async fn new(mutation: Mutation) -> Self {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let (world, clock) = (World::default(), ManualClock::at(now));
-        let store = Redis::simulated(world.clone(), &Config::default().prefix);
+        let store = Arc::new(Redis::simulated(world.clone(), &Config::default().prefix));
         let figment = rocket::Config::figment()
             .merge(("log_level", "off"))
             .merge(("secret_key", "hPRYyVRiMyxpw5sBB1XeCMN1kFsDCqKvBi2QJxBVHQk="));
         let rocket = rocket::custom(figment)
-            .attach(Session::fairing().store(store).clock(clock.clone()))
+            .attach(Session::fairing().store(store.clone()).clock(clock.clone()))
             .manage(world.clone())
             .mount("/", rocket::routes![operations::run]);
         let client = Client::untracked(rocket).await.expect("the application starts");
         let (server, places) = (Server::new(), RefCell::default());
-        Self { client, server, world, mutation, clock, places }
+        Self { client, server, world, mutation, store, clock, places }
+    }
+
+    /// How everything stands before anything has happened.
+    pub(super) fn empty(&self) -> Snapshot {
+        Snapshot { seed: 0, ..self.snapshot(vec![Browser::default(); 3]) }
     }
 
     pub(super) fn restore(&self, snapshot: &Snapshot) {
         *self.server.keyspace.borrow_mut() = snapshot.keyspace.clone();
         self.clock.set(snapshot.now);
+        self.store.forget_orphans();
+        Random::decide_ids(snapshot.seed);
     }
 
     pub(super) fn snapshot(&self, browsers: Vec<Browser>) -> Snapshot {
         let keyspace = self.server.keyspace.borrow().clone();
-        Snapshot { keyspace, browsers, now: self.clock.now(), has_vanished: false }
+        Snapshot { keyspace, browsers, now: self.clock.now(), seed: 1 }
     }
 
     pub(super) async fn advance(&self, time: Duration) {

@@ -2,12 +2,16 @@
 //! which request takes its next step.
 
 mod browser;
+mod cases;
+mod chance;
+mod choice;
 mod differential;
 mod exhaustive;
 mod invariants;
 mod keyspace;
 mod lua;
 mod machine;
+mod mutants;
 mod mutation;
 mod operations;
 mod random;
@@ -18,4 +22,5 @@ mod server;
 mod start;
 mod world;
 
+pub(crate) use random::fill;
 pub(crate) use world::World;

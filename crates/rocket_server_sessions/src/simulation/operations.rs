@@ -182,12 +182,13 @@ impl Step {
                 users.destroy_all(user).await?;
                 Answer::Nothing
             }
-            Self::DestroyOthers(user) => {
-                if let Some(info) = session.info() {
+            Self::DestroyOthers(user) => match session.info() {
+                Some(info) => {
                     users.destroy_others(user, info.id).await?;
+                    Answer::Nothing
                 }
-                Answer::Nothing
-            }
+                None => Answer::Text(None),
+            },
             Self::List(user) => {
                 let sessions = users.list(user).await?;
                 Answer::Sessions(sessions.iter().map(|it| it.id.to_string()).collect())

@@ -1,6 +1,8 @@
 //! One run: requests take their steps in the order that somebody chooses.
 
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -11,11 +13,12 @@ use rocket::tokio;
 use rocket::tokio::sync::oneshot;
 
 use super::browser::Browser;
+use super::choice::{Choose, Name, Option as Choice};
 use super::invariants::Invariants;
 use super::machine::{Machine, Snapshot};
 use super::operations::Step;
 use super::reply::{self, Command};
-use super::server::Connection;
+use super::server::{self, Connection};
 use super::world::{Author, Event, Sent};
 use crate::store::StoreError;
 
@@ -24,29 +27,6 @@ use crate::store::StoreError;
 pub(super) struct Plan {
     pub(super) browser: usize,
     pub(super) steps: Vec<Step>,
-}
-
-/// Decides what comes next.
-pub(super) trait Choose {
-    /// A number below `count`. It is not asked if there is no choice.
-    fn choose(&mut self, count: usize) -> usize;
-
-    /// Whether everything that can happen is offered at any time. If not, what comes to the same in
-    /// another order is offered once.
-    fn is_free(&self) -> bool;
-}
-
-/// The first of everything.
-pub(super) struct First;
-
-impl Choose for First {
-    fn choose(&mut self, _: usize) -> usize {
-        0
-    }
-
-    fn is_free(&self) -> bool {
-        false
-    }
 }
 
 pub(super) struct Response {
@@ -72,6 +52,9 @@ struct Request<'m> {
 /// A pipeline that Redis has, or will have.
 struct Job {
     author: Author,
+    /// What tells it from others: whose it is, whether it is detached, and which of theirs.
+    name: (usize, bool, usize),
+    done: usize,
     units: std::vec::IntoIter<Vec<Command>>,
     replies: Vec<redis::Value>,
     connection: Connection,
@@ -117,6 +100,8 @@ pub(super) struct Run<'m, C> {
     pub(super) invariants: Invariants,
     faults: usize,
     plans: Vec<Plan>,
+    /// How much each request has sent by itself, and detached.
+    sent: HashMap<(usize, bool), usize>,
     is_traced: bool,
 }
 
@@ -139,30 +124,48 @@ impl<'m, C: Choose> Run<'m, C> {
             requests: plans.iter().map(|plan| waiting(plan.browser)).collect(),
             jobs: Vec::new(),
             browsers: start.browsers.clone(),
-            invariants: Invariants::new(&start.keyspace, plans, start.has_vanished),
+            invariants: Invariants::new(&start.keyspace, plans),
             faults,
             plans: plans.to_vec(),
+            sent: HashMap::new(),
             is_traced,
         }
     }
 
-    /// Lets everything happen, and then looks at what is left.
-    pub(super) async fn complete(&mut self) -> Result<(), String> {
+    /// Lets everything happen, and then looks at what is left. `false`: it was broken off, since what
+    /// comes was gone through in another order.
+    pub(super) async fn complete(&mut self) -> Result<bool, String> {
         if !self.choice.is_free() {
             self.begin_first().await?;
         }
         loop {
             let actions = self.actions();
-            let action = match actions.len() {
-                0 => break,
-                1 => actions[0],
-                count => actions[self.choice.choose(count)],
-            };
-            self.perform(action).await?;
+            if actions.is_empty() {
+                break;
+            }
+            let options: Vec<_> = actions.iter().map(|it| self.option(*it)).collect();
+            let Some(chosen) = self.choice.choose(&options) else { return Ok(false) };
+            self.perform(actions[chosen]).await?;
         }
         let machine = self.machine;
         self.invariants.settled(&self.browsers, |cookie| machine.place(cookie))?;
-        self.follow_up().await
+        self.follow_up().await?;
+        Ok(true)
+    }
+
+    /// An action as it looks to whoever chooses.
+    fn option(&self, action: Action) -> Choice {
+        let Action::Execute(at) = action else { return Choice::default() };
+        let job = &self.jobs[at];
+        let (request, is_detached, number) = job.name;
+        let name: Name = (request, is_detached, number, job.done);
+        let mut option = Choice { name: Some(name), ..Choice::default() };
+        for command in job.units.as_slice().first().into_iter().flatten() {
+            let is_read = server::READS.contains(&server::name(command).as_str());
+            let keys = if is_read { &mut option.reads } else { &mut option.writes };
+            keys.extend(server::keys(command).iter().map(|key| hash(key)));
+        }
+        option
     }
 
     /// Which requests begin with what their browser holds now; the others wait for a response.
@@ -177,7 +180,8 @@ impl<'m, C: Choose> Run<'m, C> {
             let is_last = !self.requests[request + 1..].iter().any(|it| it.browser == browser);
             let is_alone = is_last && self.requests[..request].iter().all(|it| it.browser != browser);
             let is_forced = is_alone || (is_last && !has_begun);
-            if is_forced || self.choice.choose(2) == 0 {
+            let both = [Choice::default(), Choice::default()];
+            if is_forced || self.choice.choose(&both) == Some(0) {
                 self.perform(Action::Begin(request)).await?;
             }
         }
@@ -242,7 +246,7 @@ impl<'m, C: Choose> Run<'m, C> {
 
     /// Time passes only if nobody waits for Redis.
     fn advances(&self) -> Option<Action> {
-        if self.jobs.iter().any(|job| job.answer.is_some() && job.author != Author::Detached) {
+        if self.jobs.iter().any(|job| job.answer.is_some() && matches!(job.author, Author::Step { .. })) {
             return None;
         }
         let wait = self.indices(|it| matches!(it.progress, Progress::Begun(_))).find_map(|it| {
@@ -312,6 +316,7 @@ impl<'m, C: Choose> Run<'m, C> {
             Action::Advance(time) => self.advance(time).await,
             Action::Fault(fault) => {
                 self.faults -= 1;
+                self.invariants.faulted();
                 self.fail(fault).await
             }
         }
@@ -321,7 +326,7 @@ impl<'m, C: Choose> Run<'m, C> {
         let browser = self.requests[request].browser;
         let cookie = self.browsers[browser].cookie.clone();
         let presented = cookie.as_deref().and_then(|it| self.machine.place(it));
-        self.invariants.begun(request, presented);
+        self.invariants.begun(request, presented, &self.machine.server.keyspace.borrow());
         let client = &self.machine.client;
         let future = async move {
             let mut asked = client.get(format!("/{request}"));
@@ -342,7 +347,10 @@ impl<'m, C: Choose> Run<'m, C> {
         let mut is_answered = false;
         if let Progress::Begun(future) = &mut self.requests[request].progress {
             let waker = Waker::from(Arc::new(Polled));
-            world.with(|state| state.current = Some((request, waker.clone())));
+            world.with(|state| {
+                state.current = Some((request, waker.clone()));
+                state.last = request;
+            });
             let mut context = Context::from_waker(&waker);
             let polled = future.as_mut().poll(&mut context);
             world.with(|state| {
@@ -380,7 +388,15 @@ impl<'m, C: Choose> Run<'m, C> {
             }
             self.invariants.happened(event)?;
         }
-        self.jobs.extend(sent.into_iter().map(Job::new));
+        for sent in sent {
+            let (request, is_detached) = match sent.author {
+                Author::Step { request, .. } => (request, false),
+                Author::Detached(request) => (request, true),
+            };
+            let count = self.sent.entry((request, is_detached)).or_default();
+            self.jobs.push(Job::new(sent, (request, is_detached, *count)));
+            *count += 1;
+        }
         Ok(())
     }
 
@@ -388,11 +404,17 @@ impl<'m, C: Choose> Run<'m, C> {
         let server = &self.machine.server;
         let job = &mut self.jobs[at];
         let unit = job.units.next().expect("a job without units is over");
+        job.done += 1;
         let before = server.keyspace.borrow().clone();
-        for command in unit {
-            let command = self.machine.mutation.apply(command);
+        let count = unit.len();
+        let unit = self.machine.mutation.apply(unit);
+        // What a mutation has added is not answered.
+        let added = unit.len() - count;
+        for (at, command) in unit.into_iter().enumerate() {
             let reply = server.execute(&mut job.connection, command);
-            job.replies.push(reply.into_value());
+            if at >= added {
+                job.replies.push(reply.into_value());
+            }
         }
         let after = server.keyspace.borrow();
         self.invariants.executed(job.author, &before, &after)
@@ -413,6 +435,9 @@ impl<'m, C: Choose> Run<'m, C> {
         answer: Option<oneshot::Sender<Result<Vec<redis::Value>, StoreError>>>,
         with: Result<Vec<redis::Value>, StoreError>,
     ) -> Result<(), String> {
+        if let Author::Detached(request) = author {
+            self.machine.world.with(|state| state.last = request);
+        }
         if answer.is_some_and(|it| it.send(with).is_ok())
             && let Author::Step { request, .. } = author
         {
@@ -502,14 +527,12 @@ impl<'m, C: Choose> Run<'m, C> {
         self.jobs.iter_mut().filter(|job| is_own(job)).for_each(|job| drop(job.answer.take()));
     }
 
-    /// A while later, every browser is served as ever, and nothing is left without a time to live.
+    /// A minute later, every browser is served as ever, and nothing is left without a time to live.
     async fn follow_up(&mut self) -> Result<(), String> {
-        self.faults = 0;
-        for browser in 0..self.browsers.len() {
-            self.request_alone(browser, vec![Step::Snapshot, Step::User]).await?;
-        }
-        self.advance(LONG).await?;
-        for browser in 0..self.browsers.len() {
+        self.machine.server.keyspace.borrow_mut().is_full = false;
+        self.advance(MINUTE).await?;
+        let browsers: BTreeSet<_> = self.plans.iter().map(|plan| plan.browser).collect();
+        for browser in browsers {
             self.request_alone(browser, vec![Step::View]).await?;
             self.invariants.check_served()?;
         }
@@ -559,7 +582,7 @@ impl<'m, C: Choose> Run<'m, C> {
             let words = unit.into_iter().flatten().map(|it| words(it)).collect::<Vec<_>>();
             let author = match job.author {
                 Author::Step { request, .. } => format!("request {request}"),
-                Author::Detached => "detached".to_owned(),
+                Author::Detached(request) => format!("detached by {request}"),
             };
             format!("{author}: {}", words.join(" | "))
         };
@@ -581,13 +604,13 @@ impl<'m, C: Choose> Run<'m, C> {
 }
 
 impl Job {
-    fn new(sent: Sent) -> Self {
+    fn new(sent: Sent, name: (usize, bool, usize)) -> Self {
         let Sent { packed, units, author, answer } = sent;
         let mut commands = reply::parse(&packed).into_iter();
         let units = units.into_iter().map(|count| commands.by_ref().take(count).collect());
         let units = units.collect::<Vec<_>>().into_iter();
         let (replies, connection) = (Vec::new(), Connection::default());
-        Self { author, units, replies, connection, answer: Some(answer) }
+        Self { author, name, done: 0, units, replies, connection, answer: Some(answer) }
     }
 }
 
@@ -599,7 +622,13 @@ impl Wake for Polled {
 }
 
 /// Longer than any tombstone lasts.
-const LONG: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn hash(key: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
+}
 
 /// A command, short enough to be read.
 fn words(command: &Command) -> String {

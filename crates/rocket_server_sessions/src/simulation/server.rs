@@ -104,9 +104,22 @@ const ARITIES: [(&str, i64); 23] = [
     ("HSETNX", 4),
 ];
 
+/// The keys that a command is about.
+pub(super) fn keys(command: &Command) -> &[Vec<u8>] {
+    match name(command).as_str() {
+        "MULTI" | "EXEC" | "PING" => &[],
+        "EVAL" => {
+            let count = std::str::from_utf8(&command[2]).ok().and_then(|it| it.parse().ok());
+            &command[3..3 + count.unwrap_or(0_usize)]
+        }
+        "DEL" | "UNLINK" | "EXISTS" | "RENAME" => &command[1..],
+        _ => &command[1..2],
+    }
+}
+
 /// Those that change nothing.
-pub(super) const READS: [&str; 12] = [
-    "EXISTS", "GET", "HEXISTS", "HGET", "HGETALL", "HLEN", "HMGET", "PING", "PTTL", "STRLEN", "TTL",
+pub(super) const READS: [&str; 14] = [
+    "EXEC", "EXISTS", "GET", "HEXISTS", "HGET", "HGETALL", "HLEN", "HMGET", "MULTI", "PING", "PTTL", "STRLEN", "TTL",
     "TYPE",
 ];
 

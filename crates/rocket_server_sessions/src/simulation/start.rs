@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::browser::Browser;
 use super::machine::{Machine, Snapshot};
 use super::operations::Step;
-use super::scheduler::{First, Run};
+use super::choice::First;
+use super::scheduler::Run;
 
-/// What the first browser holds. The second one is always that of Alice, who is logged in.
+/// What the first browser holds. The second one is Alice's, who is logged in there, and the third is a
+/// thief's: it holds the same cookie as the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Start {
     /// No cookie.
@@ -41,7 +42,7 @@ impl Start {
 
     /// Brings each of them about, by requests.
     pub(super) async fn prepare(machine: &Machine) -> HashMap<Self, Snapshot> {
-        let empty = machine.snapshot(vec![Browser::default(), Browser::default()]);
+        let empty = machine.empty();
         let mut starts = HashMap::new();
         for start in Self::ALL {
             starts.insert(start, start.bring_about(machine, &empty).await);
@@ -53,31 +54,35 @@ impl Start {
         let mut first = First;
         let mut run = Run::new(machine, &mut first, empty, &[], 0, false);
         let begin = vec![Step::Batch, Step::InsertFirst];
-        let requests: &[(usize, Vec<Step>)] = &match self {
+        let own = match self {
             Self::Nothing => vec![],
-            Self::New => vec![(0, begin)],
-            Self::Returning | Self::Vanished => vec![(0, begin), (0, vec![Step::View])],
+            Self::New => vec![begin],
+            Self::Returning | Self::Vanished => vec![begin, vec![Step::View]],
             Self::LoggedIn => {
-                vec![(0, begin), (0, vec![Step::View]), (0, vec![Step::LogIn("alice")])]
+                vec![begin, vec![Step::View], vec![Step::LogIn("alice")]]
             }
             Self::Rotated | Self::Outdated => {
-                vec![(0, begin), (0, vec![Step::View]), (0, vec![Step::Regenerate])]
+                vec![begin, vec![Step::View], vec![Step::Regenerate]]
             }
-            Self::Destroyed => vec![(0, begin), (0, vec![Step::View]), (0, vec![Step::Destroy])],
+            Self::Destroyed => vec![begin, vec![Step::View], vec![Step::Destroy]],
         };
         let mut before = None;
-        for (browser, steps) in requests {
+        for steps in own {
             before.clone_from(&run.browsers[0].cookie);
-            run.request_alone(*browser, steps.clone()).await.expect("nothing is beside it");
+            run.request_alone(0, steps).await.expect("nothing is beside it");
+        }
+        for steps in [vec![Step::LogIn("alice")], vec![Step::View]] {
+            run.request_alone(1, steps).await.expect("nothing is beside it");
         }
         let mut browsers = run.browsers.clone();
         if matches!(self, Self::Outdated | Self::Destroyed) {
             browsers[0].cookie = before;
         }
+        browsers[2] = browsers[0].clone();
         if self == Self::Vanished {
             let place = browsers[0].cookie.as_deref().and_then(|it| machine.place(it)).unwrap();
             machine.server.keyspace.borrow_mut().remove(place.as_bytes()).expect("it was there");
         }
-        Snapshot { has_vanished: self == Self::Vanished, ..machine.snapshot(browsers) }
+        machine.snapshot(browsers)
     }
 }

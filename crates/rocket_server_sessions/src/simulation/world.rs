@@ -17,7 +17,8 @@ use crate::store::StoreError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Author {
     Step { request: usize, step: usize },
-    Detached,
+    /// By which request.
+    Detached(usize),
 }
 
 /// A pipeline on its way to Redis.
@@ -48,6 +49,8 @@ pub(super) struct State {
     pub(super) gives_up: Vec<bool>,
     /// The request that is being polled.
     pub(super) current: Option<(usize, Waker)>,
+    /// The request that was polled last.
+    pub(super) last: usize,
     pub(super) sent: Vec<Sent>,
     pub(super) events: Vec<Event>,
 }
@@ -78,11 +81,13 @@ impl World {
         let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
         self.with(|state| {
             let author = match &state.current {
-                // Detached work begins while its request is polled, and does not wake it.
                 Some((request, own)) if waker.will_wake(own) => {
                     Author::Step { request: *request, step: state.steps[*request] }
                 }
-                _ => Author::Detached,
+                // Detached work begins while its request is polled, and does not wake it.
+                Some((request, _)) => Author::Detached(*request),
+                // It goes on by itself.
+                None => Author::Detached(state.last),
             };
             state.sent.push(Sent { packed, units, author, answer });
         });

@@ -71,7 +71,7 @@ impl Servers {
             Self::Simulated(world) => {
                 let units = pipeline.units.iter().map(|unit| unit.replies).collect();
                 let replies = world.ask(pipeline.packed, units).await?;
-                fault::refusal(&replies, false).map_or(Ok(replies), |it| Err(it.fault))
+                reply_error::server_failure(&replies, false).map_or(Ok(replies), |it| Err(it.fault))
             }
         }
     }
@@ -114,6 +114,12 @@ impl Redis {
         let servers = Arc::new(Servers::Simulated(world));
         let orphans = Arc::new(OrphanKeys::new(crate::Config::default().deadline));
         Self { servers, orphans, prefix: prefix.to_owned() }
+    }
+
+    /// Forgets earlier writes.
+    #[cfg(test)]
+    pub(crate) fn forget_orphans(&self) {
+        self.orphans.clear();
     }
 
     async fn ask(&self, pipeline: Pipeline) -> Result<Vec<Value>, StoreError> {
