@@ -51,15 +51,18 @@ impl Choose for First {
 }
 
 /// Chance, as a seed has it.
-pub(super) struct Dice(pub(super) Random);
+pub(super) struct Dice {
+    pub(super) random: Random,
+    pub(super) is_free: bool,
+}
 
 impl Choose for Dice {
     fn choose(&mut self, options: &[Option]) -> std::option::Option<usize> {
-        Some(self.0.below(options.len()))
+        Some(self.random.below(options.len()))
     }
 
     fn is_free(&self) -> bool {
-        true
+        self.is_free
     }
 }
 

@@ -234,7 +234,7 @@ impl Invariants {
                 let is_right = match step {
                     Step::View | Step::Increment => record.counts == [Some(1), None, None],
                     Step::Batch => record.counts == [None, Some(1), Some(1)],
-                    Step::Insert => record.note == Some(step.note(request)),
+                    Step::Insert => record.note == Some(step.note((request, at))),
                     Step::LogIn(user) => record.user.as_deref() == Some(user),
                     _ => false,
                 };
@@ -271,7 +271,7 @@ impl Invariants {
                 match step {
                     Step::View | Step::Increment => add(&mut due.counts[0]),
                     Step::Batch => due.counts[1..].iter_mut().for_each(add),
-                    Step::Insert | Step::InsertFirst => due.note = Some(step.note(request)),
+                    Step::Insert | Step::InsertFirst => due.note = Some(step.note((request, at))),
                     Step::Take | Step::Remove => due.note = None,
                     _ => return wrong("a session changes"),
                 }
@@ -448,18 +448,17 @@ impl Invariants {
         let mut gone: Vec<String> = stage.effects.iter().map(|it| it.id().to_owned()).collect();
         match stage.step {
             Step::DestroyOthers(_) => {
-                let own = seen.presented.as_deref().unwrap_or_default();
-                gone.extend(stage.meant.iter().filter(|id| !own.contains(*id)).cloned());
+                let is_own = |id: &&String| {
+                    let made = self.known(request).iter().any(|it| it.id == **id);
+                    made || seen.presented.as_ref().is_some_and(|it| it.contains(*id))
+                };
+                gone.extend(stage.meant.iter().filter(|id| !is_own(id)).cloned());
             }
             Step::DestroyAll(_) => gone.extend(stage.meant.iter().cloned()),
             _ => {
                 let own = self.known(request).first().map(|it| it.id.clone());
                 let presented = seen.presented.as_deref().and_then(|it| self.at_id_of(it));
-                // A request that has gone on in another session has left what it presented.
-                let has_left = seen.steps[..at].iter().any(|it| {
-                    it.effects.iter().any(|it| matches!(it, Effect::Created(_)))
-                });
-                let presented = presented.filter(|_| !has_left && !seen.is_unknown);
+                let presented = presented.filter(|_| !seen.has_left(at) && !seen.is_unknown);
                 let presented = presented.map(|it| it.id.clone());
                 gone.extend(own.into_iter().chain(presented));
             }
@@ -509,7 +508,8 @@ impl Invariants {
             }
             None => {
                 let own = self.known(request).first().map(|it| it.place.clone());
-                let presented = seen.presented.as_deref().filter(|_| !seen.is_unknown);
+                let has_left = seen.is_unknown || seen.has_left(seen.steps.len());
+                let presented = seen.presented.as_deref().filter(|_| !has_left);
                 let presented = presented.and_then(|it| self.at_id_of(it));
                 if let Some(place) = own.or(presented.map(|it| it.place.clone())) {
                     return Err(format!("request {request} clears the cookie, and {place} lives"));
@@ -601,6 +601,12 @@ impl Stage {
 }
 
 impl Seen {
+    /// Whether it has gone on in another session than it presented, in one of its first steps.
+    fn has_left(&self, steps: usize) -> bool {
+        let mut effects = self.steps[..steps].iter().flat_map(|it| &it.effects);
+        effects.any(|it| matches!(it, Effect::Created(_)))
+    }
+
     /// Whether a step has acknowledged another token, or that there is none any more.
     fn has_changed_identity(&self) -> bool {
         let is_change = |it: &Stage| match it.step {

@@ -90,7 +90,7 @@ pub(super) async fn run(
             state.steps[number] = at;
             state.events.push(Event::Began { request: number, step: at });
         });
-        let outcome = match patient(world, number, step.carry_out(number, session, users)).await {
+        let outcome = match patient(world, number, step.carry_out((number, at), session, users)).await {
             None => Outcome::GivenUp,
             Some(Ok(answer)) => Outcome::Done(answer),
             Some(Err(error)) => {
@@ -133,14 +133,17 @@ async fn patient<T>(world: &World, number: usize, step: impl Future<Output = T>)
 }
 
 impl Step {
-    /// What request `number` inserts.
-    pub(super) fn note(self, number: usize) -> String {
-        if self == Self::InsertFirst { "first note".into() } else { format!("note of {number}") }
+    /// What this step of a request inserts.
+    pub(super) fn note(self, (request, step): (usize, usize)) -> String {
+        match self {
+            Self::InsertFirst => "first note".to_owned(),
+            _ => format!("note {step} of {request}"),
+        }
     }
 
     async fn carry_out(
         self,
-        number: usize,
+        at: (usize, usize),
         session: Session<'_>,
         users: UserSessions<'_>,
     ) -> session::Result<Answer> {
@@ -149,7 +152,7 @@ impl Step {
             Self::Increment => Answer::Count(session.increment(VIEWS, 1).await?),
             Self::Get => Answer::Text(session.get(NOTE).await?),
             Self::Insert | Self::InsertFirst => {
-                session.insert(NOTE, &self.note(number)).await?;
+                session.insert(NOTE, &self.note(at)).await?;
                 Answer::Nothing
             }
             Self::InsertTooLarge => {
