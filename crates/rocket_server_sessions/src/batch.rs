@@ -74,6 +74,8 @@ impl<'r> Batch<'r> {
             match result {
                 OpResult::NotAnInteger => return Err(Error::NotAnInteger { field }),
                 OpResult::Taken(Some(text)) => drop(fields.insert(field, text)),
+                // Others may have counted before the fields were read.
+                OpResult::Count(sum) => drop(fields.insert(field, sum.to_string())),
                 _ => {}
             }
         }

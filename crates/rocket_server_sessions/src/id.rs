@@ -156,6 +156,10 @@ pub(crate) fn from_unix(seconds: u32) -> SystemTime {
 }
 
 fn fill(bytes: &mut [u8]) {
+    #[cfg(all(test, feature = "redis"))]
+    if crate::simulation::fill(bytes) {
+        return;
+    }
     getrandom::fill(bytes).expect("the operating system has a random generator");
 }
 

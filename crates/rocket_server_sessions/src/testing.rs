@@ -60,6 +60,12 @@ impl ManualClock {
         Self(Arc::new(Mutex::new(time)))
     }
 
+    /// Moves the clock to `time`.
+    #[cfg(test)]
+    pub(crate) fn set(&self, time: SystemTime) {
+        *self.0.lock() = time;
+    }
+
     /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
         *self.0.lock() += by;

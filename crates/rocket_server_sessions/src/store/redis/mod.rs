@@ -66,6 +66,8 @@ enum Servers {
     One(Server),
     /// One for each slot.
     Cluster(Cluster),
+    #[cfg(test)]
+    Simulated(crate::simulation::World),
 }
 
 impl Servers {
@@ -73,6 +75,12 @@ impl Servers {
         match self {
             Self::One(server) => server.ask(pipeline).await,
             Self::Cluster(cluster) => cluster.ask(pipeline).await,
+            #[cfg(test)]
+            Self::Simulated(world) => {
+                let units = pipeline.units.iter().map(|unit| unit.replies).collect();
+                let replies = world.ask(pipeline.packed, units).await?;
+                reply_error::server_failure(&replies, false).map_or(Ok(replies), |it| Err(it.fault))
+            }
         }
     }
 
@@ -81,6 +89,8 @@ impl Servers {
         match self {
             Self::One(server) => server.is_refusing(),
             Self::Cluster(_) => false,
+            #[cfg(test)]
+            Self::Simulated(_) => false,
         }
     }
 }
@@ -101,6 +111,20 @@ impl Redis {
         };
         let orphans = Arc::new(OrphanKeys::new(settings.deadline));
         Ok(Self { servers: Arc::new(servers), orphans, prefix: settings.prefix.clone() })
+    }
+
+    /// The store as it is, with somebody else in Redis' place.
+    #[cfg(test)]
+    pub(crate) fn simulated(world: crate::simulation::World, prefix: &str) -> Self {
+        let servers = Arc::new(Servers::Simulated(world));
+        let orphans = Arc::new(OrphanKeys::new(crate::Config::default().deadline));
+        Self { servers, orphans, prefix: prefix.to_owned() }
+    }
+
+    /// Forgets earlier writes.
+    #[cfg(test)]
+    pub(crate) fn forget_orphans(&self) {
+        self.orphans.clear();
     }
 
     async fn ask(&self, pipeline: Pipeline) -> Result<Vec<Value>, StoreError> {

@@ -69,6 +69,11 @@ impl OrphanKeys {
         records.push_back((Instant::now(), record));
     }
 
+    #[cfg(test)]
+    pub(super) fn clear(&self) {
+        self.records.lock().clear();
+    }
+
     /// Takes some of those that no write is on its way to any more.
     pub(super) fn take_old(&self) -> Vec<RecordId> {
         let mut records = self.records.lock();

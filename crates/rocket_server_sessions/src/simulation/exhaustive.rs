@@ -1,0 +1,155 @@
+//! Every order of two requests, from every state that a session can be in.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use rocket::tokio::runtime::{Builder, Runtime};
+
+use super::cases::{Case, pairs, slow};
+use super::choice::{Choose, Dice, Walk};
+use super::machine::{Machine, Snapshot};
+use super::mutation::Mutation;
+use super::random::Random;
+use super::scheduler::Run;
+use super::start::Start;
+
+/// What was found: how many orders were gone through, and the first one that broke a rule.
+pub(super) struct Found {
+    pub(super) runs: usize,
+    pub(super) failure: Option<String>,
+}
+
+/// A runtime whose time stands still.
+pub(super) fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
+}
+
+/// Makes one run. If it breaks a rule, `again` brings the choices to their beginning, and it is shown.
+pub(super) async fn run<C: Choose>(
+    machine: &Machine,
+    from: &Snapshot,
+    case: &Case,
+    choice: &mut C,
+    again: impl FnOnce(&mut C),
+) -> Result<(), String> {
+    let result = Run::new(machine, choice, from, &case.plans, case.faults, false).complete().await;
+    let Err(why) = result else { return Ok(()) };
+    if machine.mutation == Mutation::None {
+        again(choice);
+        println!("--- from {:?}, with up to {} faults:", case.start, case.faults);
+        let mut shown = Run::new(machine, choice, from, &case.plans, case.faults, true);
+        println!("!!! {:?}\n", shown.complete().await);
+    }
+    Err(why)
+}
+
+/// Which of a case's orders are gone through.
+#[derive(Clone, Copy)]
+pub(super) enum Search {
+    Every,
+    /// So many, by chance.
+    Some(usize),
+}
+
+async fn explore(machine: &Machine, from: &Snapshot, case: &Case, search: Search) -> Found {
+    match search {
+        Search::Every => {
+            let mut walk = Walk::new(format!("{case:?}"));
+            for runs in 1.. {
+                if let Err(why) = run(machine, from, case, &mut walk, Walk::again).await {
+                    return Found { runs, failure: Some(why) };
+                }
+                if !walk.step() {
+                    return Found { runs, failure: None };
+                }
+            }
+            unreachable!("the numbers do not end")
+        }
+        Search::Some(count) => {
+            for runs in 0..count {
+                let seed = u64::try_from(runs).expect("there are not so many");
+                let dice = || Dice { random: Random::new(seed), is_free: false };
+                if let Err(why) = run(machine, from, case, &mut dice(), |it| *it = dice()).await {
+                    return Found { runs, failure: Some(why) };
+                }
+            }
+            Found { runs: count, failure: None }
+        }
+    }
+}
+
+/// Explores cases on all processors. Says how many runs were made, and what was found.
+pub(super) fn explore_all(
+    cases: &[Case],
+    mutation: Mutation,
+    search: Search,
+    is_enough: impl Fn(usize) -> bool + Sync,
+) -> (usize, Vec<String>) {
+    let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let explore_some = || {
+        runtime().block_on(async {
+            let mut machine = Machine::new(mutation).await;
+            let mut starts = Start::prepare(&machine).await;
+            let (mut runs, mut failures) = (0, Vec::new());
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(case) = cases.get(number) else { break };
+                if is_enough(failed.load(Ordering::Relaxed)) {
+                    break;
+                }
+                if number % 200 == 0 {
+                    println!("case {number} of {}, {runs} runs here", cases.len());
+                }
+                let found = explore(&machine, &starts[&case.start], case, search).await;
+                runs += found.runs;
+                if let Some(why) = found.failure {
+                    failed.fetch_add(1, Ordering::Relaxed);
+                    let steps: Vec<_> = case.plans.iter().map(|it| (it.browser, &it.steps)).collect();
+                    failures.push(format!("{:?} {steps:?}: {why}", case.start));
+                    // What was amid a run is left behind.
+                    machine = Machine::new(mutation).await;
+                    starts = Start::prepare(&machine).await;
+                }
+            }
+            (runs, failures)
+        })
+    };
+    let found = thread::scope(|scope| {
+        let count = thread::available_parallelism().map_or(2, Into::into);
+        let threads: Vec<_> = (0..count).map(|_| scope.spawn(explore_some)).collect();
+        threads.into_iter().map(|it| it.join().unwrap()).collect::<Vec<_>>()
+    });
+    let runs = found.iter().map(|(runs, _)| runs).sum();
+    (runs, found.into_iter().flat_map(|(_, failures)| failures).collect())
+}
+
+fn assert_all_hold(what: &str, cases: &[Case], search: Search) {
+    let start = Instant::now();
+    let (runs, failures) = explore_all(cases, Mutation::None, search, |_| false);
+    println!("{what}: {} cases, {runs} runs, {:?}", cases.len(), start.elapsed());
+    assert!(failures.is_empty(), "{} cases:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn every_order_of_two_requests_keeps_every_rule() {
+    assert_all_hold("pairs", &pairs(0), Search::Every);
+}
+
+#[test]
+fn every_order_of_a_slow_request_and_another_keeps_every_rule() {
+    assert_all_hold("slow requests", &slow(0), Search::Every);
+}
+
+/// With a fault at some point. `SIMULATION_FAULTS` says how many orders of each case are gone through,
+/// by chance; `every` is an hour's work.
+#[test]
+fn orders_of_two_requests_with_a_fault_keep_every_rule() {
+    let search = match std::env::var("SIMULATION_FAULTS").as_deref() {
+        Ok("every") => Search::Every,
+        Ok(count) => Search::Some(count.parse().expect("SIMULATION_FAULTS is a number or every")),
+        Err(_) => Search::Some(3),
+    };
+    let cases: Vec<_> = pairs(1).into_iter().chain(slow(1)).collect();
+    assert_all_hold("pairs with a fault", &cases, search);
+}

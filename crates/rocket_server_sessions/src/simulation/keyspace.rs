@@ -1,0 +1,130 @@
+//! What the simulated Redis holds: keys with strings and hashes, and when they expire.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// A key's value. A hash keeps its fields in the order of their insertion, as small ones do in Redis:
+/// so a run does not depend on random names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Data {
+    Text(Vec<u8>),
+    Hash(Vec<(Vec<u8>, Vec<u8>)>),
+}
+
+impl Data {
+    /// What a field of a hash holds, as text.
+    pub(super) fn field(&self, name: &str) -> Option<&str> {
+        let Self::Hash(fields) = self else { return None };
+        let (_, value) = fields.iter().find(|(field, _)| field == name.as_bytes())?;
+        std::str::from_utf8(value).ok()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) data: Rc<Data>,
+    /// In milliseconds of the server's clock.
+    pub(super) expires: Option<u64>,
+}
+
+/// All keys, and the clock. A clone is a snapshot, and cheap.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Keyspace {
+    keys: BTreeMap<Rc<[u8]>, Entry>,
+    now: u64,
+    /// Whether memory is full: what needs more of it is refused.
+    pub(super) is_full: bool,
+}
+
+/// The key holds something else.
+pub(super) struct WrongType;
+
+impl Keyspace {
+    pub(super) fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Moves the clock, and drops what has expired.
+    pub(super) fn advance(&mut self, milliseconds: u64) {
+        self.now += milliseconds;
+        let now = self.now;
+        self.keys.retain(|_, entry| entry.expires.is_none_or(|expires| expires > now));
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&[u8], &Entry)> {
+        self.keys.iter().map(|(key, entry)| (&**key, entry))
+    }
+
+    pub(super) fn get(&self, key: &[u8]) -> Option<&Entry> {
+        self.keys.get(key)
+    }
+
+    pub(super) fn get_mut(&mut self, key: &[u8]) -> Option<&mut Entry> {
+        self.keys.get_mut(key)
+    }
+
+    pub(super) fn remove(&mut self, key: &[u8]) -> Option<Entry> {
+        self.keys.remove(key)
+    }
+
+    pub(super) fn insert(&mut self, key: &[u8], entry: Entry) {
+        self.keys.insert(key.into(), entry);
+    }
+
+    pub(super) fn text(&self, key: &[u8]) -> Result<Option<&Vec<u8>>, WrongType> {
+        match self.get(key).map(|entry| &*entry.data) {
+            None => Ok(None),
+            Some(Data::Text(text)) => Ok(Some(text)),
+            Some(Data::Hash(_)) => Err(WrongType),
+        }
+    }
+
+    /// The fields of a hash; none if there is no key.
+    pub(super) fn hash(&self, key: &[u8]) -> Result<&[(Vec<u8>, Vec<u8>)], WrongType> {
+        match self.get(key).map(|entry| &*entry.data) {
+            None => Ok(&[]),
+            Some(Data::Hash(fields)) => Ok(fields),
+            Some(Data::Text(_)) => Err(WrongType),
+        }
+    }
+
+    pub(super) fn field(&self, key: &[u8], name: &[u8]) -> Result<Option<&Vec<u8>>, WrongType> {
+        Ok(self.hash(key)?.iter().find(|(field, _)| field == name).map(|(_, value)| value))
+    }
+
+    /// Sets a field, and says whether it is new.
+    pub(super) fn set_field(
+        &mut self,
+        key: &[u8],
+        name: &[u8],
+        value: Vec<u8>,
+    ) -> Result<bool, WrongType> {
+        let new = || Entry { data: Rc::new(Data::Hash(Vec::new())), expires: None };
+        let entry = self.keys.entry(key.into()).or_insert_with(new);
+        let Data::Hash(fields) = Rc::make_mut(&mut entry.data) else { return Err(WrongType) };
+        match fields.iter_mut().find(|(field, _)| field == name) {
+            Some((_, held)) => {
+                *held = value;
+                Ok(false)
+            }
+            None => {
+                fields.push((name.to_vec(), value));
+                Ok(true)
+            }
+        }
+    }
+
+    /// Deletes a field, and the key with its last one; says whether it was there.
+    pub(super) fn remove_field(&mut self, key: &[u8], name: &[u8]) -> Result<bool, WrongType> {
+        if self.field(key, name)?.is_none() {
+            return Ok(false);
+        }
+        let entry = self.keys.get_mut(key).expect("it holds the field");
+        let Data::Hash(fields) = Rc::make_mut(&mut entry.data) else { return Err(WrongType) };
+        fields.retain(|(field, _)| field != name);
+        if fields.is_empty() {
+            self.keys.remove(key);
+        }
+        Ok(true)
+    }
+}

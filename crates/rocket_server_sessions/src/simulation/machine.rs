@@ -1,0 +1,108 @@
+//! What all runs share: the application, the simulated Redis, and the clocks.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rocket::http::Header;
+use rocket::local::asynchronous::Client;
+use rocket::tokio;
+
+use super::browser::Browser;
+use super::keyspace::Keyspace;
+use super::mutation::Mutation;
+use super::operations;
+use super::random::Random;
+use super::server::Server;
+use super::world::World;
+use crate::setup::sessions::Sessions;
+use crate::store::Redis;
+use crate::testing::ManualClock;
+use crate::{Clock as _, Config, Session};
+
+/// Where a session is found: the name of its record's key.
+pub(super) type Place = String;
+
+/// How everything stands when a run begins.
+#[derive(Clone)]
+pub(super) struct Snapshot {
+    pub(super) keyspace: Keyspace,
+    pub(super) browsers: Vec<Browser>,
+    pub(super) now: SystemTime,
+    /// Which ids and tokens come next.
+    pub(super) seed: u64,
+}
+
+pub(super) struct Machine {
+    pub(super) client: Client,
+    pub(super) server: Server,
+    pub(super) world: World,
+    pub(super) mutation: Mutation,
+    store: Arc<Redis>,
+    clock: ManualClock,
+    places: RefCell<HashMap<String, Option<Place>>>,
+}
+
+impl Machine {
+    pub(super) async fn new(mutation: Mutation) -> Self {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let (world, clock) = (World::default(), ManualClock::at(now));
+        let store = Arc::new(Redis::simulated(world.clone(), &Config::default().prefix));
+        let figment = rocket::Config::figment()
+            .merge(("log_level", "off"))
+            .merge(("secret_key", "hPRYyVRiMyxpw5sBB1XeCMN1kFsDCqKvBi2QJxBVHQk="));
+        let rocket = rocket::custom(figment)
+            .attach(Session::fairing().store(store.clone()).clock(clock.clone()))
+            .manage(world.clone())
+            .mount("/", rocket::routes![operations::run]);
+        let client = Client::untracked(rocket).await.expect("the application starts");
+        let (server, places) = (Server::new(), RefCell::default());
+        Self { client, server, world, mutation, store, clock, places }
+    }
+
+    /// How everything stands before anything has happened.
+    pub(super) fn empty(&self) -> Snapshot {
+        Snapshot { seed: 0, ..self.snapshot(vec![Browser::default(); 3]) }
+    }
+
+    pub(super) fn restore(&self, snapshot: &Snapshot) {
+        *self.server.keyspace.borrow_mut() = snapshot.keyspace.clone();
+        self.clock.set(snapshot.now);
+        self.store.forget_orphans();
+        Random::decide_ids(snapshot.seed);
+    }
+
+    pub(super) fn snapshot(&self, browsers: Vec<Browser>) -> Snapshot {
+        let keyspace = self.server.keyspace.borrow().clone();
+        Snapshot { keyspace, browsers, now: self.clock.now(), seed: 1 }
+    }
+
+    pub(super) async fn advance(&self, time: Duration) {
+        let milliseconds = u64::try_from(time.as_millis()).expect("a run is short");
+        self.server.keyspace.borrow_mut().advance(milliseconds);
+        self.clock.advance(time);
+        tokio::time::advance(time).await;
+    }
+
+    /// Where a cookie, as it is sent or set, leads to; `None` for a removal.
+    pub(super) fn place(&self, cookie: &str) -> Option<Place> {
+        let pair = cookie.split(';').next().unwrap_or_default();
+        if let Some(known) = self.places.borrow().get(pair) {
+            return known.clone();
+        }
+        let place = self.open(pair);
+        self.places.borrow_mut().insert(pair.to_owned(), place.clone());
+        place
+    }
+
+    fn open(&self, pair: &str) -> Option<Place> {
+        let mut request = self.client.get("/");
+        request.add_header(Header::new("Cookie", pair.to_owned()));
+        let sessions = self.client.rocket().state::<Arc<Sessions>>().expect("the fairing is attached");
+        let config = &sessions.config;
+        let opened = sessions.keys.open(&config.cookie_name, request.inner()).ok()??;
+        let record = opened.value.record();
+        Some(format!("{}{{{}}}:{}", config.prefix, record.id, record.token_hash.encode()))
+    }
+}

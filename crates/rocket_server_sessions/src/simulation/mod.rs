@@ -1,0 +1,26 @@
+//! A deterministic simulation: the real code on a simulated Redis, with a scheduler that chooses
+//! which request takes its next step.
+
+mod browser;
+mod cases;
+mod chance;
+mod choice;
+mod differential;
+mod exhaustive;
+mod invariants;
+mod keyspace;
+mod lua;
+mod machine;
+mod mutants;
+mod mutation;
+mod operations;
+mod random;
+mod records;
+mod reply;
+mod scheduler;
+mod server;
+mod start;
+mod world;
+
+pub(crate) use random::fill;
+pub(crate) use world::World;

@@ -1,0 +1,120 @@
+//! Seeded bugs: each breaks one rule, and the simulation must find it.
+
+use super::reply::Command;
+
+/// A rule that is broken, in a script's text or on a command's way to Redis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mutation {
+    None,
+    /// A rotated token leaves nothing behind.
+    NoTombstoneOfRotation,
+    /// A destroyed session leaves nothing behind.
+    NoTombstoneOfDestruction,
+    /// A rotated token's tombstone says that the session was destroyed.
+    WrongTombstone,
+    /// Tombstones are gone after a second.
+    ShortTombstone,
+    /// Scripts write into any hash.
+    NoMarker,
+    /// A rotation or update goes ahead where the record is another's.
+    NoOwner,
+    /// A user's new place is not entered into the index.
+    NoIndexEntry,
+    /// The user's other places are removed from the index when a new one is entered.
+    OldEntryFirst,
+    /// An empty place in the index is not barred when the user's sessions are destroyed.
+    NoBar,
+    /// A batch is carried out up to the middle.
+    HalfBatch,
+    /// What was sent is not settled: the place stays open.
+    NoSettlement,
+    /// A destroyed record stays, and the answer says that it is gone.
+    NoDeletion,
+    /// What was inserted is not checked for its size … and is not written.
+    NoInsert,
+    /// An orphan keeps.
+    NoOrphanDeletion,
+    /// A new record has no time to live.
+    NoExpiry,
+}
+
+impl Mutation {
+    pub(super) const ALL: [Self; 15] = [
+        Self::NoTombstoneOfRotation,
+        Self::NoTombstoneOfDestruction,
+        Self::WrongTombstone,
+        Self::ShortTombstone,
+        Self::NoMarker,
+        Self::NoOwner,
+        Self::NoIndexEntry,
+        Self::OldEntryFirst,
+        Self::NoBar,
+        Self::HalfBatch,
+        Self::NoSettlement,
+        Self::NoDeletion,
+        Self::NoInsert,
+        Self::NoOrphanDeletion,
+        Self::NoExpiry,
+    ];
+
+    /// What is replaced in a script's text, and by what.
+    fn replacement(self) -> Option<(&'static str, &'static str)> {
+        Some(match self {
+            Self::NoTombstoneOfRotation => {
+                ("redis.call('SET', KEYS[1], 'rotated', 'EX', ARGV[2])", "")
+            }
+            Self::NoTombstoneOfDestruction => {
+                ("redis.pcall('SET', KEYS[1], 'destroyed', 'EX', ARGV[2])", "")
+            }
+            Self::WrongTombstone => ("'rotated'", "'destroyed'"),
+            Self::ShortTombstone => ("'EX', ARGV[2]", "'EX', 1"),
+            Self::NoMarker => ("if record['@id'] ~= ARGV[1] then return {'gone'} end", ""),
+            Self::NoOwner => ("if ARGV[4] ~= '' and owner and owner ~= ARGV[4] then", "if false then"),
+            Self::NoBar => {
+                ("if ARGV[3] ~= '' then redis.call('SET', KEYS[1], 'destroyed', 'EX', ARGV[2]) end", "")
+            }
+            Self::HalfBatch => ("local results = {}", "local results = {} if ops > 1 then ops = ops - 1 end"),
+            Self::NoDeletion => ("redis.call('DEL', KEYS[1])\nredis.pcall", "redis.pcall('TYPE', KEYS[1]) redis.pcall"),
+            Self::NoInsert => ("redis.call('HSET', KEYS[1], name, value)", ""),
+            Self::NoOrphanDeletion => ("if type(id) ~= 'table' and id ~= ARGV[1] then redis.call('DEL', KEYS[1]) end", ""),
+            _ => return None,
+        })
+    }
+
+    /// Changes a unit of commands on its way.
+    pub(super) fn apply(self, unit: Vec<Command>) -> Vec<Command> {
+        if self == Self::None {
+            return unit;
+        }
+        let is_index = |it: &Command| it.get(1).is_some_and(|key| key.windows(6).any(|it| it == b"user:{"));
+        let is_named = |it: &Command, name: &[u8]| it[0] == name;
+        let mut changed = Vec::new();
+        for mut command in unit {
+            if let Some((from, to)) = self.replacement()
+                && is_named(&command, b"EVAL")
+            {
+                let text = String::from_utf8_lossy(&command[1]).replace(from, to);
+                command[1] = text.into_bytes();
+            }
+            let ping = || vec![b"PING".to_vec()];
+            let delete = |key: &Vec<u8>| vec![b"DEL".to_vec(), key.clone()];
+            match self {
+                Self::NoIndexEntry if is_named(&command, b"HSET") && is_index(&command) => {
+                    command = ping();
+                }
+                Self::OldEntryFirst if is_named(&command, b"HSET") && is_index(&command) => {
+                    changed.push(delete(&command[1]));
+                }
+                Self::NoSettlement
+                    if is_named(&command, b"SET") && command.contains(&b"NX".to_vec()) =>
+                {
+                    command = ping();
+                }
+                Self::NoExpiry if is_named(&command, b"EXPIRE") => command = ping(),
+                _ => {}
+            }
+            changed.push(command);
+        }
+        changed
+    }
+}

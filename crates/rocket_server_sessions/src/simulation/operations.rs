@@ -1,0 +1,214 @@
+//! What requests do: the steps of a small application's handler, and what they come to.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use rocket::http::Status;
+use rocket::{State, get};
+
+use super::world::{Event, World};
+use crate::{self as session, Key, Session, UserSessions};
+
+const VIEWS: Key<i64> = Key::new("views");
+const NOTE: Key<String> = Key::new("note");
+const LEFT: Key<i64> = Key::new("left");
+const RIGHT: Key<i64> = Key::new("right");
+
+/// More than a field may hold.
+const TOO_LONG: usize = 20_000;
+
+/// One thing that a handler does with its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A batch of one increment, which shows everything.
+    View,
+    Increment,
+    Get,
+    Insert,
+    /// The note that a session begins with.
+    InsertFirst,
+    InsertTooLarge,
+    Take,
+    Remove,
+    /// Two increments in one batch.
+    Batch,
+    Snapshot,
+    User,
+    Regenerate,
+    LogIn(&'static str),
+    Destroy,
+    DestroyAll(&'static str),
+    DestroyOthers(&'static str),
+    List(&'static str),
+    Remember,
+    /// The handler does something else for so many seconds.
+    Wait(u64),
+}
+
+/// What a step came to, as the handler sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Done(Answer),
+    Conflict,
+    TooLarge,
+    /// Nothing was changed.
+    Unavailable,
+    /// It may have been done.
+    Unknown,
+    /// The handler has stopped waiting.
+    GivenUp,
+    /// What no route of an application should have to answer.
+    Fault(String),
+}
+
+/// What a step that was done has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    Nothing,
+    Count(i64),
+    Text(Option<String>),
+    /// All fields: views, left, right and note.
+    Fields([Option<i64>; 3], Option<String>),
+    Sessions(Vec<String>),
+}
+
+
+/// The one route: request `number` does what was planned for it.
+#[get("/<number>")]
+pub(super) async fn run(
+    number: usize,
+    world: &State<World>,
+    session: Session<'_>,
+    users: UserSessions<'_>,
+) -> (Status, String) {
+    let plan = world.with(|state| state.plans[number].clone());
+    let mut status = Status::Ok;
+    for (at, step) in plan.iter().enumerate() {
+        world.with(|state| {
+            state.steps[number] = at;
+            state.events.push(Event::Began { request: number, step: at });
+        });
+        let outcome = match patient(world, number, step.carry_out((number, at), session, users)).await {
+            None => Outcome::GivenUp,
+            Some(Ok(answer)) => Outcome::Done(answer),
+            Some(Err(error)) => {
+                status = error.status();
+                failed(&error)
+            }
+        };
+        // A handler returns an error; if it has only stopped waiting, it goes on.
+        let is_over = !matches!(outcome, Outcome::Done(_) | Outcome::GivenUp);
+        let event = Event::Ended { request: number, step: at, outcome };
+        world.with(|state| state.events.push(event));
+        if is_over {
+            break;
+        }
+    }
+    world.with(|state| state.steps[number] = plan.len());
+    (status, String::new())
+}
+
+fn failed(error: &session::Error) -> Outcome {
+    match (error.status().code, error) {
+        (409, _) => Outcome::Conflict,
+        (413, _) => Outcome::TooLarge,
+        (_, session::Error::Unavailable { .. }) => Outcome::Unavailable,
+        (_, session::Error::OutcomeUnknown { .. }) => Outcome::Unknown,
+        _ => Outcome::Fault(error.to_string()),
+    }
+}
+
+/// Waits for a step until the scheduler wants it given up: its future is dropped then.
+async fn patient<T>(world: &World, number: usize, step: impl Future<Output = T>) -> Option<T> {
+    let mut step = pin!(step);
+    poll_fn(|context| {
+        if world.with(|state| std::mem::take(&mut state.gives_up[number])) {
+            return Poll::Ready(None);
+        }
+        step.as_mut().poll(context).map(Some)
+    })
+    .await
+}
+
+impl Step {
+    /// What this step of a request inserts.
+    pub(super) fn note(self, (request, step): (usize, usize)) -> String {
+        match self {
+            Self::InsertFirst => "first note".to_owned(),
+            _ => format!("note {step} of {request}"),
+        }
+    }
+
+    async fn carry_out(
+        self,
+        at: (usize, usize),
+        session: Session<'_>,
+        users: UserSessions<'_>,
+    ) -> session::Result<Answer> {
+        Ok(match self {
+            Self::View => fields(&session.batch().increment(VIEWS, 1).commit().await?)?,
+            Self::Increment => Answer::Count(session.increment(VIEWS, 1).await?),
+            Self::Get => Answer::Text(session.get(NOTE).await?),
+            Self::Insert | Self::InsertFirst => {
+                session.insert(NOTE, &self.note(at)).await?;
+                Answer::Nothing
+            }
+            Self::InsertTooLarge => {
+                session.insert(NOTE, &"x".repeat(TOO_LONG)).await?;
+                Answer::Nothing
+            }
+            Self::Take => Answer::Text(session.take(NOTE).await?),
+            Self::Remove => {
+                session.remove(NOTE).await?;
+                Answer::Nothing
+            }
+            Self::Batch => {
+                fields(&session.batch().increment(LEFT, 1).increment(RIGHT, 1).commit().await?)?
+            }
+            Self::Snapshot => fields(&session.snapshot().await?)?,
+            Self::User => Answer::Text(session.user().await?),
+            Self::Regenerate => {
+                session.regenerate().await?;
+                Answer::Nothing
+            }
+            Self::LogIn(user) => {
+                session.log_in(user, "a browser").await?;
+                Answer::Nothing
+            }
+            Self::Destroy => {
+                session.destroy().await?;
+                Answer::Nothing
+            }
+            Self::DestroyAll(user) => {
+                users.destroy_all(user).await?;
+                Answer::Nothing
+            }
+            Self::DestroyOthers(user) => match session.info() {
+                Some(info) => {
+                    users.destroy_others(user, info.id).await?;
+                    Answer::Nothing
+                }
+                None => Answer::Text(None),
+            },
+            Self::List(user) => {
+                let sessions = users.list(user).await?;
+                Answer::Sessions(sessions.iter().map(|it| it.id.to_string()).collect())
+            }
+            Self::Remember => {
+                session.remember_me(false).await?;
+                Answer::Nothing
+            }
+            Self::Wait(seconds) => {
+                rocket::tokio::time::sleep(Duration::from_secs(seconds)).await;
+                Answer::Nothing
+            }
+        })
+    }
+}
+
+fn fields(snapshot: &session::Snapshot) -> session::Result<Answer> {
+    let numbers = [snapshot.get(VIEWS)?, snapshot.get(LEFT)?, snapshot.get(RIGHT)?];
+    Ok(Answer::Fields(numbers, snapshot.get(NOTE)?))
+}

@@ -1,0 +1,640 @@
+//! One run: requests take their steps in the order that somebody chooses.
+
+use std::collections::{BTreeSet, HashMap};
+use std::future::Future;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use rocket::http::Header;
+use rocket::tokio;
+use rocket::tokio::sync::oneshot;
+
+use super::browser::Browser;
+use super::choice::{Choose, Name, Option as Choice};
+use super::invariants::Invariants;
+use super::machine::{Machine, Snapshot};
+use super::operations::Step;
+use super::reply::{self, Command};
+use super::server::{self, Connection};
+use super::world::{Author, Event, Sent};
+use crate::store::StoreError;
+
+/// A request: which browser sends it, and what its handler does.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) browser: usize,
+    pub(super) steps: Vec<Step>,
+}
+
+pub(super) struct Response {
+    pub(super) status: u16,
+    pub(super) set_cookie: Vec<String>,
+}
+
+type Pending<'m> = Pin<Box<dyn Future<Output = Response> + 'm>>;
+
+enum Progress<'m> {
+    Waiting,
+    Begun(Pending<'m>),
+    Finished(Response),
+    Over,
+}
+
+struct Request<'m> {
+    browser: usize,
+    progress: Progress<'m>,
+    may_begin: bool,
+}
+
+/// A pipeline that Redis has, or will have.
+struct Job {
+    author: Author,
+    /// What tells it from others: whose it is, whether it is detached, and which of theirs.
+    name: (usize, bool, usize),
+    done: usize,
+    units: std::vec::IntoIter<Vec<Command>>,
+    replies: Vec<redis::Value>,
+    connection: Connection,
+    /// `None`: nobody waits for the replies any more.
+    answer: Option<oneshot::Sender<Result<Vec<redis::Value>, StoreError>>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Action {
+    Begin(usize),
+    /// Redis carries out the job's next unit. The last one's replies arrive at once: what happens
+    /// between is the request's own.
+    Execute(usize),
+    Deliver(usize),
+    /// All wait until a handler has done what else it does.
+    Advance(Duration),
+    Fault(Fault),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    /// The connection breaks; what Redis has not carried out yet, it carries out later or never.
+    Cut { job: usize, is_late: bool },
+    /// Redis carries out the last unit, and the replies are lost.
+    LoseReplies(usize),
+    /// Nothing was sent: there is no connection.
+    Refuse(usize),
+    /// The handler stops waiting.
+    GiveUp { request: usize, is_late: bool },
+    /// The process ends amid the request.
+    Drop(usize),
+    /// The response never arrives.
+    LoseResponse(usize),
+}
+
+/// A run under way.
+pub(super) struct Run<'m, C> {
+    machine: &'m Machine,
+    choice: &'m mut C,
+    requests: Vec<Request<'m>>,
+    jobs: Vec<Job>,
+    pub(super) browsers: Vec<Browser>,
+    pub(super) invariants: Invariants,
+    faults: usize,
+    plans: Vec<Plan>,
+    /// How much each request has sent by itself, and detached.
+    sent: HashMap<(usize, bool), usize>,
+    is_traced: bool,
+}
+
+impl<'m, C: Choose> Run<'m, C> {
+    pub(super) fn new(
+        machine: &'m Machine,
+        choice: &'m mut C,
+        start: &Snapshot,
+        plans: &[Plan],
+        faults: usize,
+        is_traced: bool,
+    ) -> Self {
+        machine.restore(start);
+        machine.world.reset(plans.iter().map(|plan| plan.steps.clone()).collect());
+        let waiting =
+            |browser| Request { browser, progress: Progress::Waiting, may_begin: true };
+        Self {
+            machine,
+            choice,
+            requests: plans.iter().map(|plan| waiting(plan.browser)).collect(),
+            jobs: Vec::new(),
+            browsers: start.browsers.clone(),
+            invariants: Invariants::new(&start.keyspace, plans),
+            faults,
+            plans: plans.to_vec(),
+            sent: HashMap::new(),
+            is_traced,
+        }
+    }
+
+    /// Lets everything happen, and then looks at what is left. `false`: it was broken off, since what
+    /// comes was gone through in another order.
+    pub(super) async fn complete(&mut self) -> Result<bool, String> {
+        if !self.choice.is_free() {
+            self.begin_first().await?;
+        }
+        loop {
+            let actions = self.actions();
+            if actions.is_empty() {
+                break;
+            }
+            let options: Vec<_> = actions.iter().map(|it| self.option(*it)).collect();
+            let Some(chosen) = self.choice.choose(&options) else { return Ok(false) };
+            self.perform(actions[chosen]).await?;
+        }
+        let machine = self.machine;
+        self.invariants.settled(&self.browsers, |cookie| machine.place(cookie))?;
+        self.follow_up().await?;
+        Ok(true)
+    }
+
+    /// An action as it looks to whoever chooses.
+    fn option(&self, action: Action) -> Choice {
+        let Action::Execute(at) = action else { return Choice::default() };
+        let job = &self.jobs[at];
+        let (request, is_detached, number) = job.name;
+        let name: Name = (request, is_detached, number, job.done);
+        let mut option = Choice { name: Some(name), ..Choice::default() };
+        for command in job.units.as_slice().first().into_iter().flatten() {
+            let is_read = server::READS.contains(&server::name(command).as_str());
+            let keys = if is_read { &mut option.reads } else { &mut option.writes };
+            keys.extend(server::keys(command).iter().map(|key| hash(key)));
+        }
+        option
+    }
+
+    /// Which requests begin with what their browser holds now; the others wait for a response.
+    async fn begin_first(&mut self) -> Result<(), String> {
+        for request in 0..self.requests.len() {
+            let browser = self.requests[request].browser;
+            let of_browser = |it: &&Request<'_>| it.browser == browser;
+            let has_begun = self.requests[..request]
+                .iter()
+                .filter(of_browser)
+                .any(|it| !matches!(it.progress, Progress::Waiting));
+            let is_last = !self.requests[request + 1..].iter().any(|it| it.browser == browser);
+            let is_alone = is_last && self.requests[..request].iter().all(|it| it.browser != browser);
+            let is_forced = is_alone || (is_last && !has_begun);
+            let both = [Choice::default(), Choice::default()];
+            if is_forced || self.choice.choose(&both) == Some(0) {
+                self.perform(Action::Begin(request)).await?;
+            }
+        }
+        self.requests.iter_mut().for_each(|it| it.may_begin = false);
+        Ok(())
+    }
+
+    fn actions(&self) -> Vec<Action> {
+        if self.choice.is_free() {
+            let mut actions = self.begins();
+            actions.extend(self.executions());
+            actions.extend(self.deliveries());
+            actions.extend(self.advances());
+            actions.extend(self.faults().into_iter().map(Action::Fault));
+            return actions;
+        }
+        let begins = self.begins();
+        if let Some(begin) = begins.first() {
+            return vec![*begin];
+        }
+        let deliveries = self.deliveries();
+        for delivery in &deliveries {
+            let Action::Deliver(request) = delivery else { continue };
+            if self.is_awaited(self.requests[*request].browser) {
+                return vec![*delivery];
+            }
+        }
+        let is_pending = self.requests.iter().any(|it| matches!(it.progress, Progress::Begun(_)));
+        let mut executions = self.executions();
+        if is_pending {
+            executions.extend(self.advances());
+            executions.extend(self.faults().into_iter().map(Action::Fault));
+            return executions;
+        }
+        // What is left is nobody's who could still see a difference.
+        executions.truncate(1);
+        if executions.is_empty() { deliveries } else { executions }
+    }
+
+    /// Whether a request of this browser begins with what a response brings.
+    fn is_awaited(&self, browser: usize) -> bool {
+        self.requests
+            .iter()
+            .any(|it| it.browser == browser && matches!(it.progress, Progress::Waiting))
+    }
+
+    fn begins(&self) -> Vec<Action> {
+        let may_begin =
+            |it: &Request<'_>| it.may_begin && matches!(it.progress, Progress::Waiting);
+        self.indices(may_begin).map(Action::Begin).collect()
+    }
+
+    fn executions(&self) -> Vec<Action> {
+        (0..self.jobs.len()).map(Action::Execute).collect()
+    }
+
+    fn deliveries(&self) -> Vec<Action> {
+        self.indices(|it| matches!(it.progress, Progress::Finished(_)))
+            .map(Action::Deliver)
+            .collect()
+    }
+
+    /// Time passes only if nobody waits for Redis.
+    fn advances(&self) -> Option<Action> {
+        if self.jobs.iter().any(|job| job.answer.is_some() && matches!(job.author, Author::Step { .. })) {
+            return None;
+        }
+        let wait = self.indices(|it| matches!(it.progress, Progress::Begun(_))).find_map(|it| {
+            match self.step(it) {
+                Some(Step::Wait(seconds)) => Some(seconds),
+                _ => None,
+            }
+        })?;
+        Some(Action::Advance(Duration::from_secs(wait)))
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        if self.faults == 0 {
+            return faults;
+        }
+        for (at, job) in self.jobs.iter().enumerate() {
+            if job.answer.is_none() {
+                continue;
+            }
+            faults.push(Fault::Cut { job: at, is_late: false });
+            faults.push(Fault::Cut { job: at, is_late: true });
+            if job.units.len() == 1 {
+                faults.push(Fault::LoseReplies(at));
+            }
+            if job.replies.is_empty() {
+                faults.push(Fault::Refuse(at));
+            }
+        }
+        for request in self.indices(|it| matches!(it.progress, Progress::Begun(_))) {
+            if self.step(request).is_some() {
+                faults.push(Fault::GiveUp { request, is_late: false });
+                faults.push(Fault::GiveUp { request, is_late: true });
+            }
+            faults.push(Fault::Drop(request));
+        }
+        if self.choice.is_free() {
+            let finished = self.indices(|it| matches!(it.progress, Progress::Finished(_)));
+            faults.extend(finished.map(Fault::LoseResponse));
+        }
+        faults
+    }
+
+    fn indices(&self, is_meant: impl Fn(&Request<'m>) -> bool) -> impl Iterator<Item = usize> {
+        let meant = self.requests.iter().enumerate().filter(|(_, it)| is_meant(it));
+        meant.map(|(at, _)| at).collect::<Vec<_>>().into_iter()
+    }
+
+    /// The step that a request's handler is at; `None` before and after it.
+    fn step(&self, request: usize) -> Option<Step> {
+        let at = self.machine.world.with(|state| state.steps[request]);
+        self.plans[request].steps.get(at).copied()
+    }
+
+    async fn perform(&mut self, action: Action) -> Result<(), String> {
+        self.note(|run| run.describe(action));
+        match action {
+            Action::Begin(request) => self.begin(request).await,
+            Action::Execute(job) => {
+                self.execute(job)?;
+                self.reply(job).await
+            }
+            Action::Deliver(request) => {
+                self.deliver(request);
+                Ok(())
+            }
+            Action::Advance(time) => self.advance(time).await,
+            Action::Fault(fault) => {
+                self.faults -= 1;
+                self.invariants.faulted();
+                self.fail(fault).await
+            }
+        }
+    }
+
+    async fn begin(&mut self, request: usize) -> Result<(), String> {
+        let browser = self.requests[request].browser;
+        let cookie = self.browsers[browser].cookie.clone();
+        let presented = cookie.as_deref().and_then(|it| self.machine.place(it));
+        self.invariants.begun(request, presented, &self.machine.server.keyspace.borrow());
+        let client = &self.machine.client;
+        let future = async move {
+            let mut asked = client.get(format!("/{request}"));
+            if let Some(cookie) = cookie {
+                asked.add_header(Header::new("Cookie", cookie));
+            }
+            let response = asked.dispatch().await;
+            let set_cookie = response.headers().get("Set-Cookie").map(str::to_owned).collect();
+            Response { status: response.status().code, set_cookie }
+        };
+        self.requests[request].progress = Progress::Begun(Box::pin(future));
+        self.poll(request).await
+    }
+
+    /// Lets a request go on as far as it can without an answer, and detached work with it.
+    async fn poll(&mut self, request: usize) -> Result<(), String> {
+        let world = &self.machine.world;
+        let mut is_answered = false;
+        if let Progress::Begun(future) = &mut self.requests[request].progress {
+            let waker = Waker::from(Arc::new(Polled));
+            world.with(|state| {
+                state.current = Some((request, waker.clone()));
+                state.last = request;
+            });
+            let mut context = Context::from_waker(&waker);
+            let polled = future.as_mut().poll(&mut context);
+            world.with(|state| {
+                state.current = None;
+                state.gives_up[request] = false;
+            });
+            if let Poll::Ready(response) = polled {
+                self.requests[request].progress = Progress::Finished(response);
+                is_answered = true;
+            }
+        }
+        self.take_in().await?;
+        if let Progress::Finished(response) = &self.requests[request].progress
+            && is_answered
+        {
+            let cookies = &response.set_cookie;
+            let places: Vec<_> = cookies.iter().map(|it| self.machine.place(it)).collect();
+            let status = response.status;
+            self.note(|_| format!("    request {request} is answered {status}, cookies {places:?}"));
+            self.invariants.answered(request, status, &places)?;
+        }
+        Ok(())
+    }
+
+    /// Lets detached work go on, and takes in what was sent and what has happened.
+    async fn take_in(&mut self) -> Result<(), String> {
+        tokio::task::yield_now().await;
+        let (sent, events) = self.machine.world.with(|state| {
+            (std::mem::take(&mut state.sent), std::mem::take(&mut state.events))
+        });
+        for event in events {
+            if let Event::Ended { request, step, outcome } = &event {
+                let step = self.plans[*request].steps[*step];
+                self.note(|_| format!("    request {request}: {step:?} gives {outcome:?}"));
+            }
+            self.invariants.happened(event)?;
+        }
+        for sent in sent {
+            let (request, is_detached) = match sent.author {
+                Author::Step { request, .. } => (request, false),
+                Author::Detached(request) => (request, true),
+            };
+            let count = self.sent.entry((request, is_detached)).or_default();
+            self.jobs.push(Job::new(sent, (request, is_detached, *count)));
+            *count += 1;
+        }
+        Ok(())
+    }
+
+    fn execute(&mut self, at: usize) -> Result<(), String> {
+        let server = &self.machine.server;
+        let job = &mut self.jobs[at];
+        let unit = job.units.next().expect("a job without units is over");
+        job.done += 1;
+        let before = server.keyspace.borrow().clone();
+        let count = unit.len();
+        let unit = self.machine.mutation.apply(unit);
+        // What a mutation has added is not answered.
+        let added = unit.len() - count;
+        for (at, command) in unit.into_iter().enumerate() {
+            let reply = server.execute(&mut job.connection, command);
+            if at >= added {
+                job.replies.push(reply.into_value());
+            }
+        }
+        let after = server.keyspace.borrow();
+        self.invariants.executed(job.author, &before, &after)
+    }
+
+    /// Hands over the replies if they are complete.
+    async fn reply(&mut self, at: usize) -> Result<(), String> {
+        if self.jobs[at].units.len() > 0 {
+            return Ok(());
+        }
+        let job = self.jobs.remove(at);
+        self.answer(job.author, job.answer, Ok(job.replies)).await
+    }
+
+    async fn answer(
+        &mut self,
+        author: Author,
+        answer: Option<oneshot::Sender<Result<Vec<redis::Value>, StoreError>>>,
+        with: Result<Vec<redis::Value>, StoreError>,
+    ) -> Result<(), String> {
+        if let Author::Detached(request) = author {
+            self.machine.world.with(|state| state.last = request);
+        }
+        if answer.is_some_and(|it| it.send(with).is_ok())
+            && let Author::Step { request, .. } = author
+        {
+            return self.poll(request).await;
+        }
+        self.take_in().await
+    }
+
+    fn deliver(&mut self, request: usize) {
+        let it = &mut self.requests[request];
+        let progress = std::mem::replace(&mut it.progress, Progress::Over);
+        let Progress::Finished(response) = progress else { return };
+        let browser = it.browser;
+        for set_cookie in &response.set_cookie {
+            self.browsers[browser].take(set_cookie);
+        }
+        self.invariants.delivered(request);
+        self.requests
+            .iter_mut()
+            .filter(|it| it.browser == browser)
+            .for_each(|it| it.may_begin = true);
+    }
+
+    async fn advance(&mut self, time: Duration) -> Result<(), String> {
+        // What has been under way for so long does not arrive any more.
+        self.jobs.clear();
+        self.machine.advance(time).await;
+        self.invariants.aged(&self.machine.server.keyspace.borrow());
+        for request in 0..self.requests.len() {
+            self.poll_if_begun(request).await?;
+        }
+        self.requests.iter_mut().for_each(|it| it.may_begin = true);
+        Ok(())
+    }
+
+    async fn poll_if_begun(&mut self, request: usize) -> Result<(), String> {
+        match self.requests[request].progress {
+            Progress::Begun(_) => self.poll(request).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn fail(&mut self, fault: Fault) -> Result<(), String> {
+        let broke = || StoreError::unanswered("the connection to Redis broke");
+        match fault {
+            Fault::Cut { job, is_late } => {
+                let (author, answer) = (self.jobs[job].author, self.jobs[job].answer.take());
+                if !is_late {
+                    self.jobs.remove(job);
+                }
+                self.answer(author, answer, Err(broke())).await
+            }
+            Fault::LoseReplies(job) => {
+                self.execute(job)?;
+                let job = self.jobs.remove(job);
+                self.answer(job.author, job.answer, Err(broke())).await
+            }
+            Fault::Refuse(job) => {
+                let job = self.jobs.remove(job);
+                let refused = StoreError::refused("no connection to Redis");
+                self.answer(job.author, job.answer, Err(refused)).await
+            }
+            Fault::GiveUp { request, is_late } => {
+                self.abandon(request, is_late);
+                self.machine.world.with(|state| state.gives_up[request] = true);
+                self.poll(request).await
+            }
+            Fault::Drop(request) => {
+                self.abandon(request, true);
+                self.requests[request].progress = Progress::Over;
+                self.invariants.dropped(request);
+                self.take_in().await
+            }
+            Fault::LoseResponse(request) => {
+                self.requests[request].progress = Progress::Over;
+                self.invariants.dropped(request);
+                Ok(())
+            }
+        }
+    }
+
+    /// Nobody waits for what this request has sent.
+    fn abandon(&mut self, request: usize, is_late: bool) {
+        let is_own =
+            |job: &Job| matches!(job.author, Author::Step { request: it, .. } if it == request);
+        self.jobs.retain(|job| is_late || !is_own(job));
+        self.jobs.iter_mut().filter(|job| is_own(job)).for_each(|job| drop(job.answer.take()));
+    }
+
+    /// A minute later, every browser is served as ever, and nothing is left without a time to live.
+    async fn follow_up(&mut self) -> Result<(), String> {
+        self.machine.server.keyspace.borrow_mut().is_full = false;
+        self.advance(MINUTE).await?;
+        let browsers: BTreeSet<_> = self.plans.iter().map(|plan| plan.browser).collect();
+        for browser in browsers {
+            self.request_alone(browser, vec![Step::View]).await?;
+            self.invariants.check_served()?;
+        }
+        self.invariants.over(&self.machine.server.keyspace.borrow())
+    }
+
+    /// Sends a request with nothing beside it.
+    pub(super) async fn request_alone(
+        &mut self,
+        browser: usize,
+        steps: Vec<Step>,
+    ) -> Result<(), String> {
+        let request = self.requests.len();
+        let plan = Plan { browser, steps };
+        self.note(|_| format!("then {plan:?} as request {request}"));
+        self.machine.world.with(|state| {
+            state.plans.push(plan.steps.clone());
+            state.steps.push(0);
+            state.gives_up.push(false);
+        });
+        self.invariants.planned(&plan);
+        self.plans.push(plan);
+        let progress = Progress::Waiting;
+        self.requests.push(Request { browser, progress, may_begin: false });
+        self.begin(request).await?;
+        while !self.jobs.is_empty() {
+            self.execute(0)?;
+            self.reply(0).await?;
+        }
+        match &self.requests[request].progress {
+            Progress::Finished(_) => self.deliver(request),
+            _ => return Err(format!("request {request} never ends")),
+        }
+        Ok(())
+    }
+
+    fn note(&self, text: impl FnOnce(&Self) -> String) {
+        if self.is_traced {
+            println!("{}", text(self));
+        }
+    }
+
+    fn describe(&self, action: Action) -> String {
+        let job = |at: usize| {
+            let job = &self.jobs[at];
+            let unit = job.units.as_slice().first();
+            let words = unit.into_iter().flatten().map(|it| words(it)).collect::<Vec<_>>();
+            let author = match job.author {
+                Author::Step { request, .. } => format!("request {request}"),
+                Author::Detached(request) => format!("detached by {request}"),
+            };
+            format!("{author}: {}", words.join(" | "))
+        };
+        match action {
+            Action::Begin(request) => {
+                let plan = &self.plans[request];
+                format!("request {request} begins: browser {}, {:?}", plan.browser, plan.steps)
+            }
+            Action::Execute(at) => format!("  {}", job(at)),
+            Action::Deliver(request) => format!("response {request} arrives"),
+            Action::Advance(time) => format!("{time:?} pass"),
+            Action::Fault(Fault::Cut { job: at, is_late: false }) => format!("CUT, lost: {}", job(at)),
+            Action::Fault(Fault::Cut { job: at, .. }) => format!("CUT, done later: {}", job(at)),
+            Action::Fault(Fault::LoseReplies(at)) => format!("REPLIES LOST: {}", job(at)),
+            Action::Fault(Fault::Refuse(at)) => format!("REFUSED: {}", job(at)),
+            Action::Fault(fault) => format!("{fault:?}"),
+        }
+    }
+}
+
+impl Job {
+    fn new(sent: Sent, name: (usize, bool, usize)) -> Self {
+        let Sent { packed, units, author, answer } = sent;
+        let mut commands = reply::parse(&packed).into_iter();
+        let units = units.into_iter().map(|count| commands.by_ref().take(count).collect());
+        let units = units.collect::<Vec<_>>().into_iter();
+        let (replies, connection) = (Vec::new(), Connection::default());
+        Self { author, name, done: 0, units, replies, connection, answer: Some(answer) }
+    }
+}
+
+/// The waker of requests: whoever polls them does so anyway when there is an answer.
+struct Polled;
+
+impl Wake for Polled {
+    fn wake(self: Arc<Self>) {}
+}
+
+/// Longer than any tombstone lasts.
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn hash(key: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A command, short enough to be read.
+fn words(command: &Command) -> String {
+    let short = |word: &Vec<u8>| {
+        let text = String::from_utf8_lossy(word).replace('\n', " ");
+        if text.len() > 60 && command[0] == b"EVAL" { format!("{}…", &text[..24]) } else { text }
+    };
+    command.iter().map(short).collect::<Vec<_>>().join(" ")
+}

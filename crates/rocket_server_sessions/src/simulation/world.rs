@@ -1,0 +1,103 @@
+//! What the requests, the store and the scheduler share: what each request does, what was sent to
+//! Redis, and what has happened so far.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use redis::Value;
+use rocket::tokio::sync::oneshot;
+
+use super::operations::{Outcome, Step};
+use crate::store::StoreError;
+
+/// Who has sent something: a request's step, or work that it has detached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Author {
+    Step { request: usize, step: usize },
+    /// By which request.
+    Detached(usize),
+}
+
+/// A pipeline on its way to Redis.
+pub(super) struct Sent {
+    pub(super) packed: Vec<u8>,
+    /// How many replies each of its units gets.
+    pub(super) units: Vec<usize>,
+    pub(super) author: Author,
+    pub(super) answer: oneshot::Sender<Result<Vec<Value>, StoreError>>,
+}
+
+/// What has happened to a request's step.
+pub(super) enum Event {
+    Began { request: usize, step: usize },
+    Ended { request: usize, step: usize, outcome: Outcome },
+}
+
+/// One run's shared state. Its clones are one.
+#[derive(Clone, Default)]
+pub(crate) struct World(Arc<Mutex<State>>);
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) plans: Vec<Vec<Step>>,
+    /// Which step each request is at.
+    pub(super) steps: Vec<usize>,
+    /// Whether a request's handler is to give up what it waits for.
+    pub(super) gives_up: Vec<bool>,
+    /// The request that is being polled.
+    pub(super) current: Option<(usize, Waker)>,
+    /// The request that was polled last.
+    pub(super) last: usize,
+    pub(super) sent: Vec<Sent>,
+    pub(super) events: Vec<Event>,
+}
+
+impl World {
+    pub(super) fn with<T>(&self, what: impl FnOnce(&mut State) -> T) -> T {
+        what(&mut self.0.lock())
+    }
+
+    /// Begins anew, with these requests to come.
+    pub(super) fn reset(&self, plans: Vec<Vec<Step>>) {
+        let count = plans.len();
+        *self.0.lock() = State {
+            plans,
+            steps: vec![0; count],
+            gives_up: vec![false; count],
+            ..State::default()
+        };
+    }
+
+    /// Sends a pipeline, as the store does.
+    pub(crate) async fn ask(
+        &self,
+        packed: Vec<u8>,
+        units: Vec<usize>,
+    ) -> Result<Vec<Value>, StoreError> {
+        let (answer, reply) = oneshot::channel();
+        let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
+        self.with(|state| {
+            let author = match &state.current {
+                Some((request, own)) if waker.will_wake(own) => {
+                    Author::Step { request: *request, step: state.steps[*request] }
+                }
+                // Detached work begins while its request is polled, and does not wake it.
+                Some((request, _)) => Author::Detached(*request),
+                // It goes on by itself.
+                None => Author::Detached(state.last),
+            };
+            state.sent.push(Sent { packed, units, author, answer });
+        });
+        match rocket::tokio::time::timeout(DEADLINE, reply).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(StoreError::unanswered("the connection to Redis broke")),
+            Err(_) => Err(StoreError::unanswered("Redis did not answer in time")),
+        }
+    }
+}
+
+/// As the setting `deadline` has it.
+const DEADLINE: Duration = Duration::from_millis(900);
