@@ -128,6 +128,12 @@ on_every_store![
         assert_eq!(store.update(stranger(), &look()).await.unwrap(), UpdateResult::Gone);
     }
 
+    async fn record_is_not_created_twice(store: Arc<dyn Store>) {
+        create(&*store, record(0), &[("a", "1")]).await;
+        assert!(!store.create(record(0), values(&[("a", "2"), ("b", "2")]), HOUR).await.unwrap());
+        assert_eq!(all(&*store, record(0)).await, values(&[("a", "1")]), "it is left alone");
+    }
+
     async fn operation_on_nothing_leaves_nothing(store: Arc<dyn Store>) {
         let id = record(0);
         for ops in changes() {
@@ -141,7 +147,9 @@ on_every_store![
         for rotation in [rotation(id, record(1)), log_in(id, record(1), "alice")] {
             assert_eq!(store.rotate(&rotation).await.unwrap(), RotateResult::Gone);
         }
-        assert_eq!(store.destroy(id, None).await.unwrap(), DestroyResult::Gone);
+        for user in [None, Some("alice")] {
+            assert_eq!(store.destroy(id, user).await.unwrap(), DestroyResult::Gone);
+        }
         let found = store.status(&[id, record(1)]).await.unwrap();
         assert_eq!(found, [RecordStatus::Gone, RecordStatus::Gone]);
     }
@@ -333,15 +341,6 @@ on_every_store![
         assert_eq!(not_theirs, DestroyResult::NotTheirs);
         let destroyed = store.destroy(to, Some("alice")).await.unwrap();
         assert_eq!(destroyed, DestroyResult::Destroyed(Some("alice".into())));
-    }
-
-    async fn log_in_to_a_place_that_was_destroyed_before_fails(store: Arc<dyn Store>) {
-        let (from, to) = (record(0), record(1));
-        create(&*store, from, &[]).await;
-        assert_eq!(store.destroy(to, Some("alice")).await.unwrap(), DestroyResult::Gone);
-        assert_eq!(status(&*store, to).await, RecordStatus::Dead);
-        let login = log_in(from, to, "alice");
-        assert_eq!(store.rotate(&login).await.unwrap(), RotateResult::Barred);
     }
 
     async fn touch_is_remembered(store: Arc<dyn Store>) {

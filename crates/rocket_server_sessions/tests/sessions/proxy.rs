@@ -22,15 +22,20 @@ pub enum Action {
     CloseAfter(usize),
 }
 
-/// Starts to listen: the URL.
+/// Starts to listen before the suite's Redis: the URL.
 pub fn start(hook: impl FnMut(&[u8]) -> Action + Send + 'static) -> String {
+    before(REDIS.port, hook)
+}
+
+/// The same before another server.
+pub fn before(port: u16, hook: impl FnMut(&[u8]) -> Action + Send + 'static) -> String {
     let hook: Hook = Arc::new(Mutex::new(Box::new(hook)));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("redis://127.0.0.1:{}", listener.local_addr().unwrap().port());
     thread::spawn(move || {
         for client in listener.incoming() {
             let mut client = client.unwrap();
-            let mut server = TcpStream::connect(("127.0.0.1", REDIS.port)).unwrap();
+            let mut server = TcpStream::connect(("127.0.0.1", port)).unwrap();
             server.set_nodelay(true).unwrap();
             let (mut back, mut replies) =
                 (client.try_clone().unwrap(), server.try_clone().unwrap());
