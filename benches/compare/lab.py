@@ -29,6 +29,9 @@ CACHE = ROOT / "target" / "compare"
 #: Everything that can be compared, in the order of tables.
 NAMES = ("ours", "ceiling", "actix", "axum", "naive", "express")
 PATHS = ("/", "/foo", "/bar")
+#: Built with the project's own Cargo.lock. `crate` is the session crate with the routes that
+#: races need; it draws no pages.
+BY_THEMSELVES = ("ceiling", "crate")
 
 #: Seals the cookies of all instances alike; worth nothing outside of comparisons.
 _SECRET_KEY = "Y29tcGFyaXNvbnMgb25seSwgbmV2ZXIgZGVwbG95ZWQ="
@@ -60,7 +63,7 @@ def build(*names):
     rust = [name for name in names if (PEERS / name / "Cargo.toml").exists()]
     for name in rust:
         # One at a time: built together, they would share each other's features.
-        if name == "ceiling":
+        if name in BY_THEMSELVES:
             shutil.copy(ROOT / "Cargo.lock", PEERS / name)
             _run("cargo", "build", "--release", cwd=PEERS / name)
         else:
@@ -93,7 +96,7 @@ def _command(name):
         return [str(target / "release" / "cloud-run-sessions")]
     if name == "express":
         return ["node", str(CACHE / "express" / "server.js")]
-    if name in NAMES:
+    if (PEERS / name / "Cargo.toml").exists():
         return [str(CACHE / "cargo" / "release" / f"peer-{name}")]
     raise ValueError(f"there is no {name}; there are {', '.join(NAMES)}")
 
@@ -297,8 +300,7 @@ class Browser:
     _link: http.client.HTTPConnection | None = None
 
     def request(self, method, path, headers=None):
-        if self._link is None:
-            self._link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout)
+        self.connect()
         sent = {"Accept": "text/html", **(headers or {})}
         if self.cookies:
             sent["Cookie"] = self.cookie_header
@@ -311,10 +313,20 @@ class Browser:
             self.close()
             raise
         answer = Answer(response.status, response.getheaders(), body, time.perf_counter() - start)
+        self.receive(answer)
+        return answer
+
+    def receive(self, answer):
+        """Keeps the cookies of an answer. It may be one to another request of the same visitor."""
         for name, value in answer.headers:
             if name.lower() == "set-cookie":
                 self._keep(value)
-        return answer
+
+    def connect(self):
+        """Opens the connection, so that the next request leaves at once."""
+        if self._link is None:
+            self._link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout)
+            self._link.connect()
 
     def get(self, path, headers=None):
         return self.request("GET", path, headers)

@@ -4,9 +4,12 @@
 import { RedisStore } from "connect-redis";
 import express from "express";
 import session from "express-session";
+import { setTimeout as sleep } from "node:timers/promises";
 import { createClient } from "redis";
 
 const DAY = 24 * 3600 * 1000;
+// How long a slow request waits between reading its session and going on, in milliseconds.
+const SLOW = 200;
 
 const IN_REDIS =
   "Your browser carries a ticket. Whichever instance of this service answers, it finds your " +
@@ -119,5 +122,29 @@ app.post("/session/regenerate", (request, response, next) => {
 });
 app.post("/session/destroy", (request, response, next) => {
   request.session.destroy(seeSession(response, next));
+});
+
+// As the example "User login" of the readme of express-session has it.
+const gainRights = (rights) => (request, response, next) => {
+  request.session.regenerate((error) => {
+    if (error) return next(error);
+    request.session.rights = rights(request);
+    return request.session.save(seeSession(response, next));
+  });
+};
+app.post("/session/elevate", gainRights(() => "admin"));
+app.post("/session/log-in", gainRights((request) => request.query.user));
+app.get("/session/rights", (request, response) => {
+  const { rights = null, note = null } = request.session;
+  response.json({ rights, note });
+});
+app.get("/session/slow-read", async (request, response) => {
+  await sleep(SLOW);
+  response.send("read");
+});
+app.get("/session/slow-write", async (request, response) => {
+  await sleep(SLOW);
+  request.session.note = "late";
+  response.send("written");
 });
 app.listen(Number(process.env.PORT), "127.0.0.1");

@@ -1,16 +1,21 @@
 //! actix-web with actix-session on Redis, as <https://docs.rs/actix-session/0.11.0> has it.
 
+use std::collections::HashMap;
+
 use actix_session::config::PersistentSession;
 use actix_session::storage::RedisSessionStore;
 use actix_session::{Session, SessionMiddleware};
 use actix_web::cookie::Key;
 use actix_web::cookie::time::Duration;
 use actix_web::http::header::{ACCEPT, LOCATION};
-use actix_web::web::{Data, get, post};
+use actix_web::rt::time::sleep;
+use actix_web::web::{Data, Query, get, post};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Result};
-use page::{IDLE_TIMEOUT, Record, Site, wants_json};
+use page::{IDLE_TIMEOUT, Record, SLOW, Site, wants_json};
 
 const RECORD: &str = "record";
+const RIGHTS: &str = "rights";
+const NOTE: &str = "note";
 
 async fn view(request: HttpRequest, session: Session, site: Data<Site>) -> Result<HttpResponse> {
     let found: Option<Record> = session.get(RECORD)?;
@@ -35,6 +40,36 @@ async fn regenerate(session: Session) -> HttpResponse {
 async fn end(session: Session) -> HttpResponse {
     session.purge();
     see_session()
+}
+
+async fn elevate(session: Session) -> Result<HttpResponse> {
+    session.renew();
+    session.insert(RIGHTS, "admin")?;
+    Ok(see_session())
+}
+
+async fn log_in(session: Session, form: Query<HashMap<String, String>>) -> Result<HttpResponse> {
+    session.renew();
+    session.insert(RIGHTS, form.get("user"))?;
+    Ok(see_session())
+}
+
+async fn rights(session: Session) -> Result<HttpResponse> {
+    let json = page::rights(session.get(RIGHTS)?, session.get(NOTE)?);
+    Ok(HttpResponse::Ok().content_type("application/json").body(json))
+}
+
+async fn slow_read(session: Session) -> Result<&'static str> {
+    let _: Option<Record> = session.get(RECORD)?;
+    sleep(SLOW).await;
+    Ok("read")
+}
+
+async fn slow_write(session: Session) -> Result<&'static str> {
+    let _: Option<Record> = session.get(RECORD)?;
+    sleep(SLOW).await;
+    session.insert(NOTE, "late")?;
+    Ok("written")
 }
 
 fn see_session() -> HttpResponse {
@@ -63,6 +98,11 @@ async fn main() -> std::io::Result<()> {
             .route("/bar", get().to(view))
             .route("/session/regenerate", post().to(regenerate))
             .route("/session/destroy", post().to(end))
+            .route("/session/elevate", post().to(elevate))
+            .route("/session/log-in", post().to(log_in))
+            .route("/session/rights", get().to(rights))
+            .route("/session/slow-read", get().to(slow_read))
+            .route("/session/slow-write", get().to(slow_write))
     })
     .bind(("127.0.0.1", port))?
     .run()

@@ -1,16 +1,18 @@
 //! axum with tower-sessions on Redis, as <https://docs.rs/tower-sessions/0.14.0> and the example in
 //! <https://docs.rs/tower-sessions-redis-store/0.16.0> have it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, Uri};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Router, serve};
-use page::{IDLE_TIMEOUT, Record, Site, wants_json};
+use page::{IDLE_TIMEOUT, Record, SLOW, Site, wants_json};
 use tokio::net::TcpListener;
+use tokio::time::sleep;
 use tower_sessions::cookie::time::Duration;
 use tower_sessions::session::Error;
 use tower_sessions::{Expiry, Session, SessionManagerLayer};
@@ -18,6 +20,8 @@ use tower_sessions_redis_store::RedisStore;
 use tower_sessions_redis_store::fred::prelude::{ClientLike, Config, Pool};
 
 const RECORD: &str = "record";
+const RIGHTS: &str = "rights";
+const NOTE: &str = "note";
 
 /// The store's faults are a 500 without words, as tower-sessions' own middleware answers them.
 struct Failure;
@@ -62,6 +66,39 @@ async fn end(session: Session) -> Result<Redirect, Failure> {
     Ok(Redirect::to("/session"))
 }
 
+async fn elevate(session: Session) -> Result<Redirect, Failure> {
+    session.cycle_id().await?;
+    session.insert(RIGHTS, "admin").await?;
+    Ok(Redirect::to("/session/rights"))
+}
+
+async fn log_in(
+    session: Session,
+    Query(form): Query<HashMap<String, String>>,
+) -> Result<Redirect, Failure> {
+    session.cycle_id().await?;
+    session.insert(RIGHTS, form.get("user")).await?;
+    Ok(Redirect::to("/session/rights"))
+}
+
+async fn rights(session: Session) -> Result<Response, Failure> {
+    let (rights, note) = (session.get(RIGHTS).await?, session.get(NOTE).await?);
+    Ok(([(CONTENT_TYPE, "application/json")], page::rights(rights, note)).into_response())
+}
+
+async fn slow_read(session: Session) -> Result<Response, Failure> {
+    let _: Option<Record> = session.get(RECORD).await?;
+    sleep(SLOW).await;
+    Ok("read".into_response())
+}
+
+async fn slow_write(session: Session) -> Result<Response, Failure> {
+    let _: Option<Record> = session.get(RECORD).await?;
+    sleep(SLOW).await;
+    session.insert(NOTE, "late").await?;
+    Ok("written".into_response())
+}
+
 #[tokio::main]
 async fn main() {
     let url = std::env::var("REDIS_URL").expect("REDIS_URL is set");
@@ -80,6 +117,11 @@ async fn main() {
         .route("/bar", get(view))
         .route("/session/regenerate", post(regenerate))
         .route("/session/destroy", post(end))
+        .route("/session/elevate", post(elevate))
+        .route("/session/log-in", post(log_in))
+        .route("/session/rights", get(rights))
+        .route("/session/slow-read", get(slow_read))
+        .route("/session/slow-write", get(slow_write))
         .layer(sessions)
         .with_state(Arc::new(Site::load()));
     let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("the port is free");

@@ -11,6 +11,9 @@ use tera::{Context, Tera, Value};
 /// How long a session lasts that is not used.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
+/// How long a slow request waits between reading its session and going on.
+pub const SLOW: Duration = Duration::from_millis(200);
+
 const PAGES: [(&str, &str, &str); 3] =
     [("/", "Home", "index"), ("/foo", "Foo", "foo"), ("/bar", "Bar", "bar")];
 
@@ -81,7 +84,7 @@ impl Site {
     ///
     /// Where the template asks for something that is not there.
     #[must_use]
-    pub fn html(&self, path: &str, record: &Record, cookie_seen: bool) -> String {
+    pub fn html(&self, path: &str, record: &Record, is_returning: bool) -> String {
         let (path, title, template) = PAGES[index(path)];
         let now = SystemTime::now();
         let began = UNIX_EPOCH + Duration::from_secs(record.began);
@@ -125,9 +128,9 @@ impl Site {
                 .map(|id| Answered { id, current: *id == self.instance })
                 .collect(),
             store: "Redis",
-            began: Moment { text: ago(now, began), exact: exact(began) },
-            lapses: Moment { text: "in 1 day".to_owned(), exact: exact(now + IDLE_TIMEOUT) },
-            cookie_seen,
+            created: Moment { text: ago(now, began), exact: exact(began) },
+            expires: Moment { text: "in 1 day".to_owned(), exact: exact(now + IDLE_TIMEOUT) },
+            is_returning,
         };
         let context = Context::from_serialize(view).expect("the context is a map");
         self.tera.render(template, &context).expect("the template is drawn")
@@ -145,6 +148,12 @@ impl Site {
         let counts = Counts { page: path, views: record.of(path), pages };
         serde_json::to_string(&counts).expect("counts are JSON")
     }
+}
+
+/// What a visitor may do, and what a late request has written, as JSON.
+#[must_use]
+pub fn rights(rights: Option<String>, note: Option<String>) -> String {
+    serde_json::json!({ "rights": rights, "note": note }).to_string()
 }
 
 /// Whether `accept` asks for JSON before HTML.
@@ -205,9 +214,9 @@ struct View<'a> {
     total: u64,
     instances: Vec<Answered<'a>>,
     store: &'static str,
-    began: Moment,
-    lapses: Moment,
-    cookie_seen: bool,
+    created: Moment,
+    expires: Moment,
+    is_returning: bool,
 }
 
 #[derive(Serialize)]
