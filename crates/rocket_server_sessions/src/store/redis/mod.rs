@@ -79,7 +79,7 @@ impl Servers {
             Self::Simulated(world) => {
                 let units = pipeline.units.iter().map(|unit| unit.replies).collect();
                 let replies = world.ask(pipeline.packed, units).await?;
-                reply_error::server_failure(&replies, false).map_or(Ok(replies), |it| Err(it.fault))
+                reply_error::server_failure(&replies, false).map_or(Ok(replies), |it| Err(it.error))
             }
         }
     }

@@ -181,7 +181,7 @@ mod tests {
             let url = format!("redis://127.0.0.1:{}", self.port);
             let config = Config { deadline, ..Config::default() };
             let settings = Settings::from_config(&config, &url.as_str().into());
-            let address = Address::parse(&url, None).unwrap();
+            let address = super::super::address::tests::address(&url);
             Arc::new(Server::new(Target::Server(address), &settings))
         }
 
