@@ -148,7 +148,7 @@ fn redis_that_takes_fewer_connections_than_are_set_serves_everybody_on_those() {
     // So many wait for their answers that one connection has no more room.
     proxy.set_round_trip(millis(200));
     let before = proxy.accepted();
-    let rush = Rush::of(&visitor, 400, millis(4_000));
+    let rush = Rush::of(&visitor, 700, millis(3_000));
     assert!(rush.served > 400 && rush.refused == 0, "{rush:?}");
     assert!(proxy.accepted() > before, "no other connection was tried");
     assert_no_outage(&app);

@@ -11,8 +11,8 @@ use super::request::{Answer, Request};
 use crate::store::StoreError;
 
 /// How many requests may be in flight: at first, at least, and at most.
-const FIRST_LIMIT: usize = 128;
-const LEAST_LIMIT: usize = 16;
+const FIRST_LIMIT: usize = 512;
+const LEAST_LIMIT: usize = 32;
 const MAX_LIMIT: usize = 8192;
 
 /// How many bytes may be, unless it is one request alone.
@@ -109,7 +109,6 @@ impl InFlight {
         reply: Result<Value, Unreadable>,
         now: Instant,
     ) -> Result<Option<Answered>, Unsolicited> {
-        let is_full = self.sent.len() >= self.limit.allowed;
         let first = self.sent.front_mut().ok_or(Unsolicited)?;
         match reply {
             Ok(value) => first.values.push(value),
@@ -135,7 +134,7 @@ impl InFlight {
         self.bytes -= request.packed.len();
         let took = now.saturating_duration_since(at);
         self.round_trip = (self.round_trip * 7 + took) / 8;
-        self.limit.answered(ahead, took, is_full);
+        self.limit.answered(ahead, took);
         Ok(Some(Answered { request, answer: error.map_or(Ok(values), Err) }))
     }
 
@@ -164,22 +163,23 @@ impl Limit {
     }
 
     /// A request was answered before which so many were in flight.
-    fn answered(&mut self, ahead: usize, took: Duration, was_full: bool) {
+    fn answered(&mut self, ahead: usize, took: Duration) {
+        // With little in flight, an answer tells nothing about how much can be.
+        if ahead < self.allowed / 2 {
+            return;
+        }
         if took > self.patience {
-            // One that was late with little before it tells nothing about how much can be borne.
-            if ahead >= self.allowed / 2 {
-                // As many as are answered at this rate within the patience.
-                let bearable = ahead as u128 * self.patience.as_nanos() / took.as_nanos();
-                let bearable = usize::try_from(bearable).unwrap_or(usize::MAX);
-                self.allowed = self.allowed.min(bearable).max(LEAST_LIMIT);
-                (self.is_settled, self.credit) = (true, 0);
-            }
-        } else if was_full {
-            self.credit += 1;
-            if self.credit >= if self.is_settled { 4 } else { 1 } {
-                self.allowed = (self.allowed + 1).min(MAX_LIMIT);
-                self.credit = 0;
-            }
+            // As many as are answered at this rate within the patience.
+            let bearable = ahead as u128 * self.patience.as_nanos() / took.as_nanos();
+            let bearable = usize::try_from(bearable).unwrap_or(usize::MAX);
+            self.allowed = self.allowed.min(bearable).max(LEAST_LIMIT);
+            (self.is_settled, self.credit) = (true, 0);
+            return;
+        }
+        self.credit += 1;
+        if self.credit >= if self.is_settled { 4 } else { 1 } {
+            self.allowed = (self.allowed + 1).min(MAX_LIMIT);
+            self.credit = 0;
         }
     }
 }
@@ -291,6 +291,24 @@ mod tests {
             assert!(answered >= each_milli * 950, "{each_milli} {round_trip}: {answered}");
             assert!(longest < 700, "{each_milli} {round_trip}: {longest} ms");
         }
+    }
+
+    #[test]
+    fn answers_that_come_in_bursts_raise_the_limit_too() {
+        let start = Instant::now();
+        let mut in_flight = InFlight::new(start, 450 * MILLIS);
+        for burst in 1..=3 {
+            let now = start + 80 * MILLIS * burst;
+            let room = in_flight.room().requests;
+            assert_eq!(room, in_flight.limit.allowed);
+            for _ in 0..room {
+                in_flight.push(request(now, 900 * MILLIS).0, now);
+            }
+            for _ in 0..room {
+                replies(&mut in_flight, &[1, 2], now + 80 * MILLIS);
+            }
+        }
+        assert!(in_flight.limit.allowed > 2 * FIRST_LIMIT, "{}", in_flight.limit.allowed);
     }
 
     #[test]

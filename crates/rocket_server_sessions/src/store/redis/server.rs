@@ -69,7 +69,7 @@ impl Server {
         let drivers = settings.connections.try_into().unwrap_or(usize::MAX);
         let metrics = Metrics::register();
         Self(Arc::new(Shared {
-            queue: Queue::new(settings.queue, drivers, deadline / 4, metrics.clone()),
+            queue: Queue::new(settings.queue, drivers, deadline / 3, metrics.clone()),
             breaker: Breaker::new(name.clone()),
             metrics,
             sentinels,
@@ -164,14 +164,20 @@ mod tests {
 
     impl Echo {
         fn start() -> Self {
+            Self::with_room_for(usize::MAX)
+        }
+
+        /// Further connections are closed as soon as they are made.
+        fn with_room_for(number: usize) -> Self {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let port = listener.local_addr().unwrap().port();
             let connections = Arc::<AtomicUsize>::default();
             let count = connections.clone();
             thread::spawn(move || {
                 for stream in listener.incoming() {
-                    count.fetch_add(1, Ordering::Relaxed);
-                    thread::spawn(move || serve(stream.unwrap()));
+                    if count.fetch_add(1, Ordering::Relaxed) < number {
+                        thread::spawn(move || serve(stream.unwrap()));
+                    }
                 }
             });
             Self { port, connections }
@@ -179,7 +185,7 @@ mod tests {
 
         fn server(&self, deadline: Duration) -> Arc<Server> {
             let url = format!("redis://127.0.0.1:{}", self.port);
-            let config = Config { deadline, ..Config::default() };
+            let config = Config { deadline, connections: 4, ..Config::default() };
             let settings = Settings::from_config(&config, &url.as_str().into());
             let address = super::super::address::tests::address(&url);
             Arc::new(Server::new(Target::Server(address), &settings))
@@ -283,6 +289,20 @@ mod tests {
             sleep(5 * MILLIS).await;
         }
         assert_eq!(ask(&server, "again", 0).await, Ok("again".to_owned()));
+    }
+
+    #[rocket::async_test]
+    async fn server_that_takes_one_connection_serves_everybody_on_that() {
+        let echo = Echo::with_room_for(1);
+        let server = echo.server(3000 * MILLIS);
+        ask(&server, "first", 0).await.unwrap();
+        let asked = (0..1500).map(|number: u32| {
+            let server = server.clone();
+            async move { ask(&server, &number.to_string(), 300).await == Ok(number.to_string()) }
+        });
+        assert!(join_all(asked).await.into_iter().all(|is_answered| is_answered));
+        assert!(echo.connections() > 1, "no other one was tried");
+        assert!(!server.is_refusing());
     }
 
     #[test]
