@@ -241,7 +241,11 @@ impl Invariants {
                 let is_empty = record.counts == [None; 3] && record.note.is_none();
                 let is_plain = matches!(step, Step::LogIn(_)) == record.user.is_some()
                     && (is_empty || !matches!(step, Step::LogIn(_)));
-                if is_right && is_plain { Ok(()) } else { wrong("a session begins with something else") }
+                if is_right && is_plain {
+                    Ok(())
+                } else {
+                    wrong("a session begins with something else")
+                }
             }
             Effect::Deleted(record) => {
                 let is_allowed = match step {
@@ -295,7 +299,8 @@ impl Invariants {
                 stage.views.push(known);
                 if let Step::DestroyAll(user) | Step::DestroyOthers(user) = stage.step {
                     let of_user = |it: &&Record| it.user.as_deref() == Some(user);
-                    stage.meant = self.live.iter().filter(of_user).map(|it| it.id.clone()).collect();
+                    stage.meant =
+                        self.live.iter().filter(of_user).map(|it| it.id.clone()).collect();
                 }
                 Ok(())
             }
@@ -428,7 +433,9 @@ impl Invariants {
             (Step::Regenerate, []) => match self.known(request).first() {
                 Some(record) => Err(format!("{} is reached by the old token", record.place)),
                 None => match seen.presented.as_deref().and_then(|it| self.at_id_of(it)) {
-                    Some(record) if !seen.is_unknown => Err(format!("its session lives on at {}", record.place)),
+                    Some(record) if !seen.is_unknown => {
+                        Err(format!("its session lives on at {}", record.place))
+                    }
                     _ => Ok(()),
                 },
             },
@@ -485,9 +492,8 @@ impl Invariants {
         }
         self.requests[request].is_answered = true;
         let is_own = |it: &&Record| self.makers.get(&it.place) == Some(&Some(request));
-        let lost = self.live.iter().filter(is_own).find(|it| {
-            !cookies.contains(&Some(it.place.clone()))
-        });
+        let lost =
+            self.live.iter().filter(is_own).find(|it| !cookies.contains(&Some(it.place.clone())));
         if let Some(record) = lost.filter(|_| self.faults < 2) {
             return Err(format!("the response does not bring the token of {}", record.place));
         }
@@ -544,9 +550,10 @@ impl Invariants {
         }
         let due = seen.cookie.clone().flatten();
         // Nobody can tell a request without a session from a new browser, a repeated token may be
-        // overtaken, and what began with the new cookie may have gone on from there.
+        // overtaken within seconds, and what began with the new cookie may have gone on from there.
         let is_excused = own().any(|(at, it)| {
-            let is_repeated = it.cookie.as_ref() == Some(&it.presented);
+            let is_late = it.steps.iter().any(|it| matches!(it.step, Step::Wait(_)));
+            let is_repeated = it.cookie.as_ref() == Some(&it.presented) && !is_late;
             let is_later = it.has_begun_after.contains(&last);
             at != last && it.cookie.is_some() && (it.is_unknown || is_repeated || is_later)
         });

@@ -99,6 +99,7 @@ pub(super) struct Run<'m, C> {
     pub(super) browsers: Vec<Browser>,
     pub(super) invariants: Invariants,
     faults: usize,
+    is_faulty: bool,
     plans: Vec<Plan>,
     /// How much each request has sent by itself, and detached.
     sent: HashMap<(usize, bool), usize>,
@@ -116,8 +117,7 @@ impl<'m, C: Choose> Run<'m, C> {
     ) -> Self {
         machine.restore(start);
         machine.world.reset(plans.iter().map(|plan| plan.steps.clone()).collect());
-        let waiting =
-            |browser| Request { browser, progress: Progress::Waiting, may_begin: true };
+        let waiting = |browser| Request { browser, progress: Progress::Waiting, may_begin: true };
         Self {
             machine,
             choice,
@@ -126,6 +126,7 @@ impl<'m, C: Choose> Run<'m, C> {
             browsers: start.browsers.clone(),
             invariants: Invariants::new(&start.keyspace, plans),
             faults,
+            is_faulty: false,
             plans: plans.to_vec(),
             sent: HashMap::new(),
             is_traced,
@@ -149,7 +150,9 @@ impl<'m, C: Choose> Run<'m, C> {
         }
         let machine = self.machine;
         self.invariants.settled(&self.browsers, |cookie| machine.place(cookie))?;
-        self.follow_up().await?;
+        if self.is_faulty || self.machine.is_new(&self.browsers) {
+            self.follow_up().await?;
+        }
         Ok(true)
     }
 
@@ -178,7 +181,8 @@ impl<'m, C: Choose> Run<'m, C> {
                 .filter(of_browser)
                 .any(|it| !matches!(it.progress, Progress::Waiting));
             let is_last = !self.requests[request + 1..].iter().any(|it| it.browser == browser);
-            let is_alone = is_last && self.requests[..request].iter().all(|it| it.browser != browser);
+            let is_alone =
+                is_last && self.requests[..request].iter().all(|it| it.browser != browser);
             let is_forced = is_alone || (is_last && !has_begun);
             let both = [Choice::default(), Choice::default()];
             if is_forced || self.choice.choose(&both) == Some(0) {
@@ -229,8 +233,7 @@ impl<'m, C: Choose> Run<'m, C> {
     }
 
     fn begins(&self) -> Vec<Action> {
-        let may_begin =
-            |it: &Request<'_>| it.may_begin && matches!(it.progress, Progress::Waiting);
+        let may_begin = |it: &Request<'_>| it.may_begin && matches!(it.progress, Progress::Waiting);
         self.indices(may_begin).map(Action::Begin).collect()
     }
 
@@ -246,15 +249,20 @@ impl<'m, C: Choose> Run<'m, C> {
 
     /// Time passes only if nobody waits for Redis.
     fn advances(&self) -> Option<Action> {
-        if self.jobs.iter().any(|job| job.answer.is_some() && matches!(job.author, Author::Step { .. })) {
+        if self
+            .jobs
+            .iter()
+            .any(|job| job.answer.is_some() && matches!(job.author, Author::Step { .. }))
+        {
             return None;
         }
-        let wait = self.indices(|it| matches!(it.progress, Progress::Begun(_))).find_map(|it| {
-            match self.step(it) {
-                Some(Step::Wait(seconds)) => Some(seconds),
-                _ => None,
-            }
-        })?;
+        let wait =
+            self.indices(|it| matches!(it.progress, Progress::Begun(_))).find_map(
+                |it| match self.step(it) {
+                    Some(Step::Wait(seconds)) => Some(seconds),
+                    _ => None,
+                },
+            )?;
         Some(Action::Advance(Duration::from_secs(wait)))
     }
 
@@ -316,6 +324,7 @@ impl<'m, C: Choose> Run<'m, C> {
             Action::Advance(time) => self.advance(time).await,
             Action::Fault(fault) => {
                 self.faults -= 1;
+                self.is_faulty = true;
                 self.invariants.faulted();
                 self.fail(fault).await
             }
@@ -369,7 +378,9 @@ impl<'m, C: Choose> Run<'m, C> {
             let cookies = &response.set_cookie;
             let places: Vec<_> = cookies.iter().map(|it| self.machine.place(it)).collect();
             let status = response.status;
-            self.note(|_| format!("    request {request} is answered {status}, cookies {places:?}"));
+            self.note(|_| {
+                format!("    request {request} is answered {status}, cookies {places:?}")
+            });
             self.invariants.answered(request, status, &places)?;
         }
         Ok(())
@@ -378,9 +389,10 @@ impl<'m, C: Choose> Run<'m, C> {
     /// Lets detached work go on, and takes in what was sent and what has happened.
     async fn take_in(&mut self) -> Result<(), String> {
         tokio::task::yield_now().await;
-        let (sent, events) = self.machine.world.with(|state| {
-            (std::mem::take(&mut state.sent), std::mem::take(&mut state.events))
-        });
+        let (sent, events) = self
+            .machine
+            .world
+            .with(|state| (std::mem::take(&mut state.sent), std::mem::take(&mut state.events)));
         for event in events {
             if let Event::Ended { request, step, outcome } = &event {
                 let step = self.plans[*request].steps[*step];
@@ -594,7 +606,9 @@ impl<'m, C: Choose> Run<'m, C> {
             Action::Execute(at) => format!("  {}", job(at)),
             Action::Deliver(request) => format!("response {request} arrives"),
             Action::Advance(time) => format!("{time:?} pass"),
-            Action::Fault(Fault::Cut { job: at, is_late: false }) => format!("CUT, lost: {}", job(at)),
+            Action::Fault(Fault::Cut { job: at, is_late: false }) => {
+                format!("CUT, lost: {}", job(at))
+            }
             Action::Fault(Fault::Cut { job: at, .. }) => format!("CUT, done later: {}", job(at)),
             Action::Fault(Fault::LoseReplies(at)) => format!("REPLIES LOST: {}", job(at)),
             Action::Fault(Fault::Refuse(at)) => format!("REFUSED: {}", job(at)),
