@@ -176,7 +176,8 @@ fn simulated_redis_forgets_a_key_when_a_real_one_does() {
         std::thread::sleep(Duration::from_millis(30));
     }
     pair.simulated.keyspace.borrow_mut().advance(1010);
-    for text in ["EXISTS {k}:a {k}:b {k}:c", "GET {k}:a", "HGETALL {k}:b", "TTL {k}:a", "TTL {k}:c"] {
+    for text in ["EXISTS {k}:a {k}:b {k}:c", "GET {k}:a", "HGETALL {k}:b", "TTL {k}:a", "TTL {k}:c"]
+    {
         pair.run(words(text));
     }
 }

@@ -105,7 +105,8 @@ pub(super) fn explore_all(
                 runs += found.runs;
                 if let Some(why) = found.failure {
                     failed.fetch_add(1, Ordering::Relaxed);
-                    let steps: Vec<_> = case.plans.iter().map(|it| (it.browser, &it.steps)).collect();
+                    let steps: Vec<_> =
+                        case.plans.iter().map(|it| (it.browser, &it.steps)).collect();
                     failures.push(format!("{:?} {steps:?}: {why}", case.start));
                     // What was amid a run is left behind.
                     machine = Machine::new(mutation).await;

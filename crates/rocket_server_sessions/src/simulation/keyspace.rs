@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 /// A key's value. A hash keeps its fields in the order of their insertion, as small ones do in Redis:
 /// so a run does not depend on random names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
 pub(super) enum Data {
     Text(Vec<u8>),
     Hash(Vec<(Vec<u8>, Vec<u8>)>),
@@ -20,7 +20,7 @@ impl Data {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) data: Rc<Data>,
     /// In milliseconds of the server's clock.
@@ -28,7 +28,7 @@ pub(super) struct Entry {
 }
 
 /// All keys, and the clock. A clone is a snapshot, and cheap.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Hash, PartialEq, Eq)]
 pub(super) struct Keyspace {
     keys: BTreeMap<Rc<[u8]>, Entry>,
     now: u64,

@@ -1,7 +1,8 @@
 //! What all runs share: the application, the simulated Redis, and the clocks.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -42,6 +43,8 @@ pub(super) struct Machine {
     store: Arc<Redis>,
     clock: ManualClock,
     places: RefCell<HashMap<String, Option<Place>>>,
+    /// The states, by their hashes, in which runs have ended.
+    ends: RefCell<HashSet<u64>>,
 }
 
 impl Machine {
@@ -57,8 +60,8 @@ impl Machine {
             .manage(world.clone())
             .mount("/", rocket::routes![operations::run]);
         let client = Client::untracked(rocket).await.expect("the application starts");
-        let (server, places) = (Server::new(), RefCell::default());
-        Self { client, server, world, mutation, store, clock, places }
+        let (server, places, ends) = (Server::new(), RefCell::default(), RefCell::default());
+        Self { client, server, world, mutation, store, clock, places, ends }
     }
 
     /// How everything stands before anything has happened.
@@ -85,6 +88,17 @@ impl Machine {
         tokio::time::advance(time).await;
     }
 
+    /// Whether no run has ended in this state yet: what follows depends on nothing else.
+    pub(super) fn is_new(&self, browsers: &[Browser]) -> bool {
+        let mut hasher = DefaultHasher::new();
+        Hash::hash(&*self.server.keyspace.borrow(), &mut hasher);
+        self.clock.now().hash(&mut hasher);
+        for browser in browsers {
+            browser.cookie.as_deref().and_then(|it| self.place(it)).hash(&mut hasher);
+        }
+        self.ends.borrow_mut().insert(hasher.finish())
+    }
+
     /// Where a cookie, as it is sent or set, leads to; `None` for a removal.
     pub(super) fn place(&self, cookie: &str) -> Option<Place> {
         let pair = cookie.split(';').next().unwrap_or_default();
@@ -99,7 +113,8 @@ impl Machine {
     fn open(&self, pair: &str) -> Option<Place> {
         let mut request = self.client.get("/");
         request.add_header(Header::new("Cookie", pair.to_owned()));
-        let sessions = self.client.rocket().state::<Arc<Sessions>>().expect("the fairing is attached");
+        let sessions =
+            self.client.rocket().state::<Arc<Sessions>>().expect("the fairing is attached");
         let config = &sessions.config;
         let opened = sessions.keys.open(&config.cookie_name, request.inner()).ok()??;
         let record = opened.value.record();

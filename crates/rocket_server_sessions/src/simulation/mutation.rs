@@ -69,14 +69,24 @@ impl Mutation {
             Self::WrongTombstone => ("'rotated'", "'destroyed'"),
             Self::ShortTombstone => ("'EX', ARGV[2]", "'EX', 1"),
             Self::NoMarker => ("if record['@id'] ~= ARGV[1] then return {'gone'} end", ""),
-            Self::NoOwner => ("if ARGV[4] ~= '' and owner and owner ~= ARGV[4] then", "if false then"),
-            Self::NoBar => {
-                ("if ARGV[3] ~= '' then redis.call('SET', KEYS[1], 'destroyed', 'EX', ARGV[2]) end", "")
+            Self::NoOwner => {
+                ("if ARGV[4] ~= '' and owner and owner ~= ARGV[4] then", "if false then")
             }
-            Self::HalfBatch => ("local results = {}", "local results = {} if ops > 1 then ops = ops - 1 end"),
-            Self::NoDeletion => ("redis.call('DEL', KEYS[1])\nredis.pcall", "redis.pcall('TYPE', KEYS[1]) redis.pcall"),
+            Self::NoBar => (
+                "if ARGV[3] ~= '' then redis.call('SET', KEYS[1], 'destroyed', 'EX', ARGV[2]) end",
+                "",
+            ),
+            Self::HalfBatch => {
+                ("local results = {}", "local results = {} if ops > 1 then ops = ops - 1 end")
+            }
+            Self::NoDeletion => (
+                "redis.call('DEL', KEYS[1])\nredis.pcall",
+                "redis.pcall('TYPE', KEYS[1]) redis.pcall",
+            ),
             Self::NoInsert => ("redis.call('HSET', KEYS[1], name, value)", ""),
-            Self::NoOrphanDeletion => ("if type(id) ~= 'table' and id ~= ARGV[1] then redis.call('DEL', KEYS[1]) end", ""),
+            Self::NoOrphanDeletion => {
+                ("if type(id) ~= 'table' and id ~= ARGV[1] then redis.call('DEL', KEYS[1]) end", "")
+            }
             _ => return None,
         })
     }
@@ -86,7 +96,8 @@ impl Mutation {
         if self == Self::None {
             return unit;
         }
-        let is_index = |it: &Command| it.get(1).is_some_and(|key| key.windows(6).any(|it| it == b"user:{"));
+        let is_index =
+            |it: &Command| it.get(1).is_some_and(|key| key.windows(6).any(|it| it == b"user:{"));
         let is_named = |it: &Command, name: &[u8]| it[0] == name;
         let mut changed = Vec::new();
         for mut command in unit {

@@ -74,7 +74,6 @@ pub(super) enum Answer {
     Sessions(Vec<String>),
 }
 
-
 /// The one route: request `number` does what was planned for it.
 #[get("/<number>")]
 pub(super) async fn run(
@@ -90,14 +89,15 @@ pub(super) async fn run(
             state.steps[number] = at;
             state.events.push(Event::Began { request: number, step: at });
         });
-        let outcome = match patient(world, number, step.carry_out((number, at), session, users)).await {
-            None => Outcome::GivenUp,
-            Some(Ok(answer)) => Outcome::Done(answer),
-            Some(Err(error)) => {
-                status = error.status();
-                failed(&error)
-            }
-        };
+        let outcome =
+            match patient(world, number, step.carry_out((number, at), session, users)).await {
+                None => Outcome::GivenUp,
+                Some(Ok(answer)) => Outcome::Done(answer),
+                Some(Err(error)) => {
+                    status = error.status();
+                    failed(&error)
+                }
+            };
         // A handler returns an error; if it has only stopped waiting, it goes on.
         let is_over = !matches!(outcome, Outcome::Done(_) | Outcome::GivenUp);
         let event = Event::Ended { request: number, step: at, outcome };

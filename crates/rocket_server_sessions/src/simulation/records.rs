@@ -60,7 +60,10 @@ pub(super) enum Effect {
     Created(Record),
     Deleted(Record),
     /// It moved, changed, or both.
-    Changed { before: Record, after: Record },
+    Changed {
+        before: Record,
+        after: Record,
+    },
 }
 
 impl Effect {

@@ -38,7 +38,9 @@ impl Reply {
         match self {
             Self::Status(text) if text == "OK" => Value::Okay,
             Self::Status(text) => Value::SimpleString(text),
-            Self::Error(text) => redis::parse_redis_value(format!("-{text}\r\n").as_bytes()).unwrap(),
+            Self::Error(text) => {
+                redis::parse_redis_value(format!("-{text}\r\n").as_bytes()).unwrap()
+            }
             Self::Int(number) => Value::Int(number),
             Self::Bulk(bytes) => Value::BulkString(bytes),
             Self::Nil => Value::Nil,

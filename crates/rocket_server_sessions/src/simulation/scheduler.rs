@@ -1,8 +1,10 @@
 //! One run: requests take their steps in the order that somebody chooses.
 
+mod action;
+mod job;
+
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -12,14 +14,15 @@ use rocket::http::Header;
 use rocket::tokio;
 use rocket::tokio::sync::oneshot;
 
+use action::{Action, Fault};
+use job::Job;
+
 use super::browser::Browser;
-use super::choice::{Choose, Name, Option as Choice};
+use super::choice::{Choose, Option as Choice};
 use super::invariants::Invariants;
 use super::machine::{Machine, Snapshot};
 use super::operations::Step;
-use super::reply::{self, Command};
-use super::server::{self, Connection};
-use super::world::{Author, Event, Sent};
+use super::world::{Author, Event};
 use crate::store::StoreError;
 
 /// A request: which browser sends it, and what its handler does.
@@ -49,47 +52,6 @@ struct Request<'m> {
     may_begin: bool,
 }
 
-/// A pipeline that Redis has, or will have.
-struct Job {
-    author: Author,
-    /// What tells it from others: whose it is, whether it is detached, and which of theirs.
-    name: (usize, bool, usize),
-    done: usize,
-    units: std::vec::IntoIter<Vec<Command>>,
-    replies: Vec<redis::Value>,
-    connection: Connection,
-    /// `None`: nobody waits for the replies any more.
-    answer: Option<oneshot::Sender<Result<Vec<redis::Value>, StoreError>>>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Action {
-    Begin(usize),
-    /// Redis carries out the job's next unit. The last one's replies arrive at once: what happens
-    /// between is the request's own.
-    Execute(usize),
-    Deliver(usize),
-    /// All wait until a handler has done what else it does.
-    Advance(Duration),
-    Fault(Fault),
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Fault {
-    /// The connection breaks; what Redis has not carried out yet, it carries out later or never.
-    Cut { job: usize, is_late: bool },
-    /// Redis carries out the last unit, and the replies are lost.
-    LoseReplies(usize),
-    /// Nothing was sent: there is no connection.
-    Refuse(usize),
-    /// The handler stops waiting.
-    GiveUp { request: usize, is_late: bool },
-    /// The process ends amid the request.
-    Drop(usize),
-    /// The response never arrives.
-    LoseResponse(usize),
-}
-
 /// A run under way.
 pub(super) struct Run<'m, C> {
     machine: &'m Machine,
@@ -99,6 +61,7 @@ pub(super) struct Run<'m, C> {
     pub(super) browsers: Vec<Browser>,
     pub(super) invariants: Invariants,
     faults: usize,
+    is_faulty: bool,
     plans: Vec<Plan>,
     /// How much each request has sent by itself, and detached.
     sent: HashMap<(usize, bool), usize>,
@@ -116,8 +79,7 @@ impl<'m, C: Choose> Run<'m, C> {
     ) -> Self {
         machine.restore(start);
         machine.world.reset(plans.iter().map(|plan| plan.steps.clone()).collect());
-        let waiting =
-            |browser| Request { browser, progress: Progress::Waiting, may_begin: true };
+        let waiting = |browser| Request { browser, progress: Progress::Waiting, may_begin: true };
         Self {
             machine,
             choice,
@@ -126,6 +88,7 @@ impl<'m, C: Choose> Run<'m, C> {
             browsers: start.browsers.clone(),
             invariants: Invariants::new(&start.keyspace, plans),
             faults,
+            is_faulty: false,
             plans: plans.to_vec(),
             sent: HashMap::new(),
             is_traced,
@@ -149,23 +112,10 @@ impl<'m, C: Choose> Run<'m, C> {
         }
         let machine = self.machine;
         self.invariants.settled(&self.browsers, |cookie| machine.place(cookie))?;
-        self.follow_up().await?;
-        Ok(true)
-    }
-
-    /// An action as it looks to whoever chooses.
-    fn option(&self, action: Action) -> Choice {
-        let Action::Execute(at) = action else { return Choice::default() };
-        let job = &self.jobs[at];
-        let (request, is_detached, number) = job.name;
-        let name: Name = (request, is_detached, number, job.done);
-        let mut option = Choice { name: Some(name), ..Choice::default() };
-        for command in job.units.as_slice().first().into_iter().flatten() {
-            let is_read = server::READS.contains(&server::name(command).as_str());
-            let keys = if is_read { &mut option.reads } else { &mut option.writes };
-            keys.extend(server::keys(command).iter().map(|key| hash(key)));
+        if self.is_faulty || self.machine.is_new(&self.browsers) {
+            self.follow_up().await?;
         }
-        option
+        Ok(true)
     }
 
     /// Which requests begin with what their browser holds now; the others wait for a response.
@@ -178,7 +128,8 @@ impl<'m, C: Choose> Run<'m, C> {
                 .filter(of_browser)
                 .any(|it| !matches!(it.progress, Progress::Waiting));
             let is_last = !self.requests[request + 1..].iter().any(|it| it.browser == browser);
-            let is_alone = is_last && self.requests[..request].iter().all(|it| it.browser != browser);
+            let is_alone =
+                is_last && self.requests[..request].iter().all(|it| it.browser != browser);
             let is_forced = is_alone || (is_last && !has_begun);
             let both = [Choice::default(), Choice::default()];
             if is_forced || self.choice.choose(&both) == Some(0) {
@@ -187,107 +138,6 @@ impl<'m, C: Choose> Run<'m, C> {
         }
         self.requests.iter_mut().for_each(|it| it.may_begin = false);
         Ok(())
-    }
-
-    fn actions(&self) -> Vec<Action> {
-        if self.choice.is_free() {
-            let mut actions = self.begins();
-            actions.extend(self.executions());
-            actions.extend(self.deliveries());
-            actions.extend(self.advances());
-            actions.extend(self.faults().into_iter().map(Action::Fault));
-            return actions;
-        }
-        let begins = self.begins();
-        if let Some(begin) = begins.first() {
-            return vec![*begin];
-        }
-        let deliveries = self.deliveries();
-        for delivery in &deliveries {
-            let Action::Deliver(request) = delivery else { continue };
-            if self.is_awaited(self.requests[*request].browser) {
-                return vec![*delivery];
-            }
-        }
-        let is_pending = self.requests.iter().any(|it| matches!(it.progress, Progress::Begun(_)));
-        let mut executions = self.executions();
-        if is_pending {
-            executions.extend(self.advances());
-            executions.extend(self.faults().into_iter().map(Action::Fault));
-            return executions;
-        }
-        // What is left is nobody's who could still see a difference.
-        executions.truncate(1);
-        if executions.is_empty() { deliveries } else { executions }
-    }
-
-    /// Whether a request of this browser begins with what a response brings.
-    fn is_awaited(&self, browser: usize) -> bool {
-        self.requests
-            .iter()
-            .any(|it| it.browser == browser && matches!(it.progress, Progress::Waiting))
-    }
-
-    fn begins(&self) -> Vec<Action> {
-        let may_begin =
-            |it: &Request<'_>| it.may_begin && matches!(it.progress, Progress::Waiting);
-        self.indices(may_begin).map(Action::Begin).collect()
-    }
-
-    fn executions(&self) -> Vec<Action> {
-        (0..self.jobs.len()).map(Action::Execute).collect()
-    }
-
-    fn deliveries(&self) -> Vec<Action> {
-        self.indices(|it| matches!(it.progress, Progress::Finished(_)))
-            .map(Action::Deliver)
-            .collect()
-    }
-
-    /// Time passes only if nobody waits for Redis.
-    fn advances(&self) -> Option<Action> {
-        if self.jobs.iter().any(|job| job.answer.is_some() && matches!(job.author, Author::Step { .. })) {
-            return None;
-        }
-        let wait = self.indices(|it| matches!(it.progress, Progress::Begun(_))).find_map(|it| {
-            match self.step(it) {
-                Some(Step::Wait(seconds)) => Some(seconds),
-                _ => None,
-            }
-        })?;
-        Some(Action::Advance(Duration::from_secs(wait)))
-    }
-
-    fn faults(&self) -> Vec<Fault> {
-        let mut faults = Vec::new();
-        if self.faults == 0 {
-            return faults;
-        }
-        for (at, job) in self.jobs.iter().enumerate() {
-            if job.answer.is_none() {
-                continue;
-            }
-            faults.push(Fault::Cut { job: at, is_late: false });
-            faults.push(Fault::Cut { job: at, is_late: true });
-            if job.units.len() == 1 {
-                faults.push(Fault::LoseReplies(at));
-            }
-            if job.replies.is_empty() {
-                faults.push(Fault::Refuse(at));
-            }
-        }
-        for request in self.indices(|it| matches!(it.progress, Progress::Begun(_))) {
-            if self.step(request).is_some() {
-                faults.push(Fault::GiveUp { request, is_late: false });
-                faults.push(Fault::GiveUp { request, is_late: true });
-            }
-            faults.push(Fault::Drop(request));
-        }
-        if self.choice.is_free() {
-            let finished = self.indices(|it| matches!(it.progress, Progress::Finished(_)));
-            faults.extend(finished.map(Fault::LoseResponse));
-        }
-        faults
     }
 
     fn indices(&self, is_meant: impl Fn(&Request<'m>) -> bool) -> impl Iterator<Item = usize> {
@@ -316,6 +166,7 @@ impl<'m, C: Choose> Run<'m, C> {
             Action::Advance(time) => self.advance(time).await,
             Action::Fault(fault) => {
                 self.faults -= 1;
+                self.is_faulty = true;
                 self.invariants.faulted();
                 self.fail(fault).await
             }
@@ -369,7 +220,9 @@ impl<'m, C: Choose> Run<'m, C> {
             let cookies = &response.set_cookie;
             let places: Vec<_> = cookies.iter().map(|it| self.machine.place(it)).collect();
             let status = response.status;
-            self.note(|_| format!("    request {request} is answered {status}, cookies {places:?}"));
+            self.note(|_| {
+                format!("    request {request} is answered {status}, cookies {places:?}")
+            });
             self.invariants.answered(request, status, &places)?;
         }
         Ok(())
@@ -378,9 +231,10 @@ impl<'m, C: Choose> Run<'m, C> {
     /// Lets detached work go on, and takes in what was sent and what has happened.
     async fn take_in(&mut self) -> Result<(), String> {
         tokio::task::yield_now().await;
-        let (sent, events) = self.machine.world.with(|state| {
-            (std::mem::take(&mut state.sent), std::mem::take(&mut state.events))
-        });
+        let (sent, events) = self
+            .machine
+            .world
+            .with(|state| (std::mem::take(&mut state.sent), std::mem::take(&mut state.events)));
         for event in events {
             if let Event::Ended { request, step, outcome } = &event {
                 let step = self.plans[*request].steps[*step];
@@ -574,44 +428,6 @@ impl<'m, C: Choose> Run<'m, C> {
             println!("{}", text(self));
         }
     }
-
-    fn describe(&self, action: Action) -> String {
-        let job = |at: usize| {
-            let job = &self.jobs[at];
-            let unit = job.units.as_slice().first();
-            let words = unit.into_iter().flatten().map(|it| words(it)).collect::<Vec<_>>();
-            let author = match job.author {
-                Author::Step { request, .. } => format!("request {request}"),
-                Author::Detached(request) => format!("detached by {request}"),
-            };
-            format!("{author}: {}", words.join(" | "))
-        };
-        match action {
-            Action::Begin(request) => {
-                let plan = &self.plans[request];
-                format!("request {request} begins: browser {}, {:?}", plan.browser, plan.steps)
-            }
-            Action::Execute(at) => format!("  {}", job(at)),
-            Action::Deliver(request) => format!("response {request} arrives"),
-            Action::Advance(time) => format!("{time:?} pass"),
-            Action::Fault(Fault::Cut { job: at, is_late: false }) => format!("CUT, lost: {}", job(at)),
-            Action::Fault(Fault::Cut { job: at, .. }) => format!("CUT, done later: {}", job(at)),
-            Action::Fault(Fault::LoseReplies(at)) => format!("REPLIES LOST: {}", job(at)),
-            Action::Fault(Fault::Refuse(at)) => format!("REFUSED: {}", job(at)),
-            Action::Fault(fault) => format!("{fault:?}"),
-        }
-    }
-}
-
-impl Job {
-    fn new(sent: Sent, name: (usize, bool, usize)) -> Self {
-        let Sent { packed, units, author, answer } = sent;
-        let mut commands = reply::parse(&packed).into_iter();
-        let units = units.into_iter().map(|count| commands.by_ref().take(count).collect());
-        let units = units.collect::<Vec<_>>().into_iter();
-        let (replies, connection) = (Vec::new(), Connection::default());
-        Self { author, name, done: 0, units, replies, connection, answer: Some(answer) }
-    }
 }
 
 /// The waker of requests: whoever polls them does so anyway when there is an answer.
@@ -623,18 +439,3 @@ impl Wake for Polled {
 
 /// Longer than any tombstone lasts.
 const MINUTE: Duration = Duration::from_secs(60);
-
-fn hash(key: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    key.hash(&mut hasher);
-    hasher.finish()
-}
-
-/// A command, short enough to be read.
-fn words(command: &Command) -> String {
-    let short = |word: &Vec<u8>| {
-        let text = String::from_utf8_lossy(word).replace('\n', " ");
-        if text.len() > 60 && command[0] == b"EVAL" { format!("{}…", &text[..24]) } else { text }
-    };
-    command.iter().map(short).collect::<Vec<_>>().join(" ")
-}

@@ -119,8 +119,8 @@ pub(super) fn keys(command: &Command) -> &[Vec<u8>] {
 
 /// Those that change nothing.
 pub(super) const READS: [&str; 14] = [
-    "EXEC", "EXISTS", "GET", "HEXISTS", "HGET", "HGETALL", "HLEN", "HMGET", "MULTI", "PING", "PTTL", "STRLEN", "TTL",
-    "TYPE",
+    "EXEC", "EXISTS", "GET", "HEXISTS", "HGET", "HGETALL", "HLEN", "HMGET", "MULTI", "PING",
+    "PTTL", "STRLEN", "TTL", "TYPE",
 ];
 
 /// Refuses what is no command of ours, or has too few arguments.

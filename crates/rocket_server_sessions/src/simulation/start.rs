@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::choice::First;
 use super::machine::{Machine, Snapshot};
 use super::operations::Step;
-use super::choice::First;
 use super::scheduler::Run;
 
 /// What the first browser holds. The second one is Alice's, who is logged in there, and the third is a

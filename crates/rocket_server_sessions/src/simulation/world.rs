@@ -16,7 +16,10 @@ use crate::store::StoreError;
 /// Who has sent something: a request's step, or work that it has detached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Author {
-    Step { request: usize, step: usize },
+    Step {
+        request: usize,
+        step: usize,
+    },
     /// By which request.
     Detached(usize),
 }

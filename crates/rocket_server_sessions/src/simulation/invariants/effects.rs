@@ -1,0 +1,106 @@
+//! What a step may do to a record.
+
+use super::{Checked, Invariants};
+use crate::simulation::operations::{Outcome, Step};
+use crate::simulation::records::{Effect, Record};
+use crate::simulation::world::Author;
+
+impl Invariants {
+    /// Whether this author may do this to a record.
+    pub(super) fn check_effect(&mut self, author: Author, effect: &Effect) -> Checked {
+        let wrong = |why: &str| Err(format!("{why}: {effect:?} by {author:?}"));
+        let Author::Step { request, step: at } = author else {
+            return wrong("detached work changes a session");
+        };
+        let Some(stage) = self.requests[request].steps.get(at) else {
+            return wrong("a session changes after the handler's last step");
+        };
+        if let Some(outcome @ (Outcome::Conflict | Outcome::TooLarge | Outcome::Unavailable)) =
+            &stage.outcome
+        {
+            return wrong(&format!("a step has an effect after it ended with {outcome:?}"));
+        }
+        let step = stage.step;
+        let is_known = |it: &Record| self.known_before(request, it);
+        let seen = &self.requests[request];
+        let is_new_token = match effect {
+            Effect::Created(_) => true,
+            Effect::Changed { before, after } => before.place != after.place,
+            Effect::Deleted(_) => false,
+        };
+        if is_new_token && seen.is_answered && !seen.is_dropped && self.faults < 2 {
+            return wrong("a token is new after the response has left");
+        }
+        if let Effect::Changed { before, .. } = effect
+            && !is_known(before)
+        {
+            return wrong("a request reaches a session whose token it was never given");
+        }
+        match effect {
+            Effect::Created(record) => {
+                if !self.ids.insert(record.id.clone()) {
+                    return wrong("a session lives again");
+                }
+                let is_right = match step {
+                    Step::View | Step::Increment => record.counts == [Some(1), None, None],
+                    Step::Batch => record.counts == [None, Some(1), Some(1)],
+                    Step::Insert => record.note == Some(step.note((request, at))),
+                    Step::LogIn(user) => record.user.as_deref() == Some(user),
+                    _ => false,
+                };
+                let is_empty = record.counts == [None; 3] && record.note.is_none();
+                let is_plain = matches!(step, Step::LogIn(_)) == record.user.is_some()
+                    && (is_empty || !matches!(step, Step::LogIn(_)));
+                if is_right && is_plain {
+                    Ok(())
+                } else {
+                    wrong("a session begins with something else")
+                }
+            }
+            Effect::Deleted(record) => {
+                let is_allowed = match step {
+                    Step::Destroy => is_known(record),
+                    Step::LogIn(user) => {
+                        is_known(record) && record.user.as_deref().is_some_and(|it| it != user)
+                    }
+                    Step::DestroyAll(user) | Step::DestroyOthers(user) => {
+                        record.user.as_deref() == Some(user)
+                    }
+                    _ => false,
+                };
+                if is_allowed { Ok(()) } else { wrong("a session is gone") }
+            }
+            Effect::Changed { before, after } if before.place != after.place => {
+                let is_allowed = match step {
+                    Step::Regenerate => after.user == before.user,
+                    // What is in another user's session is theirs.
+                    Step::LogIn(user) => {
+                        after.user.as_deref() == Some(user)
+                            && before.user.as_deref().is_none_or(|it| it == user)
+                    }
+                    _ => false,
+                };
+                let is_same = before.holds_same(after);
+                if is_allowed && is_same { Ok(()) } else { wrong("a session moves wrongly") }
+            }
+            Effect::Changed { before, after } => {
+                let mut due = before.clone();
+                let add = |count: &mut Option<i64>| *count = Some(count.unwrap_or(0) + 1);
+                match step {
+                    Step::View | Step::Increment => add(&mut due.counts[0]),
+                    Step::Batch => due.counts[1..].iter_mut().for_each(add),
+                    Step::Insert | Step::InsertFirst => due.note = Some(step.note((request, at))),
+                    Step::Take | Step::Remove => due.note = None,
+                    _ => return wrong("a session changes"),
+                }
+                if due == *after { Ok(()) } else { wrong("a session changes otherwise than asked") }
+            }
+        }
+    }
+
+    /// Whether a request knew the token of a record that is gone by now.
+    fn known_before(&self, request: usize, record: &Record) -> bool {
+        self.requests[request].presented.as_ref() == Some(&record.place)
+            || self.makers.get(&record.place) == Some(&Some(request))
+    }
+}

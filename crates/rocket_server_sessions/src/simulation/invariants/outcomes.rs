@@ -1,0 +1,152 @@
+//! What a step must have done when it says that it is done.
+
+use super::{Checked, Invariants};
+use crate::simulation::operations::{Answer, Step};
+use crate::simulation::records::{Effect, Record};
+
+impl Invariants {
+    pub(super) fn check_done(&mut self, request: usize, at: usize, answer: &Answer) -> Checked {
+        let seen = &self.requests[request];
+        let stage = &seen.steps[at];
+        let only = || match stage.effects.as_slice() {
+            [effect] => Ok(effect.clone()),
+            other => Err(format!("has had {} effects: {other:?}", other.len())),
+        };
+        let written = |record: &Record| {
+            let is_own = self.makers.get(&record.place) == Some(&Some(request));
+            if seen.is_secured && !is_own {
+                return Err("it wrote under a token from before".to_owned());
+            }
+            Ok(record.id.clone())
+        };
+        let id = match (stage.step, answer) {
+            (Step::View | Step::Batch, Answer::Fields(counts, _)) => {
+                let effect = only()?;
+                let record = effect.after().ok_or("it left nothing")?;
+                let shown = if stage.step == Step::View { 0..1 } else { 1..3 };
+                if record.counts[shown.clone()] != counts[shown] {
+                    return Err(format!("the record holds {record:?}"));
+                }
+                Some(written(record)?)
+            }
+            (Step::Increment, Answer::Count(count)) => {
+                let effect = only()?;
+                let record = effect.after().ok_or("it left nothing")?;
+                if record.counts[0] != Some(*count) {
+                    return Err(format!("the record holds {record:?}"));
+                }
+                Some(written(record)?)
+            }
+            (Step::Insert | Step::InsertFirst, _) => {
+                let effect = only()?;
+                Some(written(effect.after().ok_or("it left nothing")?)?)
+            }
+            (Step::Take, Answer::Text(Some(text))) => match only()? {
+                Effect::Changed { before, .. } if before.note.as_ref() == Some(text) => {
+                    Some(written(&before)?)
+                }
+                effect => return Err(format!("it has taken {effect:?}")),
+            },
+            (Step::Take, _) => match stage.effects.first() {
+                Some(effect) => return Err(format!("it has taken {effect:?}")),
+                None => stage.found(|it| it.note.is_none()).ok_or("there was a note")?,
+            },
+            (Step::Remove, _) => match stage.effects.first() {
+                Some(effect) => Some(written(effect.after().ok_or("it left nothing")?)?),
+                None => stage.found(|it| it.note.is_none()).ok_or("there was a note")?,
+            },
+            (Step::Get, Answer::Text(text)) => {
+                stage.found(|it| it.note == *text).ok_or("the note was never so")?
+            }
+            (Step::User, Answer::Text(user)) => {
+                stage.found(|it| it.user == *user).ok_or("the user was never so")?
+            }
+            (Step::Snapshot, Answer::Fields(counts, text)) => stage
+                .found(|it| it.counts == *counts && it.note == *text)
+                .ok_or("the record was never so")?,
+            (Step::List(user), Answer::Sessions(ids)) => {
+                let is_theirs = |it: &&Record| it.user.as_deref() == Some(user);
+                let missing = self.live.iter().filter(is_theirs).find(|it| {
+                    let is_old = self.makers.get(&it.place) == Some(&None);
+                    is_old && !ids.contains(&it.id)
+                });
+                match missing {
+                    Some(record) => return Err(format!("the list lacks {}", record.id)),
+                    None => None,
+                }
+            }
+            (Step::Regenerate | Step::LogIn(_), _) => return self.check_identity(request, at),
+            (Step::Destroy | Step::DestroyAll(_) | Step::DestroyOthers(_), Answer::Nothing) => {
+                return self.check_destroyed(request, at);
+            }
+            _ => None,
+        };
+        let Some(id) = id else { return Ok(()) };
+        let pinned = &mut self.requests[request].pinned;
+        match pinned {
+            Some(pinned) if *pinned != id => {
+                Err(format!("it went on in {id} after it was in {pinned}"))
+            }
+            _ => {
+                *pinned = Some(id);
+                Ok(())
+            }
+        }
+    }
+
+    /// After a new token, the session is reached by the token of this request alone.
+    fn check_identity(&mut self, request: usize, at: usize) -> Checked {
+        let seen = &self.requests[request];
+        let stage = &seen.steps[at];
+        let gained = stage.effects.iter().filter_map(Effect::after).collect::<Vec<_>>();
+        match (stage.step, gained.as_slice()) {
+            (_, [record]) if self.makers.get(&record.place) == Some(&Some(request)) => {
+                let id = record.id.clone();
+                let seen = &mut self.requests[request];
+                (seen.is_secured, seen.pinned) = (true, Some(id));
+                Ok(())
+            }
+            (Step::Regenerate, []) => match self.known(request).first() {
+                Some(record) => Err(format!("{} is reached by the old token", record.place)),
+                None => match seen.presented.as_deref().and_then(|it| self.at_id_of(it)) {
+                    Some(record) if !seen.is_unknown => {
+                        Err(format!("its session lives on at {}", record.place))
+                    }
+                    _ => Ok(()),
+                },
+            },
+            (_, other) => Err(format!("it has come to {other:?}")),
+        }
+    }
+
+    fn check_destroyed(&mut self, request: usize, at: usize) -> Checked {
+        let seen = &self.requests[request];
+        let stage = &seen.steps[at];
+        let mut gone: Vec<String> = stage.effects.iter().map(|it| it.id().to_owned()).collect();
+        match stage.step {
+            Step::DestroyOthers(_) => {
+                let is_own = |id: &&String| {
+                    let made = self.known(request).iter().any(|it| it.id == **id);
+                    made || seen.presented.as_ref().is_some_and(|it| it.contains(*id))
+                };
+                gone.extend(stage.meant.iter().filter(|id| !is_own(id)).cloned());
+            }
+            Step::DestroyAll(_) => gone.extend(stage.meant.iter().cloned()),
+            _ => {
+                let own = self.known(request).first().map(|it| it.id.clone());
+                let presented = seen.presented.as_deref().and_then(|it| self.at_id_of(it));
+                let presented = presented.filter(|_| !seen.has_left(at) && !seen.is_unknown);
+                let presented = presented.map(|it| it.id.clone());
+                gone.extend(own.into_iter().chain(presented));
+            }
+        }
+        for id in gone {
+            if let Some(record) = self.live.iter().find(|it| it.id == id) {
+                return Err(format!("{} lives", record.place));
+            }
+            self.ids.insert(id);
+        }
+        self.requests[request].pinned = None;
+        Ok(())
+    }
+}

@@ -1,0 +1,74 @@
+//! Pipelines that Redis has, or will have.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use rocket::tokio::sync::oneshot;
+
+use crate::simulation::choice::{Name, Option as Choice};
+use crate::simulation::reply::{self, Command};
+use crate::simulation::server::{self, Connection};
+use crate::simulation::world::{Author, Sent};
+use crate::store::StoreError;
+
+/// A pipeline that Redis has, or will have.
+pub(super) struct Job {
+    pub(super) author: Author,
+    /// What tells it from others: whose it is, whether it is detached, and which of theirs.
+    pub(super) name: (usize, bool, usize),
+    pub(super) done: usize,
+    pub(super) units: std::vec::IntoIter<Vec<Command>>,
+    pub(super) replies: Vec<redis::Value>,
+    pub(super) connection: Connection,
+    /// `None`: nobody waits for the replies any more.
+    pub(super) answer: Option<oneshot::Sender<Result<Vec<redis::Value>, StoreError>>>,
+}
+
+impl Job {
+    pub(super) fn new(sent: Sent, name: (usize, bool, usize)) -> Self {
+        let Sent { packed, units, author, answer } = sent;
+        let mut commands = reply::parse(&packed).into_iter();
+        let units = units.into_iter().map(|count| commands.by_ref().take(count).collect());
+        let units = units.collect::<Vec<_>>().into_iter();
+        let (replies, connection) = (Vec::new(), Connection::default());
+        Self { author, name, done: 0, units, replies, connection, answer: Some(answer) }
+    }
+
+    /// Its next unit, as it looks to whoever chooses.
+    pub(super) fn option(&self) -> Choice {
+        let (request, is_detached, number) = self.name;
+        let name: Name = (request, is_detached, number, self.done);
+        let mut option = Choice { name: Some(name), ..Choice::default() };
+        for command in self.units.as_slice().first().into_iter().flatten() {
+            let is_read = server::READS.contains(&server::name(command).as_str());
+            let keys = if is_read { &mut option.reads } else { &mut option.writes };
+            keys.extend(server::keys(command).iter().map(|key| hash(key)));
+        }
+        option
+    }
+
+    /// Its next unit, short enough to be read.
+    pub(super) fn describe(&self) -> String {
+        let unit = self.units.as_slice().first();
+        let words = unit.into_iter().flatten().map(words).collect::<Vec<_>>();
+        let author = match self.author {
+            Author::Step { request, .. } => format!("request {request}"),
+            Author::Detached(request) => format!("detached by {request}"),
+        };
+        format!("{author}: {}", words.join(" | "))
+    }
+}
+
+fn hash(key: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A command, short enough to be read.
+fn words(command: &Command) -> String {
+    let short = |word: &Vec<u8>| {
+        let text = String::from_utf8_lossy(word).replace('\n', " ");
+        if text.len() > 60 && command[0] == b"EVAL" { format!("{}…", &text[..24]) } else { text }
+    };
+    command.iter().map(short).collect::<Vec<_>>().join(" ")
+}
