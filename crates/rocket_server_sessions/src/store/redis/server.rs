@@ -18,7 +18,10 @@ use super::request::Request;
 use super::sentinel::Sentinels;
 use crate::store::StoreError;
 
-/// A server, as those see it who ask.
+/// The part of a request's deadline that one call of the store may take.
+const DEADLINE_SHARE: f32 = 0.85;
+
+/// A server, as its callers see it.
 pub(super) struct Server(Arc<Shared>);
 
 /// What its callers and its drivers share.
@@ -90,7 +93,9 @@ impl Server {
     pub(super) async fn ask(&self, pipeline: Pipeline) -> Result<Vec<Value>, StoreError> {
         self.0.breaker.admit()?;
         let now = Instant::now();
-        let (request, reply) = Request::new(pipeline, now, now + self.0.deadline);
+        // Sooner than the session's request gives up: only here it is known whether this was sent.
+        let deadline = now + self.0.deadline.mul_f32(DEADLINE_SHARE);
+        let (request, reply) = Request::new(pipeline, now, deadline);
         for seat in self.0.queue.push(request)? {
             tokio::spawn(Driver::new(self.0.clone(), seat).run());
         }
