@@ -58,7 +58,7 @@ impl Rush {
                             503 => {
                                 refusals.lock().unwrap().push(took);
                                 // `Retry-After` asks for a second; these come again much sooner.
-                                sleep(millis(50));
+                                sleep(millis(200));
                             }
                             other => panic!("{other}"),
                         }
@@ -106,35 +106,37 @@ fn assert_no_outage(app: &App) {
 #[test]
 fn overload_leaves_the_goodput_and_refuses_the_rest_at_once_and_uncounted() {
     let (redis, proxy, app, visitor) = behind_a_proxy("{queue=64}");
-    // Some three hundred views a second, whatever the machine.
-    proxy.set(proxy::narrow(50_000));
+    // Some hundred views a second, whatever the machine.
+    proxy.set(proxy::narrow(12_000));
     let lasting = millis(4_000);
-    let peak = Rush::of(&visitor, 64, lasting);
+    let peak = Rush::of(&visitor, 32, lasting);
+    // Until it shows how much can be borne, some are sent that are answered too late.
     let before = counted(&redis);
-    let over = Rush::of(&visitor, 320, lasting);
+    let first = Rush::of(&visitor, 160, millis(2_000));
+    assert!(counted(&redis) - before - first.served < 160, "{first:?}");
+    let before = counted(&redis);
+    let over = Rush::of(&visitor, 160, lasting);
     let counted = counted(&redis) - before;
     assert!(over.served * 10 >= peak.served * 8, "{} of {}", over.served, peak.served);
     assert!(over.refused > over.served && over.refusal < millis(250), "{over:?}");
     assert!(over.longest < millis(1_250), "{over:?}");
-    // What was sent before its answers turned out to be late.
     let unsure = counted - over.served;
-    assert!(unsure < 320, "{unsure} were counted and refused");
+    assert!(unsure * 10 < over.served, "{unsure} were counted and refused");
     assert_no_outage(&app);
-    let after = Rush::of(&visitor, 32, millis(1_000));
+    let after = Rush::of(&visitor, 16, millis(1_000));
     assert!(after.served > 0 && after.refused == 0, "{after:?}");
 }
 
 #[test]
 fn long_round_trip_bounds_no_throughput_and_is_no_outage() {
     let (redis, proxy, app, visitor) = behind_a_proxy("{}");
-    proxy.set_round_trip(millis(80));
-    let few = Rush::of(&visitor, 25, millis(2_000));
+    proxy.set_round_trip(millis(400));
+    let few = Rush::of(&visitor, 8, millis(4_000));
     let before = counted(&redis);
-    let many = Rush::of(&visitor, 400, millis(4_000));
-    // One connection that waits for each reply would serve them in batches of 64.
-    println!("{} a second, then {}", few.served / 2, many.served / 4);
+    let many = Rush::of(&visitor, 120, millis(4_000));
     assert_eq!((few.refused, many.refused), (0, 0));
-    assert!(many.served > few.served * 3, "{few:?}, {many:?}");
+    // A connection that takes batches of 64 and waits would serve eight times as many.
+    assert!(many.served > few.served * 10, "{few:?}, {many:?}");
     assert_eq!(counted(&redis) - before, many.served);
     assert_no_outage(&app);
 }
@@ -145,12 +147,9 @@ fn redis_that_takes_fewer_connections_than_are_set_serves_everybody_on_those() {
     // One of them is for the test itself.
     let mut connection = redis.connect();
     redis::cmd("CONFIG").arg(&["SET", "maxclients", "3"]).exec(&mut connection).unwrap();
-    // So many wait for their answers that one connection has no more room.
     proxy.set_round_trip(millis(200));
-    let before = proxy.accepted();
-    let rush = Rush::of(&visitor, 700, millis(3_000));
-    assert!(rush.served > 400 && rush.refused == 0, "{rush:?}");
-    assert!(proxy.accepted() > before, "no other connection was tried");
+    let rush = Rush::of(&visitor, 120, millis(3_000));
+    assert!(rush.served > 120 && rush.refused == 0, "{rush:?}");
     assert_no_outage(&app);
 }
 

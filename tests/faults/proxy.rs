@@ -76,13 +76,16 @@ pub fn trickling(pause: Duration) -> Fault {
 }
 
 /// So many bytes of replies a second, on all connections together.
-pub fn narrow(bytes_a_second: usize) -> Fault {
-    const PAUSE: Duration = Duration::from_millis(5);
-    let line = Mutex::new(());
+pub fn narrow(bytes_a_second: u32) -> Fault {
+    let due = Mutex::new(Instant::now());
     Arc::new(move |wire, chunk| {
-        for piece in chunk.chunks(bytes_a_second / 200) {
-            let _own = line.lock().unwrap();
-            sleep(PAUSE);
+        for piece in chunk.chunks(128) {
+            let mut due = due.lock().unwrap();
+            let length = u32::try_from(piece.len()).expect("it is short");
+            // What a busy machine sleeps too long is made up for.
+            let earliest = Instant::now().checked_sub(Duration::from_millis(100));
+            *due = (*due).max(earliest.unwrap_or(*due)) + Duration::from_secs(1) * length / bytes_a_second;
+            sleep(due.saturating_duration_since(Instant::now()));
             wire.pass(piece);
         }
     })

@@ -77,7 +77,7 @@ impl<'s> Duplex<'s> {
             server,
             seat,
             transport: Transport::new(connection)?,
-            in_flight: InFlight::new(now, server.deadline / 2),
+            in_flight: InFlight::new(now, server.deadline.mul_f32(0.4)),
             outbox: Vec::new(),
             written: 0,
             taken: Vec::new(),

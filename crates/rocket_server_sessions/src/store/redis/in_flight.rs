@@ -15,6 +15,9 @@ const FIRST_LIMIT: usize = 512;
 const LEAST_LIMIT: usize = 32;
 const MAX_LIMIT: usize = 8192;
 
+/// The limit grows by one for so many answers: by a quarter with each round trip.
+const ANSWERS_TO_GROW: usize = 4;
+
 /// How many bytes may be, unless it is one request alone.
 const MAX_BYTES: usize = 4 << 20;
 
@@ -80,8 +83,9 @@ impl InFlight {
     /// Whether a request can be answered in time, as far as can be told. With nothing in flight that
     /// is unknown, and worth a try.
     pub(super) fn can_answer(&self, request: &Request, now: Instant) -> bool {
-        let round_trip = if self.is_empty() { Duration::ZERO } else { self.round_trip };
-        now + round_trip < request.deadline
+        // A quarter more, since more may be in flight now.
+        let expected = if self.is_empty() { Duration::ZERO } else { self.round_trip * 5 / 4 };
+        now + expected < request.deadline
     }
 
     pub(super) fn push(&mut self, request: Request, now: Instant) {
@@ -133,7 +137,9 @@ impl InFlight {
         };
         self.bytes -= request.packed.len();
         let took = now.saturating_duration_since(at);
-        self.round_trip = (self.round_trip * 7 + took) / 8;
+        // It falls sooner than it rises: what is refused for it could have been answered.
+        let weight = if took < self.round_trip { 2 } else { 8 };
+        self.round_trip = (self.round_trip * (weight - 1) + took) / weight;
         self.limit.answered(ahead, took);
         Ok(Some(Answered { request, answer: error.map_or(Ok(values), Err) }))
     }
@@ -149,8 +155,6 @@ impl InFlight {
 /// can still be refused, at no cost.
 struct Limit {
     allowed: usize,
-    /// Until the first late answer, it doubles with each round trip; afterwards it grows by a quarter.
-    is_settled: bool,
     /// Answers since it last grew.
     credit: usize,
     /// How long an answer may take.
@@ -159,27 +163,23 @@ struct Limit {
 
 impl Limit {
     fn new(patience: Duration) -> Self {
-        Self { allowed: FIRST_LIMIT, is_settled: false, credit: 0, patience }
+        Self { allowed: FIRST_LIMIT, credit: 0, patience }
     }
 
     /// A request was answered before which so many were in flight.
     fn answered(&mut self, ahead: usize, took: Duration) {
-        // With little in flight, an answer tells nothing about how much can be.
-        if ahead < self.allowed / 2 {
-            return;
-        }
         if took > self.patience {
             // As many as are answered at this rate within the patience.
             let bearable = ahead as u128 * self.patience.as_nanos() / took.as_nanos();
             let bearable = usize::try_from(bearable).unwrap_or(usize::MAX);
             self.allowed = self.allowed.min(bearable).max(LEAST_LIMIT);
-            (self.is_settled, self.credit) = (true, 0);
-            return;
-        }
-        self.credit += 1;
-        if self.credit >= if self.is_settled { 4 } else { 1 } {
-            self.allowed = (self.allowed + 1).min(MAX_LIMIT);
-            self.credit = 0;
+        } else if ahead >= self.allowed / 2 {
+            // With less in flight, nothing tells that more can be borne.
+            self.credit += 1;
+            if self.credit == ANSWERS_TO_GROW {
+                self.allowed = (self.allowed + 1).min(MAX_LIMIT);
+                self.credit = 0;
+            }
         }
     }
 }
@@ -308,7 +308,7 @@ mod tests {
                 replies(&mut in_flight, &[1, 2], now + 80 * MILLIS);
             }
         }
-        assert!(in_flight.limit.allowed > 2 * FIRST_LIMIT, "{}", in_flight.limit.allowed);
+        assert!(in_flight.limit.allowed > FIRST_LIMIT * 5 / 4, "{}", in_flight.limit.allowed);
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Server {
             Target::Master(sentinels) => Some(sentinels.clone()),
         };
         // Sooner than those who wait for the connection give up, so that they learn why.
-        let timeout = deadline.mul_f32(0.9);
+        let timeout = deadline.mul_f32(0.85);
         let pool = Pool::builder()
             .max_size(settings.connections)
             .min_idle(Some(0))
