@@ -7,7 +7,8 @@ use super::mutation::Mutation;
 
 /// The first run that breaks a rule.
 fn find(mutation: Mutation) -> Option<String> {
-    let tries = [(slow(0), Search::Every), (pairs(0), Search::Every), (pairs(1), Search::Some(10))];
+    let tries =
+        [(slow(0), Search::UpTo(50)), (pairs(0), Search::UpTo(30)), (pairs(1), Search::Some(10))];
     let mut found = tries.iter().filter_map(|(cases, search)| {
         explore_all(cases, mutation, *search, |failures| failures > 0).1.into_iter().next()
     });
