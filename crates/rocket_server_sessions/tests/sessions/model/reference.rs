@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::steps::What;
 
-const IDLE: Duration = Duration::from_secs(86_400);
-const FIRST_IDLE: Duration = Duration::from_secs(3_600);
-const LIFETIME: Duration = Duration::from_secs(36 * 3_600);
+const IDLE: Duration = Duration::from_hours(24);
+const FIRST_IDLE: Duration = Duration::from_hours(1);
+const LIFETIME: Duration = Duration::from_hours(36);
 const TOMBSTONE: Duration = Duration::from_secs(30);
 
 /// What a cookie says.
@@ -37,7 +37,10 @@ pub struct Expected {
 #[derive(Clone)]
 enum Place {
     Live(Record),
-    Dead { is_destroyed: bool, until: SystemTime },
+    Dead {
+        is_destroyed: bool,
+        until: SystemTime,
+    },
     /// Nothing, but for an entry in the index of a user whose session has expired.
     Gone(Option<&'static str>),
 }
@@ -81,12 +84,26 @@ impl Reference {
     pub fn is_near_an_expiry(&self, now: SystemTime, margin: Duration) -> bool {
         let is_near = |expires: SystemTime| now + margin >= expires && now <= expires + margin;
         self.places.iter().any(|place| match place {
-            Place::Live(record) => {
-                is_near(record.expires) || is_near(record.created + LIFETIME)
-            }
+            Place::Live(record) => is_near(record.expires) || is_near(record.created + LIFETIME),
             Place::Dead { until, .. } => is_near(*until),
             Place::Gone(_) => false,
         })
+    }
+
+    /// How many seconds each record has left, and each tombstone, the shortest first.
+    pub fn times_to_live(&self, now: SystemTime) -> [Vec<u64>; 2] {
+        let mut times = [Vec::new(), Vec::new()];
+        for place in &self.places {
+            let (which, expires) = match place {
+                Place::Live(record) => (0, record.expires),
+                Place::Dead { until, .. } => (1, *until),
+                Place::Gone(_) => continue,
+            };
+            let left = expires.duration_since(now).unwrap_or_default();
+            times[which].push(left.as_secs());
+        }
+        times.iter_mut().for_each(|it| it.sort_unstable());
+        times
     }
 
     pub fn visit(&mut self, token: Option<Token>, what: What, now: SystemTime) -> Expected {
@@ -117,7 +134,9 @@ impl Reference {
             }
             (What::Destroy, _, Some(Place::Gone(_))) => answer("destroyed", Cookie::Cleared),
             (What::Destroy, None, _) => answer("destroyed", Cookie::Kept),
-            (What::Regenerate, _, None | Some(Place::Gone(_))) => answer("regenerated", Cookie::Kept),
+            (What::Regenerate, _, None | Some(Place::Gone(_))) => {
+                answer("regenerated", Cookie::Kept)
+            }
             (_, Some(token), Some(Place::Live(mut record))) => {
                 let body = record.fields.change(what, record.user);
                 record.touch(now);
@@ -138,12 +157,7 @@ impl Reference {
         answer(body, cookie)
     }
 
-    fn create(
-        &mut self,
-        fields: Fields,
-        user: Option<&'static str>,
-        now: SystemTime,
-    ) -> Cookie {
+    fn create(&mut self, fields: Fields, user: Option<&'static str>, now: SystemTime) -> Cookie {
         let created = cut(now, Duration::from_millis(1));
         let expires = now + FIRST_IDLE;
         self.places.push(Place::Live(Record { created, expires, seen: None, user, fields }));
@@ -218,7 +232,8 @@ impl Reference {
         (0..self.places.len()).filter(|at| is_theirs(&self.places[*at])).collect()
     }
 
-    fn expire(&mut self, now: SystemTime) {
+    /// What has expired is gone.
+    pub fn expire(&mut self, now: SystemTime) {
         for place in &mut self.places {
             let (expires, entry) = match place {
                 Place::Live(record) => (record.expires, record.user),
