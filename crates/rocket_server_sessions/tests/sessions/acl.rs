@@ -40,7 +40,7 @@ async fn documented_rights_are_enough_for_a_whole_life_and_none_is_too_many() {
     for path in ["/log-in/bob/phone", "/regenerate", "/log-out-everywhere/bob", "/destroy"] {
         assert_eq!(visitor.get(path).await.status, Status::Ok, "{path}");
     }
-    // A first write whose answer nobody waited for is settled.
+    // A first write that is given up is settled.
     visitor.cookie = None;
     for polls in 1..4 {
         visitor.clone().get(&format!("/give-up/{polls}/count")).await;

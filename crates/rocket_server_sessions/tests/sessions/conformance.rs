@@ -12,7 +12,7 @@ use rocket_server_sessions::testing::ManualClock;
 
 use crate::world::on_every_store;
 
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// A place of one session for each test thread: one of six tokens.
 fn record(seed: usize) -> RecordId {

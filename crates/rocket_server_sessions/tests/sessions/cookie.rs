@@ -1,4 +1,4 @@
-//! What stands in the cookie, and which cookies count.
+//! What the cookie holds, and which cookies count.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -16,11 +16,6 @@ fn flipped(text: &str, at: usize) -> String {
 }
 
 const OTHER_KEY: &str = "/mbHb1DFzVXk/WeFDROyhLLyMVTjFyFcKyF3GWTa1Ho=";
-
-fn base64(text: &str) -> Vec<u8> {
-    use base64::Engine;
-    base64::engine::general_purpose::STANDARD.decode(text).unwrap()
-}
 
 on_every_store![
     async fn cookie_has_exactly_the_attributes_that_its_prefix_demands(world: World) {
@@ -76,10 +71,10 @@ on_every_store![
         let (a, b) = (a.cookie.unwrap(), b.cookie.unwrap());
         for (first, second) in [(&a, &b), (&b, &a)] {
             let header = format!("{NAME}={first}; {NAME}={second}");
-            assert_eq!(world.get("/id", Some(&header)).await.body, "nobody");
+            assert_eq!(world.get("/id", Some(&header)).await.body, "none");
         }
         let header = format!("{NAME}=planted; x=y; {NAME}={a}");
-        assert_ne!(world.get("/id", Some(&header)).await.body, "nobody", "what is sealed counts");
+        assert_ne!(world.get("/id", Some(&header)).await.body, "none", "what is sealed counts");
     }
 
     async fn two_cookies_of_one_session_count_as_one(world: World) {
@@ -116,7 +111,7 @@ on_every_store![
             "__Host-session2",
         ] {
             let page = world.get("/id", Some(&format!("{name}={value}"))).await;
-            assert_eq!(page.body, "nobody", "{name:?}");
+            assert_eq!(page.body, "none", "{name:?}");
         }
     }
 
@@ -199,7 +194,7 @@ async fn store_holds_no_part_of_the_cookie() {
     visitor.get("/count/a").await;
     let cookie = visitor.cookie.clone().unwrap();
     let token = token_of(&cookie);
-    let (raw, text) = (&token[..], URL_SAFE_NO_PAD.encode(&token));
+    let (raw, text) = (&token[..], URL_SAFE_NO_PAD.encode(token));
     let key = world.keys.only();
     let held: Vec<String> = redis::cmd("HGETALL").arg(&key).query(&mut REDIS.connect()).unwrap();
     for held in held.iter().chain([&key]) {

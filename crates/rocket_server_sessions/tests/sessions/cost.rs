@@ -185,7 +185,7 @@ async fn answered_writes_are_not_asked_about_afterwards() {
     for path in ["/count/a", "/view/a", "/set/a/x", "/take/a", "/count/a"] {
         visitor.get(path).await;
     }
-    // By then, a write that nobody has answered would be looked after.
+    // By then, a write without an answer would be looked after.
     sleep(Duration::from_millis(2100)).await;
     server.reset_commands();
     for expected in 4..10 {

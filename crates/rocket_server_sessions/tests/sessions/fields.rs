@@ -181,3 +181,10 @@ fn keys_and_fields_are_shown_by_their_names() {
     assert!(format!("{TEXT:?}").contains("text"));
     assert!(format!("{:?}", TEXT.at("a")).contains("text:a"));
 }
+
+#[test]
+fn error_of_a_wrong_type_shows_no_field() {
+    let source = serde_json::from_str::<i64>("\"alice@example.com\"").unwrap_err();
+    let error = Error::Deserialize { field: "mail".into(), source };
+    assert!(!error.to_string().contains("alice"), "{error}");
+}

@@ -11,7 +11,7 @@ async fn launches(figment: Figment) -> bool {
     is_launched(rocket).await
 }
 
-/// Rocket's error panics where nobody looks at it.
+/// Rocket's error panics if it is dropped unread.
 async fn is_launched(rocket: rocket::Rocket<rocket::Build>) -> bool {
     Client::untracked(rocket).await.inspect_err(|error| drop(error.to_string())).is_ok()
 }
@@ -167,4 +167,16 @@ async fn release_on_redis_needs_a_secret_key_and_on_memory_does_not() {
         assert!(!launches(release().merge(("secret_key", key))).await, "{key}");
     }
     assert!(launches(redis().merge(("secret_key", crate::world::KEY))).await);
+}
+
+#[test]
+fn refused_settings_show_no_secret() {
+    for (key, value) in [
+        ("session", "{url=\"rediss://default:HUNTER2@host:6379\""),
+        ("session.previous_keys", "HUNTER2HUNTER2HUNTER2HUNTER2HUNTER2HUNTER2HU="),
+    ] {
+        let errors = Config::extract(&figment().merge((key, value))).unwrap_err();
+        let text = errors.iter().map(ToString::to_string).collect::<String>();
+        assert!(!text.contains("HUNTER2"), "{text}");
+    }
 }

@@ -114,7 +114,7 @@ on_every_store![
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;
         let Some(Call::Create(_, ttl)) = world.store.take_calls().pop() else { panic!() };
-        assert_eq!(ttl, Duration::from_secs(3600));
+        assert_eq!(ttl, Duration::from_hours(1));
         world.advance(3600).await;
         assert_eq!(visitor.body("/count/a").await, "1");
     }
@@ -151,7 +151,7 @@ on_every_store![
         world.advance(DAY - 1).await;
         visitor.get("/count/a").await;
         world.advance(DAY - 1).await;
-        assert_eq!(visitor.body("/id").await, "nobody");
+        assert_eq!(visitor.body("/id").await, "none");
     }
 
     async fn regenerate_keeps_the_data_and_the_old_cookie_is_dead_at_once(world: World) {

@@ -4,17 +4,19 @@
 //! A test belongs here if it needs the public API only. Faults of a real network are in
 //! `tests/faults` of the workspace, which runs the application.
 //!
-//! - `lifecycle`, `cookie`, `fields`, `users`, `events`: what an application sees, one file for each
-//!   part of the API. `examples`: the examples do what they say.
+//! - `lifecycle`, `cookie`, `fields`, `users`, `events`, `same_origin`, `own_store`: what an
+//!   application sees, one file for each part of the API. `examples`: they do what they say.
+//! - `identity`: which session a request is in while its cookie changes. `streams`: after the headers
+//!   have left. `races`: requests at once, and connections that are cut between them.
+//! - `interleaving`: what another request does between two commands of one.
 //! - `model`: random sequences of requests, compared with a model of sessions.
-//! - `interleaving`: what other requests do between two commands of one.
 //! - `outage`, `missing_record`: a store that fails, and records that are gone or damaged.
 //! - `conformance`: each store against the contract of `Store`.
-//! - `cost`, `acl`, `metrics`, `releases`, `launch`: what operators rely on: the commands and rights
-//!   that `docs/` names, metrics and spans, data of older releases, and settings.
+//! - `launch`, `check`, `cost`, `acl`, `metrics`, `releases`: what operators rely on: settings, the
+//!   commands and rights that the documentation names, metrics and spans, and data of older releases.
 //!
-//! [`world`] has the application, its stores and its visitors; [`proxy`] stands before Redis.
-//! runs in memory, in Redis and in a Redis Cluster.
+//! `world` has the application, its stores and its visitors, and `on_every_store!`, which declares a
+//! test for memory, Redis and a cluster. `proxy` lets something happen between two commands.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! Records that vanish or are damaged under a live cookie: a fresh or mended session, never an
+//! Records that vanish or are damaged under a live cookie: a new or repaired session, never an
 //! error for ever.
 
 use std::time::UNIX_EPOCH;
@@ -61,8 +61,8 @@ async fn touch_of_a_vanished_record_leaves_no_key() {
     let lost = world.keys.only();
     trap.set(move |bytes| {
         let (at, lost) = (find(bytes, "EVAL")?, lost.clone());
-        let lose = move || REDIS.connect().del::<_, ()>(&lost).unwrap();
-        Some(Action::Split(at, Box::new(lose)))
+        let delete = move || REDIS.connect().del::<_, ()>(&lost).unwrap();
+        Some(Action::Split(at, Box::new(delete)))
     });
     visitor.get("/count/a").await;
     world.settled().await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rocket::http::Status;
 use rocket_server_sessions::store::StoreError;
 
-use crate::world::{World, on_every_store};
+use crate::world::{REDIS, World, on_every_store};
 use test_support::{RedisServer, wait_for};
 
 const PATHS: [&str; 9] = [
@@ -70,7 +70,7 @@ on_every_store![
         world.store.fail(Some(StoreError::refused("down")));
         let mut visitor = world.visitor();
         assert_eq!(visitor.body("/plain").await, "plain");
-        assert_eq!(visitor.body("/id").await, "nobody");
+        assert_eq!(visitor.body("/id").await, "none");
         assert_eq!(visitor.body("/peek/a").await, "0");
     }
 
@@ -153,7 +153,7 @@ on_every_store![
 ];
 
 #[rocket::async_test]
-async fn connection_that_was_closed_while_nobody_used_it_costs_no_request() {
+async fn connection_that_was_closed_while_idle_costs_no_request() {
     let redis = RedisServer::start();
     let world = World::on(&redis).await;
     let (mut visitor, mut own) = (world.visitor(), redis.connect());
@@ -208,7 +208,8 @@ async fn destroy_works_when_redis_has_no_memory_left() {
 async fn write_that_was_never_sent_does_not_count_as_possibly_applied() {
     // It accepts connections, and never greets.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
-    let world = World::through(&format!("redis://{}", mute.local_addr().unwrap())).await;
+    let url = format!("redis://{}", mute.local_addr().unwrap());
+    let world = World::on_url(&url, &REDIS, Duration::from_millis(500)).await;
     for path in ["/verdict/view", "/verdict/log-in", "/verdict/set"] {
         assert_eq!(world.get(path, None).await.body, "nothing was changed", "{path}");
     }

@@ -150,12 +150,11 @@ async fn wire_that_is_cut_amid_a_log_in_leaves_every_key_a_ttl() {
             let past = is_past_the_end.clone();
             trap.set(after(chunks, move |bytes| {
                 let starts = (1..bytes.len()).filter(|at| bytes[at - 1..].starts_with(b"\n*"));
-                match starts.clone().nth(command - 1) {
-                    Some(at) => Action::CloseAfter(at),
-                    None => {
-                        *past.lock().unwrap() = true;
-                        Action::CloseAfter(bytes.len())
-                    }
+                if let Some(at) = starts.clone().nth(command - 1) {
+                    Action::CloseAfter(at)
+                } else {
+                    *past.lock().unwrap() = true;
+                    Action::CloseAfter(bytes.len())
                 }
             }));
             visitor.get("/log-in/alice/phone").await;

@@ -4,32 +4,32 @@
 use std::time::{Duration, SystemTime};
 
 use redis::Commands;
+use rocket::http::Status;
 
 use crate::world::{REDIS, Visitor, World};
 
-const HANDLE: &str = "01a20d6d-5a00-71c7-a340-8ca596f18ea6";
+const ID: &str = "01a20d6d-5a00-7821-8bac-53223b107d43";
 
-/// The cookie at the second view, and where its record is.
-const COOKIE: &str = "zvhPm1Pu3F9AG/BGxcC9okVHRqhdyHYBFNN2CtVBfTC4zbJoyz1IaV9eCo3hsKofu7Rcdgzl/AG8Iydk3\
-                      V10LGwqlv3J/ycqXGXxni+7uTjMlg1j6zMwpcpw1LgC7QDxanYjLFiAvUcCh2epzuRQZo1q9KToJsuj8\
-                      AXGPQ==";
-const RECORD: &str = "gB4EK1FzK-zhs0wN9BimDw";
+/// The first cookie, and where its record is.
+const COOKIE: &str = "zQhXiLtlMJXuDzPDfFuWNc5sIiVF89QnQ2_9POGbloz8wDIQ9aFJBgd9byDvdopNOeWUnL84WBZAAGzG6j2y\
+                      ISZ0XhrrEOkjIwbB7OouJ-MbZfvxVU4V72Eg6YtFdwQ";
+const PLACE: &str = "Na8Vjy8uc5dhzo04ZkvpKg";
 
-/// The same after Alice has signed in.
-const HER_COOKIE: &str = "j4CJI3zw9bmCeR9ajjiSu1h8Qbt2wXTOAr/uu2QaYouhi8/o255lCFEMnXuYcMzpX5barnHJcGxMv\
-                          SVblPSXTA7Zufa8ZvP+Fd1bZokEuMtoDyJWhn7kekE73Y5FhlC5ZlQtqB++cCuvcv/zNxxshrr7m\
-                          K6GdOyQglSQy7A=";
-const HER_RECORD: &str = "JG8Pdo2gAmo_84rTJQHvLA";
+/// The same after Alice has logged in.
+const HER_COOKIE: &str = "YHcRegxgkoOtDdVnunNBVVAqwQsWzkr_FWOMj3cDqfoAkiPnWE4gMs7xJEOq3eqeM04B6SU9WOpLIylo\
+                          BXMNMO1Bj2oRxhXMPyJTBoEVo4ETkWa5qYZiGfNeO77R-ug";
+const HER_PLACE: &str = "zL09jsi60DjkmLVAnLtiww";
+const HER_INDEX: &str = "user:{K9gGyX8OAK8aH8Myj6djqQ}";
 
-/// Two seconds after that, so that the old cookie is still followed.
-const NOW: Duration = Duration::from_secs(1_795_521_662);
+/// A second after that.
+const NOW: Duration = Duration::from_secs(1_795_521_601);
 
 async fn world() -> World {
     World::redis_at(SystemTime::UNIX_EPOCH + NOW).await
 }
 
-fn key(world: &World, record: &str) -> String {
-    format!("{}{{{HANDLE}}}:{record}", world.prefix)
+fn key(world: &World, place: &str) -> String {
+    format!("{}{{{ID}}}:{place}", world.prefix)
 }
 
 fn put(key: &str, fields: &[(&str, &str)]) {
@@ -45,43 +45,45 @@ fn visitor<'w>(world: &'w World, cookie: &str) -> Visitor<'w> {
 #[rocket::async_test]
 async fn session_of_release_0_1_0_goes_on() {
     let world = world().await;
-    let fields = [("@handle", HANDLE), ("count:a", "41"), ("text:colour", "\"blue\"")];
-    put(&key(&world, RECORD), &fields);
+    put(&key(&world, PLACE), &[("@id", ID), ("count:a", "41"), ("text:colour", "\"blue\"")]);
     let mut visitor = visitor(&world, COOKIE);
     assert_eq!(visitor.body("/view/a").await, "42");
     assert_eq!(visitor.body("/text/colour").await, "blue");
-    assert_eq!(world.keys.only(), key(&world, RECORD));
+    world.settled().await;
+    assert_eq!(world.keys.only(), key(&world, PLACE));
 }
 
 #[rocket::async_test]
-async fn sign_in_of_release_0_1_0_goes_on() {
+async fn log_in_of_release_0_1_0_goes_on() {
     let world = world().await;
-    let user = "{\"user\":\"alice\",\"since\":1795521660,\"label\":\"phone\"}";
-    put(
-        &key(&world, HER_RECORD),
-        &[("@handle", HANDLE), ("@user", user), ("count:a", "41"), ("text:colour", "\"blue\"")],
-    );
-    let entry = format!("{HER_RECORD} 1795521660");
-    put(&format!("{}user:{{K9gGyX8OAK8aH8Myj6djqQ}}", world.prefix), &[(HANDLE, &entry)]);
-    let tombstone = format!("{HER_RECORD} 1795521665000");
-    let _: () = REDIS.connect().set_ex(key(&world, RECORD), tombstone, 3600).unwrap();
+    let record = [
+        ("@id", ID),
+        ("@seen", "1795521600"),
+        ("@user", "alice"),
+        ("@login", "1795521600 phone"),
+        ("text:colour", "\"blue\""),
+    ];
+    put(&key(&world, HER_PLACE), &record);
+    let entry = (format!("{ID}:{HER_PLACE}"), "1795521600");
+    put(&format!("{}{HER_INDEX}", world.prefix), &[(&entry.0, entry.1)]);
+    let _: () = REDIS.connect().set_ex(key(&world, PLACE), "rotated", 29).unwrap();
 
     let mut alice = visitor(&world, HER_COOKIE);
     assert_eq!(alice.body("/user").await, "alice");
     assert_eq!(alice.body("/sessions/alice").await, "phone");
-    assert_eq!(alice.body("/count/a").await, "42");
+    assert_eq!(alice.body("/text/colour").await, "blue");
     let mut late = visitor(&world, COOKIE);
-    assert_eq!(late.body("/count/a").await, "43", "her old cookie leads to the same session");
+    assert_eq!(late.get("/count/a").await.status, Status::Conflict, "her old cookie is dead");
     assert_eq!(alice.body("/log-out-everywhere/alice").await, "1");
     assert_eq!(alice.body("/text/colour").await, "none");
 }
 
 #[rocket::async_test]
-async fn session_that_ended_under_release_0_1_0_stays_ended() {
+async fn session_that_was_destroyed_under_release_0_1_0_stays_destroyed() {
     let world = world().await;
-    let _: () = REDIS.connect().set_ex(key(&world, RECORD), "", 3600).unwrap();
+    let _: () = REDIS.connect().set_ex(key(&world, PLACE), "destroyed", 29).unwrap();
     let mut visitor = visitor(&world, COOKIE);
-    assert_eq!(visitor.body("/count/a").await, "1");
-    let ended: String = REDIS.connect().get(key(&world, RECORD)).unwrap();
-    assert_eq!(ended, "", "nothing was counted there");
+    assert_eq!(visitor.body("/text/colour").await, "none");
+    assert_eq!(visitor.get("/count/a").await.status, Status::Conflict);
+    assert_eq!(world.keys.only(), key(&world, PLACE));
 }

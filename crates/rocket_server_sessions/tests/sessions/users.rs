@@ -308,7 +308,7 @@ on_every_store![
             rocket_server_sessions::PublicId::parse("0190a0a0-0000-7000-8000-000000000000")
                 .unwrap();
         entry.written = world.clock.now();
-        let ttl = std::time::Duration::from_secs(86_400);
+        let ttl = std::time::Duration::from_hours(24);
         world.store.index_add("alice", entry, ttl).await.unwrap();
         for (later, left) in [(500, 2), (200, 1)] {
             world.advance(later).await;
@@ -320,7 +320,7 @@ on_every_store![
 ];
 
 #[rocket::async_test]
-async fn session_that_is_nobodys_any_more_leaves_the_list_and_lives_on() {
+async fn session_in_which_nobody_is_logged_in_any_more_leaves_the_list_and_lives_on() {
     let world = World::redis().await;
     let mut visitor = logged_in(&world, "alice", "phone").await;
     let (index, record) = index_and_record(&world);

@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::steps::What;
 
-const IDLE: Duration = Duration::from_secs(86_400);
-const FIRST_IDLE: Duration = Duration::from_secs(3_600);
-const LIFETIME: Duration = Duration::from_secs(36 * 3_600);
+const IDLE: Duration = Duration::from_hours(24);
+const FIRST_IDLE: Duration = Duration::from_hours(1);
+const LIFETIME: Duration = Duration::from_hours(36);
 const TOMBSTONE: Duration = Duration::from_secs(30);
 
 /// What a cookie says.
@@ -88,6 +88,22 @@ impl Reference {
             Place::Dead { until, .. } => is_near(*until),
             Place::Gone(_) => false,
         })
+    }
+
+    /// How many seconds each record has left, and each tombstone, the shortest first.
+    pub fn times_to_live(&self, now: SystemTime) -> [Vec<u64>; 2] {
+        let mut times = [Vec::new(), Vec::new()];
+        for place in &self.places {
+            let (which, expires) = match place {
+                Place::Live(record) => (0, record.expires),
+                Place::Dead { until, .. } => (1, *until),
+                Place::Gone(_) => continue,
+            };
+            let left = expires.duration_since(now).unwrap_or_default();
+            times[which].push(left.as_secs());
+        }
+        times.iter_mut().for_each(|it| it.sort_unstable());
+        times
     }
 
     pub fn visit(&mut self, token: Option<Token>, what: What, now: SystemTime) -> Expected {
@@ -216,7 +232,8 @@ impl Reference {
         (0..self.places.len()).filter(|at| is_theirs(&self.places[*at])).collect()
     }
 
-    fn expire(&mut self, now: SystemTime) {
+    /// What has expired is gone.
+    pub fn expire(&mut self, now: SystemTime) {
         for place in &mut self.places {
             let (expires, entry) = match place {
                 Place::Live(record) => (record.expires, record.user),

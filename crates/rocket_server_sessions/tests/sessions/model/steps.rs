@@ -83,7 +83,7 @@ pub fn any() -> impl Strategy<Value = Vec<Step>> {
     let seconds = prop_oneof![0..60_u64, 3_500..3_700_u64, 8_600..8_700_u64, 86_300..86_500_u64];
     let step = prop_oneof![
         14 => visit.prop_map(|(visitor, age, what)| Step::Visit { visitor, age, what }),
-        2 => seconds.prop_map(Step::Advance),
+        3 => seconds.prop_map(Step::Advance),
         1 => (0..8_u8).prop_map(|it| if it == 0 { Step::Flush } else { Step::Advance(1) }),
     ];
     vec(step, 1..50)

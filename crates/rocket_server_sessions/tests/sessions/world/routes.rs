@@ -109,7 +109,7 @@ async fn remember_only(persistently: bool, session: Session<'_>) -> session::Res
 
 #[get("/id")]
 fn id(session: Session<'_>) -> String {
-    session.info().map_or_else(|| "nobody".into(), |info| info.id.to_string())
+    session.info().map_or_else(|| "none".into(), |info| info.id.to_string())
 }
 
 #[get("/store")]
