@@ -130,7 +130,7 @@ fn counted(bencher: Bencher<'_, '_>, store: &impl Store) {
     let op = Op::Increment("views:/foo".to_owned(), 1);
     let request = Request { ops: vec![op], read: Read::Everything, ttl: None };
     let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
-    let create = store.create(record, fields, Duration::from_secs(600));
+    let create = store.create(record, fields, Duration::from_mins(10));
     runtime.block_on(create).expect("it is made");
     bencher.bench_local(|| {
         let answer = runtime.block_on(store.apply(record, &request));

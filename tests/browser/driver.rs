@@ -209,7 +209,7 @@ impl Browser {
     fn request(&self, method: &str, path: &str, body: &Value) -> Result<Value, Value> {
         let port = self.port;
         let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let length = body.len();
         let request = format!(

@@ -117,7 +117,7 @@ fn instance_that_was_frozen_for_a_minute_serves_the_first_burst() {
     let kill = ["KILL", "TYPE", "normal", "SKIPME", "yes"];
     let killed: u64 = redis::cmd("CLIENT").arg(&kill).query(&mut redis.connect()).unwrap();
     assert!(killed > 0, "there was no connection to kill");
-    sleep(Duration::from_secs(60));
+    sleep(Duration::from_mins(1));
     app.signal("CONT");
     let after = burst(&visitor, 100, 103);
     println!(

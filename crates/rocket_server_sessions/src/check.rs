@@ -79,7 +79,7 @@ fn probe(config: &Config) -> Option<Vec<Finding>> {
 }
 
 /// What takes so much longer than all time-outs together was frozen with the process.
-const FROZEN: Duration = Duration::from_secs(60);
+const FROZEN: Duration = Duration::from_mins(1);
 
 /// Tries the store at launch, and logs the outcome. Nothing waits for it: an application starts
 /// whether or not its store is there.

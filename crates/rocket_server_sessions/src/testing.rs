@@ -28,7 +28,7 @@
 //! // The second view also tells the store that the session is in use.
 //! assert_eq!(spy.round_trips(), 3);
 //!
-//! clock.advance(Duration::from_secs(2 * 24 * 3600));
+//! clock.advance(Duration::from_hours(48));
 //! assert_eq!(client.get("/").dispatch().into_string().unwrap(), "1", "idle for too long");
 //! ```
 

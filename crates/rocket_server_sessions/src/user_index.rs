@@ -22,11 +22,11 @@ use crate::store::{
 
 /// A place that has been empty for so long is no log-in under way: clocks may differ by minutes, and
 /// no log-in takes as long. If clocks differ by more, a log-in fails, and no session is lost sight of.
-const PENDING: Duration = Duration::from_secs(600);
+const PENDING: Duration = Duration::from_mins(10);
 
 /// How long an index lives after the last log-in: longer than any session may, also if the setting is
 /// raised meanwhile.
-const TTL: Duration = MAX_LIFETIME.saturating_add(Duration::from_secs(60 * 60));
+const TTL: Duration = MAX_LIFETIME.saturating_add(Duration::from_hours(1));
 
 /// How many sessions are destroyed at a time.
 const MAX_AT_ONCE: usize = 16;

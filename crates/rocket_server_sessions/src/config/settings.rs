@@ -136,11 +136,11 @@ pub enum OnOutage {
 }
 
 const SECOND: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_secs(60 * 60);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
 
 /// RFC 6265bis, section 5.5: browsers limit a cookie's age to 400 days.
-pub(crate) const MAX_LIFETIME: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+pub(crate) const MAX_LIFETIME: Duration = Duration::from_hours(400 * 24);
 
 /// A record is read as a whole, and replies have a limit.
 const MAX_RECORD: usize = 8 << 20;
@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn what_is_unset_follows_what_is_set() {
-        const MINUTE: Duration = Duration::from_secs(60);
+        const MINUTE: Duration = Duration::from_mins(1);
         for (toml, first, idle, absolute) in [
             ("", HOUR, DAY, 30 * DAY),
             ("idle_timeout = '20m'", 20 * MINUTE, 20 * MINUTE, 30 * DAY),

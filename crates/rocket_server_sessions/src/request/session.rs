@@ -260,7 +260,7 @@ impl RequestSession {
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let deadline = self.sessions.config.deadline;
-        let rest = (deadline - self.settle_time()).saturating_sub(self.wait.so_far());
+        let rest = deadline.saturating_sub(self.settle_time()).saturating_sub(self.wait.so_far());
         timeout(rest, call).await.unwrap_or_else(|_| Err(late()))
     }
 

@@ -438,4 +438,4 @@ impl Wake for Polled {
 }
 
 /// Longer than any tombstone lasts.
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);

@@ -24,7 +24,7 @@ const QUOTA_PAUSE: Duration = Duration::from_secs(30);
 const STALE: Duration = Duration::from_secs(2);
 
 /// Failures that open nothing are logged no more often than this.
-const WARNING_PAUSE: Duration = Duration::from_secs(60);
+const WARNING_PAUSE: Duration = Duration::from_mins(1);
 
 /// How bad a failure is for the next request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -130,7 +130,7 @@ mod tests {
     #[tokio::test]
     async fn request_whose_driver_has_ended_is_refused_only_if_it_was_not_sent() {
         for (is_sent, kind) in [(false, Refused), (true, OutcomeUnknown)] {
-            let (request, reply) = request(Duration::from_secs(60));
+            let (request, reply) = request(Duration::from_mins(1));
             if is_sent {
                 request.begin();
             }
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn request_that_is_dropped_by_its_caller_is_never_sent() {
-        let (request, reply) = request(Duration::from_secs(60));
+        let (request, reply) = request(Duration::from_mins(1));
         drop(reply);
         assert!(!request.begin());
     }

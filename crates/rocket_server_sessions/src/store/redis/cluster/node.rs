@@ -15,7 +15,7 @@ use crate::store::redis::server::Server;
 const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 
 /// A server that has no slots, and has not been asked for so long, is forgotten.
-const FORGET_AFTER: Duration = Duration::from_secs(60);
+const FORGET_AFTER: Duration = Duration::from_mins(1);
 
 /// A server of a cluster, with connections of its own.
 pub(super) struct Node {
