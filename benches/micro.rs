@@ -13,8 +13,8 @@ use rocket::local::blocking::Client;
 use rocket::tokio::runtime::Builder;
 use rocket::{get, routes};
 use rocket_server_sessions::store::{
-    Answer, Fields, Memory, Op, PublicId, Read, RecordId, Redis, Request, Settings, Store,
-    TokenHash,
+    Fields, Memory, Op, PublicId, RecordId, Redis, Settings, Store, TokenHash, Update,
+    UpdateResult, Values,
 };
 use rocket_server_sessions::{self as session, Config, Key, Session};
 use test_support::RedisServer;
@@ -125,16 +125,16 @@ fn counted(bencher: Bencher<'_, '_>, store: &impl Store) {
         id: PublicId::parse(id).expect("a public id"),
         token_hash: TokenHash::parse("AAAAAAAAAAAAAAAAAAAAAA").expect("a token hash"),
     };
-    let fields: Fields =
+    let fields: Values =
         ["views:/", "views:/foo", "views:/bar"].map(|it| (it.to_owned(), "1".to_owned())).into();
     let op = Op::Increment("views:/foo".to_owned(), 1);
-    let request = Request { ops: vec![op], read: Read::Everything, ttl: None };
+    let update = Update { ops: vec![op], read: Fields::All, max_size: None };
     let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
     let create = store.create(record, fields, Duration::from_mins(10));
     runtime.block_on(create).expect("it is made");
     bencher.bench_local(|| {
-        let answer = runtime.block_on(store.apply(record, &request));
-        assert!(matches!(answer, Ok(Answer::Live(_))));
+        let result = runtime.block_on(store.update(record, &update));
+        assert!(matches!(result, Ok(UpdateResult::Applied(_))));
     });
 }
 

@@ -84,7 +84,8 @@ pub fn narrow(bytes_a_second: u32) -> Fault {
             let length = u32::try_from(piece.len()).expect("it is short");
             // What a busy machine sleeps too long is made up for.
             let earliest = Instant::now().checked_sub(Duration::from_millis(100));
-            *due = (*due).max(earliest.unwrap_or(*due)) + Duration::from_secs(1) * length / bytes_a_second;
+            *due = (*due).max(earliest.unwrap_or(*due))
+                + Duration::from_secs(1) * length / bytes_a_second;
             sleep(due.saturating_duration_since(Instant::now()));
             wire.pass(piece);
         }

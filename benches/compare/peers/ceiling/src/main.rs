@@ -2,18 +2,18 @@
 //! view when there is nothing to ask. No store can make it faster than this.
 
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use rocket_server_sessions::Sessions;
-use rocket_server_sessions::store::{
-    Answer, Entry, StoreError, Fields, PublicId, Live, Op, Outcome, RecordId, Request, Rotation, Standing,
-    Store, Trace,
-};
 use cloud_run_sessions::{config, site};
+use rocket_server_sessions::Session;
+use rocket_server_sessions::store::{
+    Applied, DestroyResult, IndexEntry, Op, OpResult, RecordId, RecordStatus, RotateResult, Rotation,
+    Store, StoreError, Update, UpdateResult, Values,
+};
 
 /// Holds the fields of the first session, and gives them to everybody.
 #[derive(Default)]
-struct Constant(OnceLock<Fields>);
+struct Constant(OnceLock<Values>);
 
 #[rocket::async_trait]
 impl Store for Constant {
@@ -21,54 +21,59 @@ impl Store for Constant {
         "Redis"
     }
 
-    async fn create(&self, _: RecordId, fields: Fields, _: Duration) -> Result<(), StoreError> {
+    async fn create(&self, _: RecordId, fields: Values, _: Duration) -> Result<bool, StoreError> {
         self.0.get_or_init(|| fields);
-        Ok(())
+        Ok(true)
     }
 
-    async fn apply(&self, _: RecordId, request: &Request) -> Result<Answer, StoreError> {
+    async fn update(&self, _: RecordId, update: &Update) -> Result<UpdateResult, StoreError> {
         let mut fields = self.0.get().cloned().unwrap_or_default();
-        let outcome = |op: &Op| match op {
+        let result = |op: &Op| match op {
             Op::Increment(name, _) => {
                 fields.insert(name.clone(), "100".to_owned());
-                Outcome::Count(100)
+                OpResult::Count(100)
             }
-            _ => Outcome::Done,
+            _ => OpResult::Done,
         };
-        let outcomes = request.ops.iter().map(outcome).collect();
-        Ok(Answer::Live(Live { outcomes, fields }))
+        let results = update.ops.iter().map(result).collect();
+        Ok(UpdateResult::Applied(Applied { results, fields, seen: Some(SystemTime::now()) }))
     }
 
-    async fn trace(&self, _: RecordId) -> Result<Trace, StoreError> {
-        Ok(Trace::Live)
-    }
-
-    async fn rotate(&self, _: Rotation) -> Result<Answer, StoreError> {
-        Ok(Answer::Live(Live::default()))
-    }
-
-    async fn end(&self, _: RecordId, _: Duration) -> Result<Trace, StoreError> {
-        Ok(Trace::Live)
-    }
-
-    async fn discard(&self, _: RecordId) -> Result<(), StoreError> {
+    async fn touch(&self, _: RecordId, _: SystemTime, _: Duration) -> Result<(), StoreError> {
         Ok(())
     }
 
-    async fn enlist(&self, _: &str, _: Entry, _: Duration) -> Result<Vec<Entry>, StoreError> {
+    async fn rotate(&self, _: &Rotation) -> Result<RotateResult, StoreError> {
+        Ok(RotateResult::Rotated)
+    }
+
+    async fn destroy(&self, _: RecordId, _: Option<&str>) -> Result<DestroyResult, StoreError> {
+        Ok(DestroyResult::Destroyed(None))
+    }
+
+    async fn settle(&self, _: RecordId) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    async fn status(&self, _: &[RecordId]) -> Result<Vec<RecordStatus>, StoreError> {
         Ok(Vec::new())
     }
 
-    async fn list(&self, _: &str) -> Result<Vec<Entry>, StoreError> {
+    async fn index_add(
+        &self,
+        _: &str,
+        _: IndexEntry,
+        _: Duration,
+    ) -> Result<Vec<IndexEntry>, StoreError> {
         Ok(Vec::new())
     }
 
-    async fn strike(&self, _: &str, _: &[PublicId]) -> Result<(), StoreError> {
+    async fn index(&self, _: &str) -> Result<Vec<IndexEntry>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn index_remove(&self, _: &str, _: &[RecordId]) -> Result<(), StoreError> {
         Ok(())
-    }
-
-    async fn inspect(&self, _: &[RecordId]) -> Result<Vec<Standing>, StoreError> {
-        Ok(Vec::new())
     }
 }
 

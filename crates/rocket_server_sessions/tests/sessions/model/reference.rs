@@ -102,7 +102,9 @@ impl Reference {
             let left = expires.duration_since(now).unwrap_or_default();
             times[which].push(left.as_secs());
         }
-        times.iter_mut().for_each(|it| it.sort_unstable());
+        for times in times.iter_mut() {
+            times.sort_unstable();
+        }
         times
     }
 
