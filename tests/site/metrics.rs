@@ -126,17 +126,18 @@ fn metrics_tell_what_was_done_and_what_it_costs() {
         ("session_events_total{event=\"created\"}", 1),
         ("session_events_total{event=\"touched\"}", 1),
         ("session_events_total{event=\"regenerated\"}", 1),
-        ("session_events_total{event=\"bound\"}", 0),
-        ("session_events_total{event=\"ended\"}", 1),
+        ("session_events_total{event=\"logged_in\"}", 0),
+        ("session_events_total{event=\"destroyed\"}", 1),
         ("session_events_total{event=\"expired\"}", 0),
         ("session_events_total{event=\"rejected\"}", 1),
-        ("session_rejections_total{reason=\"unsealed\"}", 1),
-        ("session_rejections_total{reason=\"lost\"}", 0),
+        ("session_rejections_total{reason=\"invalid_cookie\"}", 1),
+        ("session_rejections_total{reason=\"missing\"}", 0),
         ("session_store_seconds_count{operation=\"create\",outcome=\"ok\"}", 1),
-        ("session_store_seconds_count{operation=\"apply\",outcome=\"ok\"}", 4),
-        ("session_store_seconds_count{operation=\"apply\",outcome=\"refused\"}", 0),
+        ("session_store_seconds_count{operation=\"update\",outcome=\"ok\"}", 3),
+        ("session_store_seconds_count{operation=\"touch\",outcome=\"ok\"}", 1),
+        ("session_store_seconds_count{operation=\"update\",outcome=\"refused\"}", 0),
         ("session_store_seconds_count{operation=\"rotate\",outcome=\"ok\"}", 1),
-        ("session_store_seconds_count{operation=\"end\",outcome=\"ok\"}", 1),
+        ("session_store_seconds_count{operation=\"destroy\",outcome=\"ok\"}", 1),
         ("session_redis_queue_depth", 0),
         ("session_redis_breaker_open", 0),
     ] {
@@ -166,11 +167,11 @@ fn outage_shows_in_the_metrics_until_it_is_over() {
     }
     let during = measured.samples();
     let calls = |samples: &BTreeMap<String, f64>, outcome| {
-        let name = "session_store_seconds_count{operation=\"apply\",outcome=";
+        let name = "session_store_seconds_count{operation=\"update\",outcome=";
         samples[&format!("{name}\"{outcome}\"}}")]
     };
     assert_eq!(during["session_redis_breaker_open"], 1.0);
-    assert_eq!((calls(&during, "unanswered"), calls(&during, "refused")), (1.0, 2.0));
+    assert_eq!((calls(&during, "unknown"), calls(&during, "refused")), (1.0, 2.0));
     assert_eq!(during["site_views_total{page=\"/foo\"}"], 1.0, "only the view that was answered");
     redis.signal("CONT");
     wait_for("the page to answer again", || visitor.get("/foo").status == 200);

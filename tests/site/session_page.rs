@@ -77,8 +77,7 @@ fn forget_me_destroys_the_session_and_clears_the_cookie() {
     let client = client();
     body(&client, "/foo");
     let next = redirect_of(&client, "/session/destroy");
-    // Rocket's client keeps a cookie that a browser drops, without its value.
-    assert_eq!(client.cookies().get("__Host-session").unwrap().value(), "");
+    assert!(client.cookies().get("__Host-session").is_none_or(|it| it.value().is_empty()));
     assert!(body(&client, &next).contains("You are forgotten"));
     assert!(body(&client, "/foo").contains("You viewed this page 1 time<"));
 }

@@ -49,7 +49,7 @@ pub(super) fn seconds(ttl: Duration) -> u64 {
 pub(super) fn create(key: &str, id: PublicId, fields: &Values, ttl: Duration) -> Pipeline {
     let mut args = vec![seconds(ttl).to_string(), MARKER.to_owned(), id.to_string()];
     args.extend(fields.iter().flat_map(|(name, value)| [name.clone(), value.clone()]));
-    script(scripts::CREATE, &[key], args)
+    script(scripts::CREATE, 3, &[key], args)
 }
 
 /// Whether an update needs no script: it decides nothing, and at most one command of it writes.
@@ -93,15 +93,15 @@ pub(super) fn script_update(key: &str, id: PublicId, update: &Update) -> Pipelin
         args.extend([kind.to_owned(), op.field().to_owned(), value]);
     }
     args.extend(names.iter().cloned());
-    script(scripts::UPDATE, &[key], args)
+    script(scripts::UPDATE, 1 + update.ops.len(), &[key], args)
 }
 
 pub(super) fn take_back(key: &str, id: PublicId, field: &str, sum: i64) -> Pipeline {
-    script(scripts::TAKE_BACK, &[key], (id.to_string(), field, sum))
+    script(scripts::TAKE_BACK, 3, &[key], (id.to_string(), field, sum))
 }
 
 pub(super) fn touch(key: &str, id: PublicId, seen: SystemTime, ttl: Duration) -> Pipeline {
-    script(scripts::TOUCH, &[key], (id.to_string(), unix(seen).as_secs(), seconds(ttl)))
+    script(scripts::TOUCH, 3, &[key], (id.to_string(), unix(seen).as_secs(), seconds(ttl)))
 }
 
 pub(super) fn rotate(from: &str, to: &str, rotation: &Rotation) -> Pipeline {
@@ -118,21 +118,22 @@ pub(super) fn rotate(from: &str, to: &str, rotation: &Rotation) -> Pipeline {
     if let Some(login) = &rotation.user {
         args.extend(login.fields().into_iter().flat_map(|(name, value)| [name, value]));
     }
-    script(scripts::ROTATE, &[from, to], args)
+    let commands = if args.len() > 4 { 7 } else { 6 };
+    script(scripts::ROTATE, commands, &[from, to], args)
 }
 
 pub(super) fn destroy(key: &str, id: PublicId, user: Option<&str>) -> Pipeline {
     let args = (id.to_string(), seconds(TOMBSTONE_TTL), user.unwrap_or_default());
-    script(scripts::DESTROY, &[key], args)
+    script(scripts::DESTROY, 4, &[key], args)
 }
 
 pub(super) fn delete_orphan(pipeline: &mut Pipeline, key: &str, id: PublicId) {
-    pipeline.script(scripts::DELETE_ORPHAN, &[key], id.to_string());
+    pipeline.script(scripts::DELETE_ORPHAN, 2, &[key], id.to_string());
 }
 
 /// Either the record is there, or a tombstone keeps it from ever being there.
 pub(super) fn settle(key: &str, id: PublicId) -> Pipeline {
-    script(scripts::SETTLE, &[key], (id.to_string(), seconds(TOMBSTONE_TTL)))
+    script(scripts::SETTLE, 2, &[key], (id.to_string(), seconds(TOMBSTONE_TTL)))
 }
 
 /// What a tombstone says.
@@ -150,9 +151,9 @@ pub(super) fn status<'k>(keys: impl Iterator<Item = &'k str>) -> Pipeline {
     pipeline
 }
 
-fn script(text: &'static str, keys: &[&str], args: impl ToRedisArgs) -> Pipeline {
+fn script(text: &'static str, commands: usize, keys: &[&str], args: impl ToRedisArgs) -> Pipeline {
     let mut pipeline = Pipeline::default();
-    pipeline.script(text, keys, args);
+    pipeline.script(text, commands, keys, args);
     pipeline
 }
 

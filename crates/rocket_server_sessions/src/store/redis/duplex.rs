@@ -259,7 +259,7 @@ impl<'s> Duplex<'s> {
                 request.answer(Err(StoreError::refused("Redis is too slow to answer in time")));
             } else if request.begin() {
                 requests += 1;
-                commands += request.replies;
+                commands += request.commands;
                 self.outbox.extend_from_slice(&request.packed);
                 self.in_flight.push(request, now);
             }

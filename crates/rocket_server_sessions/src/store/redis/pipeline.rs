@@ -21,6 +21,8 @@ pub(super) struct Unit {
     pub(super) end: usize,
     /// How many replies it gets.
     pub(super) replies: usize,
+    /// How many commands it is billed as at Upstash: a script is billed with each command in it.
+    pub(super) commands: usize,
     /// The cluster slot of its keys.
     pub(super) slot: u16,
 }
@@ -31,17 +33,28 @@ impl Pipeline {
         self.units.iter().map(|unit| unit.replies).sum()
     }
 
-    pub(super) fn command(&mut self, name: &'static str, key: &str, args: impl ToRedisArgs) {
-        write(&mut self.packed, name, key, args);
-        self.close(1, key);
+    /// How many commands it is billed as in all.
+    pub(super) fn commands(&self) -> usize {
+        self.units.iter().map(|unit| unit.commands).sum()
     }
 
-    /// A script, over keys of one slot. It is sent whole.
-    pub(super) fn script(&mut self, text: &str, keys: &[&str], args: impl ToRedisArgs) {
+    pub(super) fn command(&mut self, name: &'static str, key: &str, args: impl ToRedisArgs) {
+        write(&mut self.packed, name, key, args);
+        self.close(1, 1, key);
+    }
+
+    /// A script, over keys of one slot, which carries out so many commands at most. It is sent whole.
+    pub(super) fn script(
+        &mut self,
+        text: &str,
+        commands: usize,
+        keys: &[&str],
+        args: impl ToRedisArgs,
+    ) {
         let mut command = cmd("EVAL");
         command.arg(text).arg(keys.len()).arg(keys).arg(args);
         command.write_packed_command(&mut self.packed);
-        self.close(1, keys.first().copied().unwrap_or_default());
+        self.close(1, 1 + commands, keys.first().copied().unwrap_or_default());
     }
 
     /// Some of the units alone.
@@ -55,8 +68,8 @@ impl Pipeline {
         }
     }
 
-    fn close(&mut self, replies: usize, key: &str) {
-        self.units.push(Unit { end: self.packed.len(), replies, slot: slot(key) });
+    fn close(&mut self, replies: usize, commands: usize, key: &str) {
+        self.units.push(Unit { end: self.packed.len(), replies, commands, slot: slot(key) });
     }
 
     /// Commands about `key`, and others in the same slot, that are carried out in one step.
@@ -66,7 +79,7 @@ impl Pipeline {
         fill(&mut transaction);
         let commands = transaction.commands;
         cmd("EXEC").write_packed_command(&mut self.packed);
-        self.close(commands + 2, key);
+        self.close(commands + 2, commands + 2, key);
     }
 }
 

@@ -35,6 +35,7 @@ impl Stage {
 pub(super) struct Request {
     pub(super) packed: Vec<u8>,
     pub(super) replies: usize,
+    pub(super) commands: usize,
     pub(super) queued_at: Instant,
     pub(super) deadline: Instant,
     stage: Arc<Stage>,
@@ -54,6 +55,7 @@ impl Request {
         let stage = Arc::<Stage>::default();
         let request = Self {
             replies: pipeline.replies(),
+            commands: pipeline.commands(),
             packed: pipeline.packed,
             queued_at: now,
             deadline,

@@ -18,7 +18,8 @@ use super::request::Request;
 use super::sentinel::Sentinels;
 use crate::store::StoreError;
 
-/// The part of a request's deadline that one call of the store may take.
+/// The part of a visitor's request's deadline that one call of the store may take. It must give up
+/// first: only here it is known whether the call was sent.
 const DEADLINE_SHARE: f32 = 0.85;
 
 /// A server, as its callers see it.
@@ -53,7 +54,7 @@ impl Server {
     }
 
     fn with_name(target: Target, settings: &Settings, name: String) -> Self {
-        let deadline = settings.deadline;
+        let deadline = settings.deadline.mul_f32(DEADLINE_SHARE);
         let failures = Arc::<Failures>::default();
         let sentinels = match &target {
             Target::Server(_) => None,
@@ -93,9 +94,7 @@ impl Server {
     pub(super) async fn ask(&self, pipeline: Pipeline) -> Result<Vec<Value>, StoreError> {
         self.0.breaker.admit()?;
         let now = Instant::now();
-        // Sooner than the session's request gives up: only here it is known whether this was sent.
-        let deadline = now + self.0.deadline.mul_f32(DEADLINE_SHARE);
-        let (request, reply) = Request::new(pipeline, now, deadline);
+        let (request, reply) = Request::new(pipeline, now, now + self.0.deadline);
         for seat in self.0.queue.push(request)? {
             tokio::spawn(Driver::new(self.0.clone(), seat).run());
         }

@@ -50,6 +50,7 @@ impl Node {
             asking.units.push(Unit {
                 end: asking.packed.len(),
                 replies: unit.replies + 1,
+                commands: unit.commands + 1,
                 ..*unit
             });
         }
