@@ -37,7 +37,10 @@ pub struct Expected {
 #[derive(Clone)]
 enum Place {
     Live(Record),
-    Dead { is_destroyed: bool, until: SystemTime },
+    Dead {
+        is_destroyed: bool,
+        until: SystemTime,
+    },
     /// Nothing, but for an entry in the index of a user whose session has expired.
     Gone(Option<&'static str>),
 }
@@ -81,9 +84,7 @@ impl Reference {
     pub fn is_near_an_expiry(&self, now: SystemTime, margin: Duration) -> bool {
         let is_near = |expires: SystemTime| now + margin >= expires && now <= expires + margin;
         self.places.iter().any(|place| match place {
-            Place::Live(record) => {
-                is_near(record.expires) || is_near(record.created + LIFETIME)
-            }
+            Place::Live(record) => is_near(record.expires) || is_near(record.created + LIFETIME),
             Place::Dead { until, .. } => is_near(*until),
             Place::Gone(_) => false,
         })
@@ -117,7 +118,9 @@ impl Reference {
             }
             (What::Destroy, _, Some(Place::Gone(_))) => answer("destroyed", Cookie::Cleared),
             (What::Destroy, None, _) => answer("destroyed", Cookie::Kept),
-            (What::Regenerate, _, None | Some(Place::Gone(_))) => answer("regenerated", Cookie::Kept),
+            (What::Regenerate, _, None | Some(Place::Gone(_))) => {
+                answer("regenerated", Cookie::Kept)
+            }
             (_, Some(token), Some(Place::Live(mut record))) => {
                 let body = record.fields.change(what, record.user);
                 record.touch(now);
@@ -138,12 +141,7 @@ impl Reference {
         answer(body, cookie)
     }
 
-    fn create(
-        &mut self,
-        fields: Fields,
-        user: Option<&'static str>,
-        now: SystemTime,
-    ) -> Cookie {
+    fn create(&mut self, fields: Fields, user: Option<&'static str>, now: SystemTime) -> Cookie {
         let created = cut(now, Duration::from_millis(1));
         let expires = now + FIRST_IDLE;
         self.places.push(Place::Live(Record { created, expires, seen: None, user, fields }));

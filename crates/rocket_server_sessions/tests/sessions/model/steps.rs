@@ -7,11 +7,7 @@ use proptest::sample::select;
 #[derive(Clone, Debug)]
 pub enum Step {
     /// A request by a visitor, with the cookie that they got so many cookies ago.
-    Visit {
-        visitor: usize,
-        age: usize,
-        what: What,
-    },
+    Visit { visitor: usize, age: usize, what: What },
     /// So many seconds pass.
     Advance(u64),
     /// The store loses everything.
