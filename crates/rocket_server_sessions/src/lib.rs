@@ -47,7 +47,8 @@ mod request;
 mod same_origin;
 mod session;
 mod setup;
-#[cfg(all(test, feature = "redis"))]
+#[cfg(test)]
+#[cfg(feature = "redis")]
 mod simulation;
 mod snapshot;
 pub mod store;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use redis::Value;
+use redis::{ConnectionLike as _, Value};
 use test_support::RedisServer;
 
 use super::random::Random;
@@ -115,7 +115,6 @@ impl Pair {
         self.trail.push(words.join(" "));
         let mut packed = redis::Cmd::new();
         packed.arg(&command);
-        use redis::ConnectionLike as _;
         let real = match self.real.req_packed_command(&packed.get_packed_command()) {
             Ok(value) => value,
             Err(error) => Value::ServerError(error.try_into().expect("the server answers")),

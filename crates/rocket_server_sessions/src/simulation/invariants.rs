@@ -24,7 +24,7 @@ mod seen;
 
 use std::collections::{HashMap, HashSet};
 
-use seen::{Seen, Stage};
+use seen::{CookieChange, Fate, Seen, Stage};
 
 use super::browser::Browser;
 use super::keyspace::Keyspace;
@@ -56,7 +56,9 @@ impl Invariants {
             live,
             faults: 0,
         };
-        plans.iter().for_each(|plan| new.planned(plan));
+        for plan in plans {
+            new.planned(plan);
+        }
         new
     }
 
@@ -75,16 +77,15 @@ impl Invariants {
             is_unknown: true,
             pinned: None,
             is_secured: false,
-            cookie: None,
+            cookie: CookieChange::Kept,
             has_begun_after: Vec::new(),
-            is_answered: false,
-            is_delivered: false,
-            is_dropped: false,
+            fate: Fate::Open,
         });
     }
 
     pub(super) fn begun(&mut self, request: usize, presented: Option<Place>, keyspace: &Keyspace) {
-        let delivered = self.requests.iter().enumerate().filter(|(_, it)| it.is_delivered);
+        let delivered =
+            self.requests.iter().enumerate().filter(|(_, it)| it.fate == Fate::Delivered);
         let before = delivered.map(|(at, _)| at).collect();
         let seen = &mut self.requests[request];
         let is_there = |place: &Place| keyspace.get(place.as_bytes()).is_some();
@@ -93,11 +94,11 @@ impl Invariants {
     }
 
     pub(super) fn delivered(&mut self, request: usize) {
-        self.requests[request].is_delivered = true;
+        self.requests[request].fate = Fate::Delivered;
     }
 
     pub(super) fn dropped(&mut self, request: usize) {
-        self.requests[request].is_dropped = true;
+        self.requests[request].fate = Fate::Dropped;
     }
 
     /// Something has failed that is not the code's.
@@ -226,7 +227,7 @@ impl Invariants {
         if ![200, 409, 413, 503].contains(&status) {
             return Err(format!("request {request} is answered with {status}"));
         }
-        self.requests[request].is_answered = true;
+        self.requests[request].fate = Fate::Answered;
         let is_own = |it: &&Record| self.makers.get(&it.place) == Some(&Some(request));
         let lost =
             self.live.iter().filter(is_own).find(|it| !cookies.contains(&Some(it.place.clone())));
@@ -235,30 +236,28 @@ impl Invariants {
         }
         let cookie = match cookies {
             [] => return Ok(()),
-            [cookie] => cookie.clone(),
+            [Some(place)] => CookieChange::Set(place.clone()),
+            [None] => CookieChange::Cleared,
             _ => return Err(format!("request {request} sets {} cookies", cookies.len())),
         };
         let seen = &self.requests[request];
-        match &cookie {
-            Some(place) => {
-                let is_own = self.makers.get(place) == Some(&Some(request));
-                let is_again = seen.presented.as_ref() == Some(place)
-                    && seen.steps.iter().any(|it| it.step == Step::Remember);
-                if !is_own && !is_again {
-                    return Err(format!("request {request} sets a cookie for {place}, unasked"));
-                }
+        if let CookieChange::Set(place) = &cookie {
+            let is_own = self.makers.get(place) == Some(&Some(request));
+            let is_again = seen.presented.as_ref() == Some(place)
+                && seen.steps.iter().any(|it| it.step == Step::Remember);
+            if !is_own && !is_again {
+                return Err(format!("request {request} sets a cookie for {place}, unasked"));
             }
-            None => {
-                let own = self.known(request).first().map(|it| it.place.clone());
-                let has_left = seen.is_unknown || seen.has_left(seen.steps.len());
-                let presented = seen.presented.as_deref().filter(|_| !has_left);
-                let presented = presented.and_then(|it| self.at_id_of(it));
-                if let Some(place) = own.or(presented.map(|it| it.place.clone())) {
-                    return Err(format!("request {request} clears the cookie, and {place} lives"));
-                }
+        } else {
+            let own = self.known(request).first().map(|it| it.place.clone());
+            let has_left = seen.is_unknown || seen.has_left(seen.steps.len());
+            let presented = seen.presented.as_deref().filter(|_| !has_left);
+            let presented = presented.and_then(|it| self.at_id_of(it));
+            if let Some(place) = own.or(presented.map(|it| it.place.clone())) {
+                return Err(format!("request {request} clears the cookie, and {place} lives"));
             }
         }
-        self.requests[request].cookie = Some(cookie);
+        self.requests[request].cookie = cookie;
         Ok(())
     }
 
@@ -281,26 +280,33 @@ impl Invariants {
         let mut changes = own().filter(|(_, it)| it.has_changed_identity());
         let Some((last, seen)) = changes.next() else { return Ok(()) };
         let is_only = changes.next().is_none();
-        if !is_only || seen.is_dropped || !seen.is_delivered {
+        if !is_only || seen.fate != Fate::Delivered {
             return Ok(());
         }
-        let due = seen.cookie.clone().flatten();
+        let due = match &seen.cookie {
+            CookieChange::Set(place) => Some(place),
+            _ => None,
+        };
         // Nobody can tell a request without a session from a new browser, a repeated token may be
         // overtaken within seconds, and what began with the new cookie may have gone on from there.
         let is_excused = own().any(|(at, it)| {
             let is_late = it.steps.iter().any(|it| matches!(it.step, Step::Wait(_)));
-            let is_repeated = it.cookie.as_ref() == Some(&it.presented) && !is_late;
+            let is_repeated = it.presented.clone().map(CookieChange::Set).as_ref()
+                == Some(&it.cookie)
+                && !is_late;
             let is_later = it.has_begun_after.contains(&last);
-            at != last && it.cookie.is_some() && (it.is_unknown || is_repeated || is_later)
+            at != last
+                && it.cookie != CookieChange::Kept
+                && (it.is_unknown || is_repeated || is_later)
         });
-        if held == due.as_ref() || is_excused {
+        if held == due || is_excused {
             return Ok(());
         }
         Err(format!("holds {held:?}, and request {last} brought it {due:?}"))
     }
 
     /// A minute later, with everybody served.
-    pub(super) fn over(&self, keyspace: &Keyspace) -> Checked {
+    pub(super) fn over(keyspace: &Keyspace) -> Checked {
         for (key, entry) in keyspace.entries() {
             let key = String::from_utf8_lossy(key);
             if entry.expires.is_none() {

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+/// A field's name and value.
+pub(super) type Field = (Vec<u8>, Vec<u8>);
+
 /// A key's value. A hash keeps its fields in the order of their insertion, as small ones do in Redis:
 /// so a run does not depend on random names.
 #[derive(Clone, Debug, Hash, PartialEq, Eq)]
 pub(super) enum Data {
     Text(Vec<u8>),
-    Hash(Vec<(Vec<u8>, Vec<u8>)>),
+    Hash(Vec<Field>),
 }
 
 impl Data {
@@ -80,7 +83,7 @@ impl Keyspace {
     }
 
     /// The fields of a hash; none if there is no key.
-    pub(super) fn hash(&self, key: &[u8]) -> Result<&[(Vec<u8>, Vec<u8>)], WrongType> {
+    pub(super) fn hash(&self, key: &[u8]) -> Result<&[Field], WrongType> {
         match self.get(key).map(|entry| &*entry.data) {
             None => Ok(&[]),
             Some(Data::Hash(fields)) => Ok(fields),
@@ -102,16 +105,13 @@ impl Keyspace {
         let new = || Entry { data: Rc::new(Data::Hash(Vec::new())), expires: None };
         let entry = self.keys.entry(key.into()).or_insert_with(new);
         let Data::Hash(fields) = Rc::make_mut(&mut entry.data) else { return Err(WrongType) };
-        match fields.iter_mut().find(|(field, _)| field == name) {
-            Some((_, held)) => {
-                *held = value;
-                Ok(false)
-            }
-            None => {
-                fields.push((name.to_vec(), value));
-                Ok(true)
-            }
+        let held = fields.iter_mut().find(|(field, _)| field == name);
+        let is_new = held.is_none();
+        match held {
+            Some((_, held)) => *held = value,
+            None => fields.push((name.to_vec(), value)),
         }
+        Ok(is_new)
     }
 
     /// Deletes a field, and the key with its last one; says whether it was there.

@@ -77,14 +77,11 @@ impl Scripts {
         self.lua.globals().set("KEYS", strings(keys)?)?;
         self.lua.globals().set("ARGV", strings(arguments)?)?;
         let known = self.compiled.borrow().get(script).cloned();
-        let function = match known {
-            Some(function) => function,
-            None => {
-                let function = self.lua.load(script).into_function()?;
-                self.compiled.borrow_mut().insert(script.to_vec(), function.clone());
-                function
-            }
-        };
+        if let Some(function) = known {
+            return function.call(());
+        }
+        let function = self.lua.load(script).into_function()?;
+        self.compiled.borrow_mut().insert(script.to_vec(), function.clone());
         function.call(())
     }
 }

@@ -22,24 +22,23 @@ pub(super) enum Mutation {
     NoIndexEntry,
     /// The user's other places are removed from the index when a new one is entered.
     OldEntryFirst,
-    /// An empty place in the index is not barred when the user's sessions are destroyed.
-    NoBar,
     /// A batch is carried out up to the middle.
     HalfBatch,
-    /// What was sent is not settled: the place stays open.
+    /// A place that is found empty, by who settles what was sent or destroys a user's sessions, is not
+    /// barred.
     NoSettlement,
     /// A destroyed record stays, and the answer says that it is gone.
     NoDeletion,
-    /// What was inserted is not checked for its size … and is not written.
+    /// What is inserted is not written.
     NoInsert,
-    /// An orphan keeps.
+    /// What an increment has left where there was no record stays.
     NoOrphanDeletion,
     /// A new record has no time to live.
     NoExpiry,
 }
 
 impl Mutation {
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::NoTombstoneOfRotation,
         Self::NoTombstoneOfDestruction,
         Self::WrongTombstone,
@@ -48,7 +47,6 @@ impl Mutation {
         Self::NoOwner,
         Self::NoIndexEntry,
         Self::OldEntryFirst,
-        Self::NoBar,
         Self::HalfBatch,
         Self::NoSettlement,
         Self::NoDeletion,
@@ -72,10 +70,6 @@ impl Mutation {
             Self::NoOwner => {
                 ("if ARGV[4] ~= '' and owner and owner ~= ARGV[4] then", "if false then")
             }
-            Self::NoBar => (
-                "if ARGV[3] ~= '' then redis.call('SET', KEYS[1], 'destroyed', 'EX', ARGV[2]) end",
-                "",
-            ),
             Self::HalfBatch => {
                 ("local results = {}", "local results = {} if ops > 1 then ops = ops - 1 end")
             }
@@ -87,6 +81,11 @@ impl Mutation {
             Self::NoOrphanDeletion => {
                 ("if type(id) ~= 'table' and id ~= ARGV[1] then redis.call('DEL', KEYS[1]) end", "")
             }
+            Self::NoSettlement => (
+                "redis.call('SET', KEYS[1], 'destroyed', 'EX', ARGV[2])\nreturn {'gone'}",
+                "return {'gone'}",
+            ),
+            Self::NoExpiry => ("redis.call('EXPIRE', KEYS[1], ARGV[1])", ""),
             _ => return None,
         })
     }
@@ -116,12 +115,6 @@ impl Mutation {
                 Self::OldEntryFirst if is_named(&command, b"HSET") && is_index(&command) => {
                     changed.push(delete(&command[1]));
                 }
-                Self::NoSettlement
-                    if is_named(&command, b"SET") && command.contains(&b"NX".to_vec()) =>
-                {
-                    command = ping();
-                }
-                Self::NoExpiry if is_named(&command, b"EXPIRE") => command = ping(),
                 _ => {}
             }
             changed.push(command);

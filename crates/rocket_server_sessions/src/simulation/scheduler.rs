@@ -199,7 +199,7 @@ impl<'m, C: Choose> Run<'m, C> {
         if let Progress::Begun(future) = &mut self.requests[request].progress {
             let waker = Waker::from(Arc::new(Polled));
             world.with(|state| {
-                state.current = Some((request, waker.clone()));
+                state.current = Some(request);
                 state.last = request;
             });
             let mut context = Context::from_waker(&waker);
@@ -390,7 +390,7 @@ impl<'m, C: Choose> Run<'m, C> {
             self.request_alone(browser, vec![Step::View]).await?;
             self.invariants.check_served()?;
         }
-        self.invariants.over(&self.machine.server.keyspace.borrow())
+        Invariants::over(&self.machine.server.keyspace.borrow())
     }
 
     /// Sends a request with nothing beside it.

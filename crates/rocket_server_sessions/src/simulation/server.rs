@@ -193,7 +193,7 @@ fn try_run(keyspace: &mut Keyspace, command: &Command) -> Result<Reply, Reply> {
         "TTL" => ttl(keyspace, key, |rest| (rest + 500) / 1000),
         "PTTL" => ttl(keyspace, key, |rest| rest),
         "HSET" => {
-            if arguments.len() % 2 == 0 {
+            if arguments.len().is_multiple_of(2) {
                 return Err(Reply::error("ERR wrong number of arguments for 'hset' command"));
             }
             let mut new = 0;

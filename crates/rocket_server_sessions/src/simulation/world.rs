@@ -51,7 +51,7 @@ pub(super) struct State {
     /// Whether a request's handler is to give up what it waits for.
     pub(super) gives_up: Vec<bool>,
     /// The request that is being polled.
-    pub(super) current: Option<(usize, Waker)>,
+    pub(super) current: Option<usize>,
     /// The request that was polled last.
     pub(super) last: usize,
     pub(super) sent: Vec<Sent>,
@@ -83,14 +83,12 @@ impl World {
         let (answer, reply) = oneshot::channel();
         let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
         self.with(|state| {
-            let author = match &state.current {
-                Some((request, own)) if waker.will_wake(own) => {
-                    Author::Step { request: *request, step: state.steps[*request] }
+            // Detached work begins while its request is polled, and goes on by itself.
+            let author = match state.current {
+                Some(request) if !waker.will_wake(Waker::noop()) => {
+                    Author::Step { request, step: state.steps[request] }
                 }
-                // Detached work begins while its request is polled, and does not wake it.
-                Some((request, _)) => Author::Detached(*request),
-                // It goes on by itself.
-                None => Author::Detached(state.last),
+                current => Author::Detached(current.unwrap_or(state.last)),
             };
             state.sent.push(Sent { packed, units, author, answer });
         });

@@ -1,5 +1,6 @@
 //! What a step must have done when it says that it is done.
 
+use super::seen::Found;
 use super::{Checked, Invariants};
 use crate::simulation::operations::{Answer, Step};
 use crate::simulation::records::{Effect, Record};
@@ -49,21 +50,22 @@ impl Invariants {
             },
             (Step::Take, _) => match stage.effects.first() {
                 Some(effect) => return Err(format!("it has taken {effect:?}")),
-                None => stage.found(|it| it.note.is_none()).ok_or("there was a note")?,
+                None => found(stage.found(|it| it.note.is_none()), "there was a note")?,
             },
             (Step::Remove, _) => match stage.effects.first() {
                 Some(effect) => Some(written(effect.after().ok_or("it left nothing")?)?),
-                None => stage.found(|it| it.note.is_none()).ok_or("there was a note")?,
+                None => found(stage.found(|it| it.note.is_none()), "there was a note")?,
             },
             (Step::Get, Answer::Text(text)) => {
-                stage.found(|it| it.note == *text).ok_or("the note was never so")?
+                found(stage.found(|it| it.note == *text), "the note was never so")?
             }
             (Step::User, Answer::Text(user)) => {
-                stage.found(|it| it.user == *user).ok_or("the user was never so")?
+                found(stage.found(|it| it.user == *user), "the user was never so")?
             }
-            (Step::Snapshot, Answer::Fields(counts, text)) => stage
-                .found(|it| it.counts == *counts && it.note == *text)
-                .ok_or("the record was never so")?,
+            (Step::Snapshot, Answer::Fields(counts, text)) => found(
+                stage.found(|it| it.counts == *counts && it.note == *text),
+                "the record was never so",
+            )?,
             (Step::List(user), Answer::Sessions(ids)) => {
                 let is_theirs = |it: &&Record| it.user.as_deref() == Some(user);
                 let missing = self.live.iter().filter(is_theirs).find(|it| {
@@ -148,5 +150,14 @@ impl Invariants {
         }
         self.requests[request].pinned = None;
         Ok(())
+    }
+}
+
+/// The session in which something was found, if it says which.
+fn found(found: Found, never: &str) -> Result<Option<String>, String> {
+    match found {
+        Found::In(id) => Ok(Some(id)),
+        Found::Nothing => Ok(None),
+        Found::Never => Err(never.to_owned()),
     }
 }

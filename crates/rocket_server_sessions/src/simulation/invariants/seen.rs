@@ -17,11 +17,36 @@ pub(super) struct Seen {
     /// Whether it has got a new token that was acknowledged.
     pub(super) is_secured: bool,
     /// What its response did to the cookie.
-    pub(super) cookie: Option<Option<Place>>,
+    pub(super) cookie: CookieChange,
     pub(super) has_begun_after: Vec<usize>,
-    pub(super) is_answered: bool,
-    pub(super) is_delivered: bool,
-    pub(super) is_dropped: bool,
+    pub(super) fate: Fate,
+}
+
+/// What a response did to the cookie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum CookieChange {
+    Kept,
+    Set(Place),
+    Cleared,
+}
+
+/// How far a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Open,
+    Answered,
+    Delivered,
+    /// It was broken off, or its response was lost.
+    Dropped,
+}
+
+/// In which session something was found.
+pub(super) enum Found {
+    In(String),
+    /// What was found is what anybody finds who has no session.
+    Nothing,
+    /// It was never so.
+    Never,
 }
 
 /// What is known of a request's step.
@@ -36,9 +61,8 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// The session that was so at some time during the step: `Some(None)` if what was found is
-    /// nothing, and there was no session at some time.
-    pub(super) fn found(&self, is_so: impl Fn(&Record) -> bool) -> Option<Option<String>> {
+    /// In which session it was so, at some time during the step.
+    pub(super) fn found(&self, is_so: impl Fn(&Record) -> bool) -> Found {
         let nothing = Record {
             place: String::new(),
             id: String::new(),
@@ -46,16 +70,22 @@ impl Stage {
             counts: [None; 3],
             note: None,
         };
-        let found = self.views.iter().flatten().find(|it| is_so(it));
-        if let Some(record) = found {
-            return Some(Some(record.id.clone()).filter(|_| !is_so(&nothing)));
+        let is_usual = is_so(&nothing);
+        match self.views.iter().flatten().find(|it| is_so(it)) {
+            Some(record) if !is_usual => Found::In(record.id.clone()),
+            Some(_) => Found::Nothing,
+            None if is_usual && self.views.iter().any(Vec::is_empty) => Found::Nothing,
+            None => Found::Never,
         }
-        let was_nothing = self.views.iter().any(Vec::is_empty) && is_so(&nothing);
-        was_nothing.then_some(None)
     }
 }
 
 impl Seen {
+    /// Whether its response has left, with its headers.
+    pub(super) fn has_headers(&self) -> bool {
+        matches!(self.fate, Fate::Answered | Fate::Delivered)
+    }
+
     /// Whether it has gone on in another session than it presented, in one of its first steps.
     pub(super) fn has_left(&self, steps: usize) -> bool {
         let mut effects = self.steps[..steps].iter().flat_map(|it| &it.effects);
@@ -67,11 +97,11 @@ impl Seen {
         let is_change = |it: &Stage| match it.step {
             Step::Regenerate | Step::LogIn(_) | Step::Destroy => true,
             // Their own session was among those.
-            Step::DestroyAll(_) | Step::DestroyOthers(_) => self.cookie == Some(None),
+            Step::DestroyAll(_) | Step::DestroyOthers(_) => self.cookie == CookieChange::Cleared,
             _ => false,
         };
         let is_done = |it: &Stage| matches!(it.outcome, Some(Outcome::Done(_)));
-        self.cookie.is_some()
+        self.cookie != CookieChange::Kept
             && self.steps.iter().any(|it| is_change(it) && is_done(it) && !it.effects.is_empty())
     }
 }
