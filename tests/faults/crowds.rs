@@ -1,15 +1,13 @@
-//! Crowds and overload: many requests at once, more than Redis can answer.
+//! Crowds: many requests at the same moment.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Barrier, Mutex};
-use std::thread::{scope, sleep};
+use std::sync::Barrier;
+use std::thread::scope;
 use std::time::{Duration, Instant};
 
-use test_support::app::{App, KEY, KeepAlive, Visitor};
+use test_support::app::{App, KeepAlive, Visitor};
 use test_support::{RedisServer, wait_for};
 
-use crate::proxy::{self, Proxy};
 use crate::trial::Usage;
 
 /// So many visitors at once, each on a connection that is open already: their statuses, and what

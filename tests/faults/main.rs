@@ -7,7 +7,8 @@
 //! - `unreachable`, `replies`, `refusals`, `missing_record`: one Redis that is away, answers wrongly,
 //!   refuses, or has lost records. Names begin with the case's number in `docs/reliability.md`.
 //! - `failover`: clusters and sentinels. `tls`: what stands between the application and Redis.
-//! - `crowds`: more requests at once than Redis can answer. `soak`: all faults, for minutes or hours.
+//! - `crowds`, `overload`: many requests at once, and more than Redis can answer. `soak`: all faults,
+//!   for minutes or hours.
 //! - `late_replies`: below the application, whose reply is whose.
 //! - `hostile`: what clients send. `platform`: signals, freezes, several instances.
 //!

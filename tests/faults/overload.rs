@@ -9,9 +9,9 @@ use redis::Commands;
 
 use crate::proxy::{self, Proxy};
 use crate::stub::{self, Stub};
-use crate::trial::{Connection, Usage};
+use crate::trial::Usage;
 use test_support::RedisServer;
-use test_support::app::{App, KEY, Visitor};
+use test_support::app::{App, KEY, KeepAlive, Visitor};
 
 /// These load the machine, so one runs at a time.
 static TURN: Mutex<()> = Mutex::new(());
@@ -52,7 +52,7 @@ impl Rush {
             });
             for _ in 0..number {
                 threads.spawn(|| {
-                    let mut connection = Connection::open(visitor.port);
+                    let mut connection = KeepAlive::open(visitor.port);
                     while Instant::now() < until {
                         let (status, took) = connection.view(visitor.cookie.as_deref().unwrap());
                         raise(&longest, took);

@@ -95,7 +95,7 @@ fn b06_single_right_that_is_missing_is_named_though_all_else_goes_on() {
         assert_eq!((reply.status, reply.header("set-cookie")), (503, None));
     }
     let log = app.log();
-    assert_eq!(log.matches("NOPERM for rename; give the user the rights").count(), 1, "{log}");
+    assert_eq!(log.matches("may not run RENAME: give it `+rename`").count(), 1, "{log}");
     assert_eq!(log.matches("ERROR").count(), 0, "{log}");
 }
 
