@@ -60,7 +60,11 @@ fn is_same_origin(request: &Request<'_>) -> bool {
 /// A host and its port. Either side may leave out the port that the scheme implies.
 fn split(authority: &str) -> (&str, Option<u16>) {
     match authority.rsplit_once(':') {
-        Some((name, port)) if !port.contains(']') => (name, port.parse().ok()),
+        Some((name, port)) if !port.contains(']') => match port.parse() {
+            Ok(port) => (name, Some(port)),
+            // No port, and so no host that anything could be the same as.
+            Err(_) => (authority, None),
+        },
         _ => (authority, None),
     }
 }

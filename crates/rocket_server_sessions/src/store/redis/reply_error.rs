@@ -45,13 +45,9 @@ pub(super) fn has_error(reply: &Value, about: ReplyError) -> bool {
 pub(super) fn server_failure(replies: &[Value], is_cluster: bool) -> Option<ServerFailure> {
     let is_meant = |at: usize| !(is_cluster && is_redirection(&replies[..=at]));
     let mut errors = replies.iter().map(server_error).enumerate();
-    let error = errors.find_map(|(at, error)| error.filter(|_| is_meant(at)))?;
+    let (at, error) = errors.find_map(|(at, it)| Some((at, it.filter(|_| is_meant(at))?)))?;
     let details = error.details().unwrap_or_default();
-    // A transaction may be checked again as a whole, and the cause then stands in the details.
-    let code = match details.split_once("because of: ") {
-        Some((_, cause)) if error.code() == ABORTED => cause.split(' ').next().unwrap_or_default(),
-        _ => error.code(),
-    };
+    let code = cause(error);
     let severity = if is_quota(details) { Severity::Quota } else { Severity::Connection };
     // The text may name the user or the key; the code does not.
     let message = match severity {
@@ -63,17 +59,51 @@ pub(super) fn server_failure(replies: &[Value], is_cluster: bool) -> Option<Serv
         _ if code == "NOPERM" => format!("Redis refused: NOPERM{}", missing_right(details)),
         _ => format!("Redis refused: {code}"),
     };
-    // A pipeline runs on after an error: what was answered before and after it was done.
-    let is_partly_done = replies.iter().any(is_done);
+    // What was answered before was done; a pipeline of ours reads after it has written. A script that
+    // lacks a right may have done a part of its work.
+    let is_partly_done = replies[..at].iter().any(is_done)
+        || is_done_in_part(&replies[at])
+        || (code == "NOPERM" && is_of_script(details));
     let error =
         if is_partly_done { StoreError::unanswered(message) } else { StoreError::refused(message) };
     Some(ServerFailure { error, severity })
+}
+
+/// The code of the error, or of its cause.
+fn cause(error: &ServerError) -> &str {
+    let details = error.details().unwrap_or_default();
+    if is_of_script(details) && details.contains("can't run this command") {
+        return "NOPERM";
+    }
+    // A transaction may be checked again as a whole; Redis 6 wraps the errors of scripts.
+    let wrapped = match error.code() {
+        ABORTED => details.split_once("because of: "),
+        "ERR" if is_of_script(details) => details.rsplit_once(": -"),
+        _ => None,
+    };
+    wrapped.and_then(|(_, cause)| cause.split(' ').next()).unwrap_or(error.code())
+}
+
+/// Whether a command within a script has failed.
+fn is_of_script(details: &str) -> bool {
+    ["script:", "Error running script", "executing the script"]
+        .iter()
+        .any(|it| details.contains(it))
+}
+
+/// Whether a list of replies, such as that of a transaction, holds one to something that was done.
+fn is_done_in_part(reply: &Value) -> bool {
+    matches!(reply, Value::Array(items) if items.iter().any(is_done))
 }
 
 /// Which right is missing. The command is named; the user and the key are not.
 fn missing_right(details: &str) -> String {
     let command = details.split_once("run the '").and_then(|(_, rest)| rest.split('\'').next());
     match command {
+        None if is_of_script(details) => {
+            "; the user may not run a command within a script; the check at launch names it"
+                .to_owned()
+        }
         Some(command) => format!(" for {command}; give the user the rights that sessions need"),
         None => "; the user may not reach keys that begin with `prefix`".to_owned(),
     }
@@ -173,7 +203,8 @@ mod tests {
         for (given, kind) in [
             (replies(&[oom, oom]), StoreErrorKind::Refused),
             (replies(&["+OK", "+QUEUED", oom]), StoreErrorKind::Refused),
-            (replies(&[oom, "$-1"]), StoreErrorKind::OutcomeUnknown),
+            // The read after a write that was refused.
+            (replies(&[oom, "$-1"]), StoreErrorKind::Refused),
             (replies(&[":1", oom]), StoreErrorKind::OutcomeUnknown),
             (
                 replies(&["+OK", "+QUEUED", &format!("*2\r\n:1\r\n{oom}")]),
@@ -181,6 +212,32 @@ mod tests {
             ),
         ] {
             assert_eq!(server_failure(&given, false).unwrap().error.kind, kind, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn error_within_a_script_is_told_by_its_cause() {
+        use crate::store::StoreErrorKind;
+        for (text, cause, kind) in [
+            (
+                "-ERR Error running script (call to f_1): @user_script:1: -OOM command not allowed",
+                "Redis refused: OOM",
+                StoreErrorKind::Refused,
+            ),
+            (
+                "-OOM command not allowed script: 1, on @user_script:1.",
+                "Redis refused: OOM",
+                StoreErrorKind::Refused,
+            ),
+            (
+                "-ERR The user executing the script can't run this command or subcommand script: 1",
+                "Redis refused: NOPERM",
+                StoreErrorKind::OutcomeUnknown,
+            ),
+        ] {
+            let failure = server_failure(&replies(&[text]), false).unwrap();
+            assert!(failure.error.message.starts_with(cause), "{}", failure.error.message);
+            assert_eq!(failure.error.kind, kind, "{text}");
         }
     }
 
