@@ -50,7 +50,9 @@ async fn serve() -> ExitCode {
     };
     let errors = cloud_run_sessions::config::errors();
     if !errors.is_empty() {
-        errors.iter().for_each(|error| log::error!("{error}"));
+        for error in errors {
+            log::error!("{error}");
+        }
         return ExitCode::FAILURE;
     }
     let code = run(observability.attach_to(cloud_run_sessions::rocket())).await;

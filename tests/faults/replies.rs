@@ -128,10 +128,12 @@ fn a21_view_whose_reply_is_lost_is_counted_once() {
     let app = App::on_redis(&proxy.url());
     let mut visitor = app.visitor();
     assert_eq!((visitor.get("/foo").views(), visitor.get("/foo").views()), (1, 2));
+    let key = redis.keys("session:").remove(0);
+    // The touch, which no response waits for.
+    wait_for("the session to be touched", || redis.connect().hexists(&key, "@seen").unwrap());
     proxy.set(proxy::cut_after(0, Wire::end));
     assert_eq!(visitor.get("/foo").status, 503);
     proxy.set(proxy::faultless());
-    let key = redis.keys("session:").remove(0);
     let held: u64 = redis.connect().hget(key, "views:/foo").unwrap();
     assert_eq!(held, 3, "counted, and not sent again");
     wait_for("Redis to be found again", || visitor.get("/bar").status == 200);

@@ -159,7 +159,9 @@ fn of_a_destruction_and_a_rotation_at_once_one_wins_and_the_other_is_told_so() {
     for _ in 0..ROUNDS {
         let visitor = arena.round();
         let replies = arena.race(&visitor, &[DESTROY, REGENERATE]);
-        replies.iter().for_each(|it| outcomes.note(it));
+        for reply in &replies {
+            outcomes.note(reply);
+        }
         let [destroy, regenerate] = [&replies[0], &replies[1]];
         assert_ne!(is_done(destroy), is_done(regenerate));
         let records = usize::from(is_done(regenerate));
@@ -201,7 +203,9 @@ fn of_two_rotations_at_once_one_wins_and_the_other_is_told_so() {
     for _ in 0..ROUNDS {
         let visitor = arena.round();
         let replies = arena.race(&visitor, &[REGENERATE, REGENERATE]);
-        replies.iter().for_each(|it| outcomes.note(it));
+        for reply in &replies {
+            outcomes.note(reply);
+        }
         assert_eq!(replies.iter().filter(|it| is_done(it)).count(), 1);
         let cookies: Vec<_> = replies.iter().filter_map(given).collect();
         assert_eq!(cookies.len(), 1);

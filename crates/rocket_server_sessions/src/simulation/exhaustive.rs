@@ -135,7 +135,9 @@ pub(super) fn explore_all(
     let found = thread::scope(|scope| {
         let count = thread::available_parallelism().map_or(2, Into::into);
         let threads: Vec<_> = (0..count).map(|_| scope.spawn(explore_some)).collect();
-        threads.into_iter().map(|it| it.join().unwrap()).collect::<Vec<_>>()
+        // A rule may be broken before anything is beside anything.
+        let broken = |_| (0, vec!["a rule is broken by a request alone".to_owned()]);
+        threads.into_iter().map(|it| it.join().unwrap_or_else(broken)).collect::<Vec<_>>()
     });
     let runs = found.iter().map(|(runs, _)| runs).sum();
     (runs, found.into_iter().flat_map(|(_, failures)| failures).collect())

@@ -49,7 +49,7 @@ pub(super) struct Machine {
 
 impl Machine {
     pub(super) async fn new(mutation: Mutation) -> Self {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let now = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
         let (world, clock) = (World::default(), ManualClock::at(now));
         let store = Arc::new(Redis::simulated(world.clone(), &Config::default().prefix));
         let figment = rocket::Config::figment()

@@ -102,7 +102,7 @@ impl Reference {
             let left = expires.duration_since(now).unwrap_or_default();
             times[which].push(left.as_secs());
         }
-        for times in times.iter_mut() {
+        for times in &mut times {
             times.sort_unstable();
         }
         times
