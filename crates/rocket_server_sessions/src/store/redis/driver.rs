@@ -12,11 +12,11 @@ use rocket::tokio::time::sleep;
 
 use super::breaker::Severity;
 use super::duplex::{Duplex, End};
+use super::in_flight::Answered;
 use super::jitter::jittered;
 use super::manager::Manager;
 use super::queue::Stage;
 use super::server::Shared;
-use crate::store::StoreError;
 
 /// How long a probe of a server that was away may take.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -84,13 +84,13 @@ impl Driver {
             Ok(mut duplex) => {
                 let end = duplex.run().await;
                 server.queue.set(self.seat, Stage::Resting);
-                let (unanswered, mut pause) = duplex.finish();
+                let (answered, mut pause) = duplex.finish();
                 // Whoever hears of a failure may ask again at once: the breaker must know by then.
                 if let End::Failed(severity, why) = end {
                     pause = server.failed(severity, &why).or(pause);
                 }
-                for request in unanswered {
-                    request.answer(Err(StoreError::unanswered("the connection to Redis broke")));
+                for Answered { request, answer } in answered {
+                    request.answer(answer);
                 }
                 pause
             }

@@ -48,6 +48,8 @@ pub(super) struct Duplex<'s> {
     timer: Pin<Box<Sleep>>,
     /// When a PING must have been answered, until which nothing else is sent.
     ping_due: Option<Instant>,
+    /// When this task last had a turn.
+    turned: Instant,
     /// When replies and requests last certainly matched.
     matched: Instant,
     has_answered: bool,
@@ -84,6 +86,7 @@ impl<'s> Duplex<'s> {
             answered: Vec::new(),
             timer: Box::pin(sleep(server.deadline)),
             ping_due: None,
+            turned: now,
             matched: now,
             has_answered: false,
             has_yielded: false,
@@ -94,16 +97,22 @@ impl<'s> Duplex<'s> {
 
     /// Works until the connection ends, or must not be used any more.
     pub(super) async fn run(&mut self) -> End {
-        poll_fn(|cx| match self.turn(cx) {
-            Ok(()) => Poll::Pending,
-            Err(end) => Poll::Ready(end),
+        poll_fn(|cx| {
+            let turned = self.turn(cx);
+            self.turned = Instant::now();
+            turned.map_or_else(Poll::Ready, |()| Poll::Pending)
         })
         .await
     }
 
-    /// What was sent and not answered, and the pause to make if the breaker was opened.
-    pub(super) fn finish(mut self) -> (Vec<Request>, Option<Duration>) {
-        (self.in_flight.give_up().collect(), self.opened)
+    /// Closes the connection. Returns the answers that are still to be handed out, and the pause to make
+    /// if the breaker was opened.
+    pub(super) fn finish(mut self) -> (Vec<Answered>, Option<Duration>) {
+        let broke = || Err(StoreError::unanswered("the connection to Redis broke"));
+        let unanswered =
+            self.in_flight.give_up().map(|request| Answered { request, answer: broke() });
+        self.answered.extend(unanswered);
+        (self.answered, self.opened)
     }
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
@@ -130,7 +139,7 @@ impl<'s> Duplex<'s> {
                     answered.request.answer(Err(broke));
                 }
             }
-            self.deliver();
+            self.deliver()?;
             decoded?;
             if let Err(error) = received {
                 let is_closed = error.kind() == ErrorKind::UnexpectedEof;
@@ -147,6 +156,8 @@ impl<'s> Duplex<'s> {
     /// Assigns the replies that have come.
     fn decode(&mut self) -> Result<(), End> {
         let now = Instant::now();
+        // What comes now may have come at any time since.
+        let lag = now - self.turned;
         loop {
             let decoder = &mut self.transport.connection().decoder;
             let Some(reply) =
@@ -154,7 +165,7 @@ impl<'s> Duplex<'s> {
             else {
                 break;
             };
-            match self.in_flight.accept(reply, now) {
+            match self.in_flight.accept(reply, now, lag) {
                 Ok(answered) => self.answered.extend(answered),
                 Err(_) => return Err(self.unsolicited()),
             }
@@ -167,11 +178,11 @@ impl<'s> Duplex<'s> {
         if is_empty { Ok(()) } else { Err(self.unsolicited()) }
     }
 
-    /// Hands out answers. The breaker learns of a failure first, since a caller that is refused may ask
-    /// again at once.
-    fn deliver(&mut self) {
+    /// Hands out answers. The breaker learns of a failure first, and the connection is closed if nothing
+    /// else is in flight: a caller that is refused may ask again at once.
+    fn deliver(&mut self) -> Result<(), End> {
         if self.answered.is_empty() {
-            return;
+            return Ok(());
         }
         self.has_answered = true;
         let mut failure = None;
@@ -195,9 +206,13 @@ impl<'s> Duplex<'s> {
                 self.opened = self.server.failed(severity, &why).or(self.opened);
             }
         }
+        if self.is_retiring && self.is_idle() {
+            return Err(End::Retired);
+        }
         for Answered { request, answer } in self.answered.drain(..) {
             request.answer(answer);
         }
+        Ok(())
     }
 
     fn take(&mut self, cx: &mut Context<'_>) -> Result<(), End> {

@@ -107,11 +107,13 @@ impl InFlight {
         self.sent.push_back(Sent { request, at: now, ahead, missing, values, error: None });
     }
 
-    /// Assigns the next reply. Returns the request that it completes.
+    /// Assigns the next reply, which has come within the last `lag`. Returns the request that it
+    /// completes.
     pub(super) fn accept(
         &mut self,
         reply: Result<Value, Unreadable>,
         now: Instant,
+        lag: Duration,
     ) -> Result<Option<Answered>, Unsolicited> {
         let first = self.sent.front_mut().ok_or(Unsolicited)?;
         match reply {
@@ -140,7 +142,8 @@ impl InFlight {
         // It falls sooner than it rises: what is refused for it could have been answered.
         let weight = if took < self.round_trip { 2 } else { 8 };
         self.round_trip = (self.round_trip * (weight - 1) + took) / weight;
-        self.limit.answered(ahead, took);
+        // What this process has added tells nothing about Redis.
+        self.limit.answered(ahead, took.saturating_sub(lag));
         Ok(Some(Answered { request, answer: error.map_or(Ok(values), Err) }))
     }
 
@@ -204,7 +207,9 @@ mod tests {
     }
 
     fn replies(in_flight: &mut InFlight, replies: &[i64], now: Instant) -> Vec<Answer> {
-        let accepted = replies.iter().map(|it| in_flight.accept(Ok(Value::Int(*it)), now).unwrap());
+        let accepted = replies
+            .iter()
+            .map(|it| in_flight.accept(Ok(Value::Int(*it)), now, Duration::ZERO).unwrap());
         accepted.flatten().map(|answered| answered.answer).collect()
     }
 
@@ -220,7 +225,10 @@ mod tests {
         let answers = replies(&mut in_flight, &[1, 2, 3, 4], now);
         assert_eq!(answers[1].as_ref().unwrap(), &[Value::Int(3), Value::Int(4)]);
         assert!(in_flight.is_empty());
-        assert!(in_flight.accept(Ok(Value::Int(5)), now).is_err(), "nobody has asked for that");
+        assert!(
+            in_flight.accept(Ok(Value::Int(5)), now, Duration::ZERO).is_err(),
+            "nobody has asked for that"
+        );
     }
 
     #[test]
@@ -230,7 +238,9 @@ mod tests {
         for _ in 0..2 {
             in_flight.push(request(now, 1000 * MILLIS).0, now);
         }
-        assert!(in_flight.accept(Err(Unreadable::TooLarge), now).unwrap().is_none());
+        assert!(
+            in_flight.accept(Err(Unreadable::TooLarge), now, Duration::ZERO).unwrap().is_none()
+        );
         let answers = replies(&mut in_flight, &[2, 3, 4], now);
         assert!(answers[0].is_err() && answers[1].is_ok());
     }
@@ -240,9 +250,13 @@ mod tests {
         let now = Instant::now();
         let mut in_flight = InFlight::new(now, 500 * MILLIS);
         in_flight.push_ping(now);
-        assert!(in_flight.accept(Ok(Value::SimpleString("PONG".to_owned())), now).is_ok());
+        assert!(
+            in_flight
+                .accept(Ok(Value::SimpleString("PONG".to_owned())), now, Duration::ZERO)
+                .is_ok()
+        );
         in_flight.push_ping(now);
-        assert!(in_flight.accept(Ok(Value::Int(1)), now).is_err());
+        assert!(in_flight.accept(Ok(Value::Int(1)), now, Duration::ZERO).is_err());
     }
 
     #[test]
@@ -295,6 +309,20 @@ mod tests {
             assert!(answered >= each_milli * 950, "{each_milli} {round_trip}: {answered}");
             assert!(longest < 700, "{each_milli} {round_trip}: {longest} ms");
         }
+    }
+
+    #[test]
+    fn process_that_has_no_time_to_read_does_not_take_redis_for_slow() {
+        let start = Instant::now();
+        let mut in_flight = InFlight::new(start, 360 * MILLIS);
+        for _ in 0..100 {
+            in_flight.push(request(start, 900 * MILLIS).0, start);
+        }
+        let (late, lag) = (start + 800 * MILLIS, 790 * MILLIS);
+        for _ in 0..200 {
+            in_flight.accept(Ok(Value::Int(1)), late, lag).unwrap();
+        }
+        assert_eq!(in_flight.limit.allowed, FIRST_LIMIT);
     }
 
     #[test]
