@@ -1,4 +1,4 @@
-//! Several changes and a look at everything, in one round trip.
+//! Several changes that are sent in one round trip.
 
 use serde::Serialize;
 
@@ -8,7 +8,8 @@ use crate::request::RequestSession;
 use crate::snapshot::Snapshot;
 use crate::store::{Applied, Fields, Op, OpResult, Update};
 
-/// Changes that wait to be sent together; [`Session::batch`](super::Session::batch) starts one.
+/// A set of changes that are sent in one round trip; [`Session::batch`](super::Session::batch)
+/// starts one.
 ///
 /// Nothing is sent before [`commit`](Self::commit).
 #[must_use = "a batch does nothing until it is committed"]
@@ -23,7 +24,8 @@ impl<'r> Batch<'r> {
         Self { request, ops: Vec::new(), error: None }
     }
 
-    /// Sets `field` to `value`. A value that JSON cannot express fails the commit.
+    /// Sets `field` to `value`. If the value cannot be serialized, [`commit`](Self::commit) returns
+    /// an error.
     pub fn insert<T: Serialize>(mut self, field: impl Into<Field<T>>, value: &T) -> Self {
         let field = field.into();
         match encode(&field, value) {
@@ -39,8 +41,8 @@ impl<'r> Batch<'r> {
         self
     }
 
-    /// Reads `field` and deletes it in one step: the commit's snapshot shows what it held, and no
-    /// other request sees it again. Made for a message that is shown once.
+    /// Reads `field` and deletes it in one step: the snapshot of [`commit`](Self::commit) contains
+    /// its value, and no other request gets it. Useful for flash messages.
     pub fn take<T>(mut self, field: impl Into<Field<T>>) -> Self {
         self.ops.push(Op::Take(field.into().into_name()));
         self
@@ -52,16 +54,17 @@ impl<'r> Batch<'r> {
         self
     }
 
-    /// Sends the changes, and returns all fields as they are then. Other requests see all of the
-    /// changes or none.
+    /// Sends the changes and returns a snapshot of the session after them. Other requests see all
+    /// of its changes or none. If an increment is refused because its field is not an integer, the
+    /// other changes are still made.
     ///
-    /// One round trip. A batch of one increment takes two commands; any other takes two, one more for
-    /// each change, and up to two for each increment.
+    /// One round trip; the [table of costs](crate::docs::cost) lists the commands.
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`] and [`Error::Serialize`]: nothing was changed. [`Error::NotAnInteger`]: the
-    /// other changes were made. And those of every method; see [`Session`](crate::Session).
+    /// [`Error::TooLarge`] and [`Error::Serialize`]: nothing was changed. [`Error::NotAnInteger`]:
+    /// the other changes were made. For the errors of every method, see
+    /// [`Session`](crate::Session#errors).
     pub async fn commit(self) -> Result<Snapshot> {
         if let Some(error) = self.error {
             return Err(error);

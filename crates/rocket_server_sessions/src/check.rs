@@ -1,4 +1,4 @@
-//! Whether sessions can work as they are configured: settings first, then the store.
+//! Checks the configuration and the store.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -7,11 +7,12 @@ use figment::Figment;
 
 use crate::config::{Config, SecretKey, SettingError, Unread, place, with_variable};
 
-/// Reads the configuration as the fairing does, connects to the store, and tries what sessions need.
+/// Reads the configuration as the fairing does, connects to the store, and checks that it supports
+/// what sessions need.
 ///
-/// It blocks the thread for as long as the store takes, at most some seconds for each server. It
-/// changes nothing in the store: the commands that sessions need are queued in a transaction that is
-/// never carried out, since a server checks the user's rights when it queues.
+/// This blocks the calling thread, for at most a few seconds per server. It changes nothing in the
+/// store: the commands are queued in a transaction that is then discarded. Redis checks the user's
+/// rights when a command is queued.
 ///
 /// ```no_run
 /// let report = rocket_server_sessions::check(&rocket::Config::figment());
@@ -21,7 +22,7 @@ use crate::config::{Config, SecretKey, SettingError, Unread, place, with_variabl
 #[must_use]
 pub fn check(figment: &Figment) -> Report {
     let mut report = Report::default();
-    // `Config::extract` tells if it cannot be read.
+    // If this fails, `Config::extract` reports the error.
     let figment = &with_variable(figment).unwrap_or_else(|_| figment.clone());
     if let Err(errors) = figment.extract::<rocket::Config>() {
         for error in SettingError::all(errors) {
@@ -41,7 +42,7 @@ pub fn check(figment: &Figment) -> Report {
         report.push(Verdict::Warning, "settings", unread);
     }
     report.show_settings(figment, &config);
-    // A store of the application's own is not known here.
+    // A custom store is not known here.
     match SecretKey::read(figment, config.url.is_some()) {
         Ok(Some(_)) => {}
         Ok(None) => report.push(
@@ -64,7 +65,7 @@ pub fn check(figment: &Figment) -> Report {
     report
 }
 
-/// Tries the store that the settings name; `None` if they name none.
+/// Probes the configured Redis. Returns `None` if no URL is set.
 fn probe(config: &Config) -> Option<Vec<Finding>> {
     let url = config.url.as_ref()?;
     #[cfg(feature = "redis")]
@@ -78,11 +79,11 @@ fn probe(config: &Config) -> Option<Vec<Finding>> {
     }
 }
 
-/// What takes so much longer than all time-outs together was frozen with the process.
+/// If the check takes this long, the process was frozen, and the result means nothing.
 const FROZEN: Duration = Duration::from_mins(1);
 
-/// Tries the store at launch, and logs the outcome. Nothing waits for it: an application starts
-/// whether or not its store is there.
+/// Checks the store in the background at launch and logs the result. The launch does not depend on
+/// it.
 pub(crate) fn log_at_launch(config: &Config) {
     let config = config.clone();
     let run = move || {
@@ -98,7 +99,7 @@ pub(crate) fn log_at_launch(config: &Config) {
         for Finding { verdict, what, text } in &findings {
             match verdict {
                 Verdict::Ok => log::debug!("checked the store at launch: {what}: {text}"),
-                // No error yet: the first request that fails is one, and says so.
+                // Only a warning: the first request that fails logs an error.
                 Verdict::Warning | Verdict::Failed => {
                     log::warn!("checked the store at launch: {what} failed: {text}");
                 }
@@ -116,34 +117,34 @@ pub(crate) fn log_at_launch(config: &Config) {
     }
 }
 
-/// What [`check`] has found. Its `Display` is for people, its [`is_ok`](Self::is_ok) for scripts. It
-/// holds no secrets.
+/// The result of [`check`]. `Display` prints a report without secrets; [`is_ok`](Self::is_ok) gives
+/// the exit status.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     settings: Vec<(String, String, String)>,
     findings: Vec<Finding>,
 }
 
-/// One thing that was looked at.
+/// One item of a [`Report`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
-    /// Whether it is as it should be.
+    /// The result of the check.
     pub verdict: Verdict,
-    /// What was looked at, such as `log-in`.
+    /// What was checked, such as `log-in`.
     pub what: &'static str,
-    /// What was found, and the remedy if something is wrong.
+    /// Details, with advice if the check failed.
     pub text: String,
 }
 
-/// Whether something is as it should be.
+/// The result of one check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is.
+    /// Passed.
     Ok,
-    /// Sessions work, but perhaps not as they were meant to.
+    /// Sessions work, but a setting is probably wrong.
     Warning,
-    /// Sessions do not work.
+    /// Failed: sessions do not work.
     Failed,
 }
 
@@ -154,24 +155,24 @@ impl Finding {
 }
 
 impl Report {
-    /// Whether nothing has failed.
+    /// Returns `true` if no check failed.
     #[must_use]
     pub fn is_ok(&self) -> bool {
         self.findings.iter().all(|it| it.verdict != Verdict::Failed)
     }
 
-    /// What was looked at, in order.
+    /// Returns the findings, in the order of the checks.
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
 
-    /// Adds something that the application has found by itself.
+    /// Adds a finding of your application.
     pub fn push(&mut self, verdict: Verdict, what: &'static str, text: impl fmt::Display) {
         self.findings.push(Finding::new(verdict, what, text));
     }
 
-    /// A configuration that cannot be read at all is found by all who read it.
+    /// Removes duplicates: every reader reports an unreadable configuration.
     fn without_repetitions(mut self) -> Self {
         self.findings.dedup();
         self

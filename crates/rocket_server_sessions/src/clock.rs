@@ -1,10 +1,10 @@
-//! Where the time comes from, so that tests need not wait for it.
+//! The source of time, which tests can replace.
 
 use std::time::SystemTime;
 
-/// Tells the time.
+/// A source of the current time.
 pub trait Clock: Send + Sync + 'static {
-    /// The time now.
+    /// Returns the current time.
     fn now(&self) -> SystemTime;
 }
 

@@ -1,4 +1,4 @@
-//! What can go wrong with a session, by what the caller can do about it.
+//! Errors of session operations.
 
 use std::time::Duration;
 
@@ -13,39 +13,39 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a session operation failed.
 ///
-/// As a [`Responder`] it answers with [`Error::status`], through the application's catchers; an
-/// outage of the store becomes a 503 with `Retry-After`, and the visitor's cookie is left alone.
+/// As a [`Responder`], it forwards to the catcher of [`Error::status`]. The fairing adds
+/// `Retry-After` to the response if the store failed. The cookie is not changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The store cannot be reached or refuses to work; nothing was changed. Try again later.
+    /// The store is unreachable or rejects requests. Nothing was changed.
     #[error("the session store is unavailable: {source}")]
     Unavailable {
-        /// When it is worth trying again.
+        /// How long to wait before trying again.
         retry_after: Duration,
-        /// What the store said.
+        /// The store's error.
         source: StoreError,
     },
 
-    /// The store was asked and has not answered in time, or has failed when a part of the work was
-    /// done: the change may have been made or not. It was not sent twice.
+    /// The store did not answer in time, or failed half-way. The change may or may not have been
+    /// made. It is not retried.
     #[error("the session store did not answer: {source}")]
     OutcomeUnknown {
-        /// When it is worth trying again.
+        /// How long to wait before trying again.
         retry_after: Duration,
-        /// What the store said.
+        /// The store's error.
         source: StoreError,
     },
 
-    /// Another request has changed the session: it has a new token, or it was destroyed, and this
-    /// request came with the old one. Or it has vanished in the midst of this request. Nothing was
-    /// changed. Usually the browser has a newer cookie, or is about to get one: load the page again. If
-    /// the session was destroyed from elsewhere, a new one can begin after 30 seconds.
+    /// Another request has rotated or destroyed the session, and this request has the old token; or
+    /// the record disappeared during this request. Nothing was changed. Usually the browser has, or
+    /// is about to get, a newer cookie: reload the page. If the session was destroyed, writes with
+    /// the old cookie create a new session after 30 seconds.
     #[error("the session has just changed, and this request came with its old cookie")]
     Conflict,
 
-    /// A field holds something other than its key says.
-    // The decoder's own words may repeat the value, which is nobody's business who reads the log.
+    /// A field's value does not have the type of its key.
+    // The decoder's message may contain the value, which must not be logged.
     #[error(
         "the session field `{field}` does not hold what its key says: {:?} error in its JSON at \
          line {}, column {}",
@@ -54,37 +54,36 @@ pub enum Error {
     Deserialize {
         /// The field.
         field: String,
-        /// What the decoder said; it may repeat the value.
+        /// The decoder's error. Its message may contain the value.
         source: serde_json::Error,
     },
 
-    /// An increment was refused: the field holds no integer, or the sum leaves 64 bits. The field
-    /// is as it was.
+    /// The field is not an integer, or the sum overflows 64 bits. The field was not changed.
     #[error("the session field `{field}` holds no integer that can be incremented")]
     NotAnInteger {
         /// The field.
         field: String,
     },
 
-    /// A value cannot be written as JSON.
+    /// A value cannot be serialized as JSON.
     #[error("the value for the session field `{field}` cannot be written as JSON: {source}")]
     Serialize {
         /// The field.
         field: String,
-        /// What the encoder said.
+        /// The encoder's error.
         source: serde_json::Error,
     },
 
-    /// A field's name, its value, or the whole record is past its limit.
+    /// A field's name, its value, or the whole record exceeds its limit.
     #[error("the session field `{field}` makes {what} {size} long, and at most {limit} is allowed")]
     TooLarge {
         /// The field.
         field: String,
         /// What is too large, with its unit.
         what: &'static str,
-        /// How large it would be.
+        /// The size.
         size: usize,
-        /// How large it may be.
+        /// The limit.
         limit: usize,
     },
 }
@@ -105,7 +104,7 @@ impl Error {
         }
     }
 
-    /// When it is worth trying again; `None` where trying again changes nothing.
+    /// How long to wait before trying again. `None` if a retry cannot help.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -116,7 +115,7 @@ impl Error {
         }
     }
 
-    /// The same error, after another part of the work was done.
+    /// Converts the error for an operation that was partly applied.
     pub(crate) fn partially_applied(self) -> Self {
         match self {
             Self::Unavailable { retry_after, source } => {

@@ -1,4 +1,4 @@
-//! What an application may want to log or to count.
+//! Events that can be logged or counted.
 
 use std::fmt;
 
@@ -6,9 +6,9 @@ use metrics::{Counter, counter, describe_counter};
 
 use super::id::PublicId;
 
-/// Something that has happened to a session. An [observer] is told of each.
+/// An event in the life of a session, which is passed to the [observer].
 ///
-/// It names sessions by their public ids, and holds no secret.
+/// It contains public ids only, and no secrets.
 ///
 /// [observer]: super::SessionFairing::observer
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,40 +16,41 @@ use super::id::PublicId;
 pub enum Event {
     /// A session was created.
     Created(PublicId),
-    /// Its time to live was set anew, because it is in use.
+    /// The session's idle timeout is being reset. This is emitted before the store is asked, and
+    /// also if the store then fails.
     Touched(PublicId),
-    /// It has a new token.
+    /// The session got a new token.
     Regenerated(PublicId),
     /// A user was logged in.
     LoggedIn(PublicId),
-    /// It was destroyed.
+    /// The session was destroyed.
     Destroyed(PublicId),
-    /// A session has reached the end of its lifetime.
+    /// The session has expired.
     Expired(PublicId, Deadline),
-    /// A cookie leads to no session, and counts as none.
+    /// A cookie was ignored.
     Rejected(Rejection),
 }
 
-/// Which end of a session's time was reached. The idle timeout is the store's: a record that has
-/// expired there is [`Rejection::Missing`].
+/// Which limit was reached. Idle sessions expire in the store; their cookies are rejected as
+/// [`Rejection::Missing`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Deadline {
-    /// It is older than the absolute lifetime.
+    /// The session is older than the absolute lifetime.
     Absolute,
 }
 
-/// Why a cookie counts as none.
+/// Why a cookie was ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rejection {
-    /// None of our keys has sealed it, or its format is unknown.
+    /// It could not be decrypted, or has an unknown format.
     InvalidCookie,
-    /// Two valid cookies of different sessions came: one of them was planted.
+    /// The request has two valid cookies with different tokens; one may have been planted.
     Ambiguous,
     /// Its session was destroyed.
     Destroyed(PublicId),
-    /// Its token was replaced. A copied cookie looks like this as well.
+    /// Its token was replaced. This may indicate a copied cookie.
     StaleToken(PublicId),
     /// The store has no such record: it has expired, or was evicted, flushed or lost in a failover.
     Missing(PublicId),
@@ -85,9 +86,9 @@ impl fmt::Display for Event {
     }
 }
 
-/// How often each kind of event has happened, for whatever recorder of metrics is installed.
+/// Counters of the events.
 ///
-/// The counters are asked for once: to find one by its labels takes longer than to count.
+/// They are registered once, because looking a counter up is slower than incrementing it.
 pub(crate) struct Counters {
     created: Counter,
     touched: Counter,

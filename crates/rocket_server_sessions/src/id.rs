@@ -1,4 +1,4 @@
-//! Who a session is: a public id, and a token that proves it.
+//! Session ids and tokens.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -8,10 +8,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 use uuid::{Builder, Uuid};
 
-/// Names a session, publicly: it may be logged and shown, and proves nothing.
+/// The public id of a session. It is safe to log and display, and grants no access.
 ///
-/// It is a UUID of version 7, so it tells when the session was created, to the millisecond. It stays
-/// the same for as long as the session lives, also when its token [changes].
+/// It is a UUID v7, which contains the creation time in milliseconds. It stays the same when the
+/// token [changes].
 ///
 /// ```
 /// use rocket_server_sessions::PublicId;
@@ -34,7 +34,7 @@ impl PublicId {
         Self(Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
     }
 
-    /// Reads an id as [`fmt::Display`] writes it. `None` if it is no UUID of version 7.
+    /// Parses a UUID. `None` if it is not a version 7 UUID.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::of(Uuid::try_parse(text).ok()?)
@@ -66,10 +66,10 @@ impl fmt::Display for PublicId {
     }
 }
 
-/// The secret in a session's cookie: 32 bytes of the operating system's random generator.
+/// The secret in a session's cookie: 32 random bytes from the operating system.
 ///
-/// OWASP ASVS 5.0 (7.2.3) asks for 128 bits at least. A token is never logged and never stored: a
-/// store knows its [`TokenHash`] only.
+/// OWASP ASVS 5.0 (7.2.3) requires at least 128 bits. Tokens are never logged or stored; stores
+/// only see the [`TokenHash`].
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Token([u8; 32]);
 
@@ -99,8 +99,8 @@ impl fmt::Debug for Token {
     }
 }
 
-/// The first 128 bits of the SHA-256 of a session's token: enough to find the record, and not enough
-/// to make the cookie.
+/// The first 128 bits of the SHA-256 of a session's token. It identifies the record, but the cookie
+/// cannot be derived from it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenHash([u8; 16]);
 
@@ -112,21 +112,20 @@ impl TokenHash {
         Self(start)
     }
 
-    /// Reads what [`encode`](Self::encode) writes.
+    /// Parses the output of [`encode`](Self::encode).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         Some(Self(bytes.try_into().ok()?))
     }
 
-    /// 22 characters of base64url, as they stand in a store's keys.
+    /// Returns 22 characters of base64url, as used in keys.
     #[must_use]
     pub fn encode(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
     }
 
-    /// Eight hexadecimal digits that show people whether the token has changed. They do not tell the
-    /// key that the record is stored under.
+    /// Eight hexadecimal digits for display. They are derived from the hash and do not reveal it.
     #[must_use]
     pub fn short(&self) -> String {
         let hash = Sha256::digest(self.0);
@@ -140,17 +139,17 @@ impl fmt::Debug for TokenHash {
     }
 }
 
-/// The time since the Unix epoch; zero for a clock that stands before it.
+/// The time since the Unix epoch; zero if the clock is before it.
 pub(crate) fn unix(time: SystemTime) -> Duration {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
-/// A time without the fraction of its second, as stores keep it.
+/// Truncates a time to whole seconds, as stores keep it.
 pub(crate) fn whole_seconds(time: SystemTime) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(unix(time).as_secs())
 }
 
-/// So many seconds after the Unix epoch.
+/// Converts Unix seconds to a time.
 pub(crate) fn from_unix(seconds: u32) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.into())
 }

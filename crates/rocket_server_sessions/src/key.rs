@@ -1,13 +1,12 @@
-//! What a session holds: typed fields, declared once.
+//! Typed keys of session fields.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// Declares a field of the session, or a family of fields, and the type of what it holds.
+/// A session field, or a family of fields, and the type of its value.
 ///
-/// A key is a constant beside the code that owns it. The type is what `get` gives and `insert`
-/// takes; it is stored as JSON, so an integer reads as bare digits in the store.
+/// Declare keys as constants. Values are stored as JSON.
 ///
 /// ```
 /// use rocket_server_sessions::Key;
@@ -27,8 +26,8 @@ impl<T> Key<T> {
     ///
     /// # Panics
     ///
-    /// At compile time, where it stands in a constant: if the name is empty, is longer than 64
-    /// bytes, or begins with `@` (fields that the layer keeps for itself).
+    /// If the name is empty, longer than 64 bytes, or begins with `@`, which is reserved. In a
+    /// constant, this is a compile error.
     #[must_use]
     pub const fn new(name: &'static str) -> Self {
         assert!(!name.is_empty(), "a session key needs a name");
@@ -37,7 +36,7 @@ impl<T> Key<T> {
         Self { name, holds: PhantomData }
     }
 
-    /// One field of the family that this key names: `views` at `/foo` is the field `views:/foo`.
+    /// The field `item` of this family. `VIEWS.at("/foo")` is the field `views:/foo`.
     #[must_use]
     pub fn at(self, item: impl fmt::Display) -> Field<T> {
         Field { name: Cow::Owned(format!("{}:{item}", self.name)), holds: PhantomData }

@@ -1,5 +1,5 @@
-// The README is the front page. Its link definitions name files; those here come first, so they
-// take precedence, and name items and pages of this documentation.
+// These link definitions override those of the README, so that links lead to items instead of
+// files.
 //! [`Config`]: crate::Config
 //! [`check`]: crate::check()
 //! [`Event`]: crate::Event
@@ -22,7 +22,7 @@
 //! [mit]: https://opensource.org/license/mit
 //! [apache 2.0]: https://www.apache.org/licenses/LICENSE-2.0
 #![doc = include_str!("../README.md")]
-//! # Where to find what
+//! # Overview
 //!
 //! | to | see |
 //! |---|---|
@@ -33,7 +33,7 @@
 //! | reject requests from other sites | [`SameOrigin`] |
 //! | handle errors and observe events | [`Error`], [`Event`], [`Rejection`] |
 //! | write tests | [`testing`] |
-//! | keep sessions in a store of your own | [`store`] |
+//! | implement a custom store | [`store`] |
 
 mod batch;
 mod check;

@@ -1,16 +1,17 @@
-//! A guard against other sites' forms and scripts.
+//! A guard against cross-site requests.
 
 use rocket::Request;
 use rocket::http::Status;
 use rocket::request::{FromRequest, Outcome};
 
-/// Lets a request through only if no other site has sent it; to be named by routes that change
-/// something. Otherwise the answer is 403.
+/// A request guard that rejects cross-site requests with a 403. Use it in every route that changes
+/// something.
 ///
-/// Browsers say where a request comes from, and no page can change that: `Sec-Fetch-Site` on every
-/// request over HTTPS or to localhost, and `Origin` on every `POST`. A `POST` with neither was not
-/// sent by a browser of today, so it carries no cookie that its sender does not know. Do not use the
-/// guard for `GET`: over plain HTTP, and in Safari before 16.4, neither header is sent there.
+/// Browsers send the origin of a request in headers that scripts cannot change: `Sec-Fetch-Site` on
+/// every request over HTTPS or to localhost, and `Origin` on every `POST`. A `POST` with neither
+/// header is let through: it does not come from a current browser, so it has no cookie that its
+/// sender does not know. Do not use the guard for `GET`: over plain HTTP, and in Safari before
+/// 16.4, neither header is sent there.
 ///
 /// `Origin` is compared with the host and port of the request, not with its scheme. The cookie's
 /// `SameSite` attribute alone is not enough: it lets sibling subdomains through.
@@ -49,7 +50,7 @@ fn is_same_origin(request: &Request<'_>) -> bool {
     }
     let Some(origin) = headers.get_one("Origin") else { return true };
     let Some((scheme, authority)) = origin.split_once("://") else { return false };
-    // Over HTTP/2, the host is no header. Rocket's local client sets nothing but the header.
+    // HTTP/2 has no `Host` header; Rocket's local client sets only the header.
     let host = request.host().map(ToString::to_string);
     let Some(host) = host.as_deref().or_else(|| headers.get_one("Host")) else { return false };
     let implied = if scheme == "https" { 443 } else { 80 };

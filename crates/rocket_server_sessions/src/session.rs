@@ -1,4 +1,4 @@
-//! The request guard: what a handler does with its visitor's session.
+//! The request guard `Session`.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -21,12 +21,12 @@ use crate::store::{Fields, Op, OpResult, USER, Update};
 
 /// The visitor's session, as a request guard.
 ///
-/// The guard itself does no I/O: it opens the cookie. Each method that you `.await` makes one round
-/// trip to the store, unless its documentation says otherwise, and nothing is saved behind your
-/// back. A session is created by the first write. Until then there is no cookie and no record, and
-/// reads find nothing without asking the store.
+/// The guard only decrypts the cookie and does no I/O. Each method that you `.await` makes one
+/// round trip unless documented otherwise. There is no implicit save at the end of a request. The
+/// first write creates the session. Until then there is no cookie and no record, and reads return
+/// nothing without a round trip.
 ///
-/// All guards of one request are one session.
+/// All guards of a request share one session.
 ///
 /// # Errors
 ///
@@ -34,8 +34,8 @@ use crate::store::{Fields, Op, OpResult, USER, Update};
 ///
 /// - [`Error::Unavailable`] if the store cannot be reached: nothing was changed.
 /// - [`Error::OutcomeUnknown`] if it was reached and did not answer: the change may have been made.
-/// - [`Error::Conflict`] if another request has just given the session a new token or destroyed it,
-///   and this one came with the old cookie: nothing was changed.
+/// - [`Error::Conflict`] if another request has just rotated or destroyed the session. Nothing was
+///   changed.
 ///
 /// ```
 /// use rocket_server_sessions::{Key, Result, Session};
@@ -58,7 +58,7 @@ pub struct Session<'r> {
     request: &'r RequestSession,
 }
 
-/// What is known of a session without asking the store.
+/// Information about a session that needs no round trip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Info {
@@ -68,17 +68,18 @@ pub struct Info {
     pub token_hash: TokenHash,
     /// When the session was created.
     pub created: SystemTime,
-    /// When the session ends, however much it is used.
+    /// When the session expires, regardless of use.
     pub absolute_expiry: SystemTime,
     /// When its time to live was last set. `None` until the store has answered in this request.
     pub last_seen: Option<SystemTime>,
-    /// When it ends if it is not used. `None` until the store has answered in this request.
+    /// When it expires if it is not used again. `None` until the store has answered in this
+    /// request.
     pub idle_expiry: Option<SystemTime>,
 }
 
 impl Session<'_> {
-    /// Sessions as `[default.session]` describes them: in Redis if `url` is set, and in memory if
-    /// it is not. Attach this to your Rocket.
+    /// Returns the fairing, configured by `[default.session]`: it uses Redis if `url` is set, and
+    /// memory otherwise.
     ///
     /// ```
     /// use rocket_server_sessions::Session;
@@ -92,8 +93,8 @@ impl Session<'_> {
 }
 
 impl<'r> Session<'r> {
-    /// What is known of the session without asking the store. `None` without a session. A session
-    /// that was destroyed elsewhere, or has expired, is still known here until the store is asked.
+    /// Returns information about the session. No round trip. `None` if there is no session. May
+    /// return a session that has been destroyed or has expired, because the store is not asked.
     ///
     /// ```
     /// # use rocket_server_sessions::Session;
@@ -120,13 +121,13 @@ impl<'r> Session<'r> {
         })
     }
 
-    /// The name of the store that the session lives in.
+    /// The name of the store.
     #[must_use]
     pub fn store(&self) -> &'static str {
         self.request.sessions.store.name()
     }
 
-    /// What `field` holds. `None` if there is no such field. One round trip, one command.
+    /// Reads a field. `None` if it does not exist. One round trip, one command.
     ///
     /// ```
     /// # use rocket_server_sessions::{Key, Result, Session};
@@ -140,14 +141,14 @@ impl<'r> Session<'r> {
     ///
     /// # Errors
     ///
-    /// [`Error::Deserialize`] if it holds something other than a `T`.
+    /// [`Error::Deserialize`] if the value is not a `T`.
     pub async fn get<T: DeserializeOwned>(&self, field: impl Into<Field<T>>) -> Result<Option<T>> {
         let field = field.into();
         let fields = self.request.read(&[field.name()]).await?;
         fields.get(field.name()).map(|text| decode(field.name(), text)).transpose()
     }
 
-    /// All fields. One round trip, one command.
+    /// Reads all fields. One round trip, one command.
     ///
     /// ```
     /// # use rocket_server_sessions::{Key, Result, Session};
@@ -163,7 +164,7 @@ impl<'r> Session<'r> {
     ///
     /// # Errors
     ///
-    /// Those of every method; see [`Session`].
+    /// See [`Session`](#errors).
     pub async fn snapshot(&self) -> Result<Snapshot> {
         Ok(Snapshot::new(self.request.run(Update::look(Fields::All)).await?.fields))
     }
@@ -191,8 +192,8 @@ impl<'r> Session<'r> {
         self.request.run(update).await.map(drop)
     }
 
-    /// Adds `by` to `field` and returns the sum. A missing field counts as 0. However many requests
-    /// do so at the same time, none is lost, and each gets another sum.
+    /// Adds `by` to `field` and returns the sum. A missing field counts as 0. Atomic: concurrent
+    /// increments are never lost, and each returns a different sum.
     ///
     /// One round trip, two commands. The size of the whole session is not checked: if the field's
     /// name comes from a visitor, count in a [`batch`](Self::batch), which checks it.
@@ -209,8 +210,8 @@ impl<'r> Session<'r> {
     ///
     /// # Errors
     ///
-    /// [`Error::NotAnInteger`]: the field is as it was. After [`Error::OutcomeUnknown`] it may have
-    /// been incremented; it was not sent twice.
+    /// [`Error::NotAnInteger`]: the field was not changed. After [`Error::OutcomeUnknown`], it may
+    /// have been incremented once.
     pub async fn increment(&self, field: impl Into<Field<i64>>, by: i64) -> Result<i64> {
         let field = field.into().into_name();
         let op = Op::Increment(field.clone(), by);
@@ -234,13 +235,13 @@ impl<'r> Session<'r> {
     ///
     /// # Errors
     ///
-    /// Those of every method; see [`Session`].
+    /// See [`Session`](#errors).
     pub async fn remove<T>(&self, field: impl Into<Field<T>>) -> Result<()> {
         self.change(Op::Remove(field.into().into_name())).await.map(drop)
     }
 
-    /// Reads `field` and deletes it in one step: if two requests take it, one gets it. Made for a
-    /// message that is shown once. One round trip, three commands.
+    /// Atomically reads and deletes a field, for example a flash message. One round trip, three
+    /// commands.
     ///
     /// ```
     /// # use rocket_server_sessions::{Key, Result, Session};
@@ -254,7 +255,7 @@ impl<'r> Session<'r> {
     ///
     /// # Errors
     ///
-    /// [`Error::Deserialize`] if it held something other than a `T`; it is deleted then.
+    /// [`Error::Deserialize`] if the value is not a `T`. The field is deleted nevertheless.
     pub async fn take<T: DeserializeOwned>(&self, field: impl Into<Field<T>>) -> Result<Option<T>> {
         let field = field.into();
         match self.change(Op::Take(field.name().to_owned())).await? {
@@ -268,7 +269,7 @@ impl<'r> Session<'r> {
         Ok(self.request.run(update).await?.results.pop())
     }
 
-    /// Starts a batch: several changes and a look at everything, in one round trip.
+    /// Starts a batch of changes, which are sent in one round trip.
     ///
     /// ```
     /// # use rocket_server_sessions::{Key, Result, Session};
@@ -286,12 +287,12 @@ impl<'r> Session<'r> {
         Batch::new(self.request)
     }
 
-    /// Gives the session a new token, and the browser a new cookie. Everything in the session stays,
-    /// and so do its public id and its lifetime. Call it when somebody gains rights, so that a copy
-    /// of the old cookie is worth nothing; [`log_in`](Self::log_in) does it for you.
+    /// Gives the session a new token, and the browser a new cookie. The session's data, public id
+    /// and lifetime stay the same. Call it when the user gains rights, so that copies of the old
+    /// cookie become useless; [`log_in`](Self::log_in) does it for you.
     ///
-    /// The old token is dead at once. Requests that are on their way with it find no session, and
-    /// their writes fail with [`Error::Conflict`]. Without a session, nothing happens.
+    /// The old token is invalid immediately. Concurrent requests that use it find no session, and
+    /// their writes fail with [`Error::Conflict`]. Does nothing if there is no session.
     ///
     /// One round trip, up to eight commands. If a user is logged in, three round trips.
     ///
@@ -308,13 +309,14 @@ impl<'r> Session<'r> {
     ///
     /// # Errors
     ///
-    /// [`Error::Conflict`] if another request was faster; [`Error::Unavailable`] after the response's
-    /// headers have left. In both cases, nothing was changed.
+    /// [`Error::Conflict`] if another request rotated or destroyed the session first;
+    /// [`Error::Unavailable`] if the response's headers were already sent. In both cases, nothing
+    /// was changed.
     pub async fn regenerate(&self) -> Result<()> {
         self.request.with_deadline(identity::regenerate(self.request)).await
     }
 
-    /// Which user is logged in. One round trip, one command; none if nobody has logged in.
+    /// Returns the logged-in user. One round trip, one command; none if no user is logged in.
     ///
     /// ```
     /// # use rocket_server_sessions::{Result, Session};
@@ -326,7 +328,7 @@ impl<'r> Session<'r> {
     ///
     /// # Errors
     ///
-    /// Those of every method; see [`Session`].
+    /// See [`Session`](#errors).
     pub async fn user(&self) -> Result<Option<String>> {
         if !self.request.may_have_user() {
             return Ok(None);
@@ -334,16 +336,14 @@ impl<'r> Session<'r> {
         Ok(self.request.read(&[USER]).await?.remove(USER))
     }
 
-    /// Logs a user of your application in. Call it once their password, or whatever proves who they
-    /// are, was checked.
+    /// Logs a user of your application in. Call it after you have verified the user's credentials.
     ///
-    /// The session gets a new token as by [`regenerate`](Self::regenerate) (OWASP ASVS 5.0, 7.2.4),
-    /// keeps what it holds, and is found by [`UserSessions`](crate::UserSessions). `label` tells it
-    /// from the user's other sessions, for people: a browser, a device. It is cut after 120
-    /// characters.
+    /// Rotates the token like [`regenerate`](Self::regenerate) (OWASP ASVS 5.0, 7.2.4), keeps the
+    /// data, and adds the session to the user's [list](crate::UserSessions). `label` describes the
+    /// session in that list, for example the browser. It is truncated to 120 characters.
     ///
-    /// Without a session, one is created. So is one if the session is another user's, which is
-    /// destroyed, or if its token is dead. If the user has more sessions than
+    /// Creates a session if there is none, or if it is dead or gone. If another user is logged in,
+    /// that session is destroyed and a new one is created. If the user has more sessions than
     /// [`max_user_sessions`](crate::Config::max_user_sessions), the oldest log-ins are destroyed.
     ///
     /// Two round trips; up to four if the session is dead, gone or another user's.
@@ -360,15 +360,15 @@ impl<'r> Session<'r> {
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`] if the name is empty or has more than 256 bytes. [`Error::Conflict`] if the
-    /// user's sessions are being destroyed at the same moment. [`Error::Unavailable`] after the
-    /// response's headers have left.
+    /// [`Error::TooLarge`] if the name is empty or has more than 256 bytes. [`Error::Conflict`] if
+    /// the user's sessions are being destroyed at the same time. [`Error::Unavailable`] if the
+    /// response's headers were already sent.
     pub async fn log_in(&self, user: &str, label: &str) -> Result<()> {
         self.request.with_deadline(identity::log_in(self.request, user, label)).await
     }
 
-    /// Destroys the session: what it holds is deleted, the browser's cookie is removed, and no request
-    /// that is still on its way brings it back. Without a session, nothing happens.
+    /// Destroys the session: deletes its data and removes the browser's cookie. Concurrent requests
+    /// cannot revive it. Does nothing if there is no session.
     ///
     /// One round trip, five commands.
     ///
@@ -383,15 +383,16 @@ impl<'r> Session<'r> {
     ///
     /// # Errors
     ///
-    /// [`Error::Conflict`] if the session has got another token within the last 30 seconds, and lives on
-    /// under that.
+    /// [`Error::Conflict`] if another request rotated the session within the last 30 seconds. It
+    /// still exists under its new token.
     pub async fn destroy(&self) -> Result<()> {
         self.request.with_deadline(identity::destroy(self.request)).await
     }
 
-    /// Chooses whether the cookie outlives the browser's own session ("remember me"). Without a
-    /// session, the choice is for one that this request creates; that makes no round trip. Otherwise
-    /// one round trip, one command, and the cookie is sent again.
+    /// Sets whether the cookie is kept when the browser is closed. Without a session, this applies
+    /// to the session that the request creates. Otherwise the cookie is sent again. One round trip,
+    /// one command; none if there is no session yet, or if the store has already answered in this
+    /// request.
     ///
     /// ```
     /// # use rocket_server_sessions::{Result, Session};
@@ -404,7 +405,7 @@ impl<'r> Session<'r> {
     ///
     /// # Errors
     ///
-    /// Those of every method; see [`Session`].
+    /// See [`Session`](#errors).
     pub async fn remember_me(&self, is_remembered: bool) -> Result<()> {
         self.request.remember_me(is_remembered).await
     }
@@ -419,7 +420,7 @@ impl<'r> FromRequest<'r> for Session<'r> {
     }
 }
 
-/// The session of a request, for its guards.
+/// Returns the session of a request, for its guards.
 pub(crate) fn session_of<'r>(
     request: &'r Request<'_>,
 ) -> Outcome<&'r RequestSession, &'static str> {

@@ -1,4 +1,4 @@
-//! A session's fields as one round trip has seen them.
+//! All fields of a session, from one round trip.
 
 use serde::de::DeserializeOwned;
 
@@ -6,7 +6,7 @@ use super::error::{Error, Result};
 use super::key::Field;
 use super::store::{USER, Values};
 
-/// A session's fields as they were at one moment.
+/// All fields of a session at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     fields: Values,
@@ -17,17 +17,17 @@ impl Snapshot {
         Self { fields }
     }
 
-    /// What `field` holds; `None` where there is no such field. No round trip.
+    /// Returns the value of a field, or `None` if it does not exist. No round trip.
     ///
     /// # Errors
     ///
-    /// [`Error::Deserialize`] where it holds something other than a `T`.
+    /// [`Error::Deserialize`] if the value is not a `T`.
     pub fn get<T: DeserializeOwned>(&self, field: impl Into<Field<T>>) -> Result<Option<T>> {
         let field = field.into();
         self.fields.get(field.name()).map(|text| decode(field.name(), text)).transpose()
     }
 
-    /// Which user is logged in, as [`log_in`] was told. No round trip.
+    /// The user that was passed to [`log_in`]. No round trip.
     ///
     /// [`log_in`]: super::Session::log_in
     #[must_use]
@@ -35,13 +35,13 @@ impl Snapshot {
         self.fields.get(USER).cloned()
     }
 
-    /// How many fields there are, without what the layer keeps for itself.
+    /// The number of fields, not counting the crate's own.
     #[must_use]
     pub fn len(&self) -> usize {
         self.fields.keys().filter(|name| !name.starts_with('@')).count()
     }
 
-    /// Whether there are none, as in the session of somebody who is new.
+    /// Returns `true` if there are no fields.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

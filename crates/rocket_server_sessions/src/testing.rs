@@ -1,5 +1,4 @@
-//! For an application's own tests: a clock that stands until it is moved, and a store that tells
-//! what it was asked.
+//! Helpers for tests: a manual clock, and a store that records its calls.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -43,18 +42,18 @@ use super::store::{
     Update, UpdateResult, Values,
 };
 
-/// A clock that stands until it is moved. Its clones are one clock.
+/// A clock that only moves when told to. Clones share the time.
 #[derive(Clone, Debug)]
 pub struct ManualClock(Arc<Mutex<SystemTime>>);
 
 impl ManualClock {
-    /// A clock that shows the present time.
+    /// A clock that starts at the current time.
     #[must_use]
     pub fn now() -> Self {
         Self::at(SystemTime::now())
     }
 
-    /// A clock that shows `time`.
+    /// A clock that starts at `time`.
     #[must_use]
     pub fn at(time: SystemTime) -> Self {
         Self(Arc::new(Mutex::new(time)))
@@ -78,7 +77,7 @@ impl Clock for ManualClock {
     }
 }
 
-/// What a [`Spy`] was asked. Each is one round trip.
+/// A call that a [`Spy`] recorded. Each is one round trip.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
     /// [`Store::create`], with the fields and the time to live.
@@ -103,36 +102,36 @@ pub enum Call {
     IndexRemove(usize),
 }
 
-/// A store that remembers what it was asked, and can be told to fail.
+/// A store that records calls and can be made to fail.
 pub struct Spy<S> {
     store: S,
     calls: Mutex<Vec<Call>>,
-    /// How many calls are still carried out, and what becomes of those after them.
+    /// The number of calls that still succeed, and the error of later ones.
     fault: Mutex<Option<(usize, StoreError)>>,
 }
 
 impl<S: Store> Spy<S> {
-    /// Watches `store`.
+    /// Wraps `store`.
     pub fn new(store: S) -> Self {
         Self { store, calls: Mutex::default(), fault: Mutex::default() }
     }
 
-    /// What was asked since the last time, in order.
+    /// Returns the recorded calls, in order, and clears them.
     pub fn take_calls(&self) -> Vec<Call> {
         std::mem::take(&mut *self.calls.lock())
     }
 
-    /// How many round trips were made since [`take_calls`](Self::take_calls).
+    /// The number of recorded calls since [`take_calls`](Self::take_calls).
     pub fn round_trips(&self) -> usize {
         self.calls.lock().len()
     }
 
-    /// Makes every call fail with `fault`, without asking the store; `None` ends that.
+    /// Makes every call fail with `fault`, without calling the store. `None` resets it.
     pub fn fail(&self, fault: Option<StoreError>) {
         *self.fault.lock() = fault.map(|fault| (0, fault));
     }
 
-    /// The same, after so many calls that are carried out.
+    /// Makes calls fail with `fault`, after `calls` more that reach the store.
     pub fn fail_after(&self, calls: usize, fault: StoreError) {
         *self.fault.lock() = Some((calls, fault));
     }

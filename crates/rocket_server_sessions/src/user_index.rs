@@ -1,8 +1,8 @@
-//! The index of a user's sessions: which there are, and how they are destroyed from elsewhere.
+//! The index of a user's sessions.
 //!
-//! The index has an entry for each place (public id and token hash) in which a session of the user
-//! is, was, or is about to be. It is only a way to find records. Whether one lives, and who is
-//! logged in, the record itself says, so nothing has to change in two keys at once.
+//! The index has an entry for each place (public id and token hash) that contains, contained, or is
+//! about to contain a session of the user. It only locates records. Whether a session is live, and
+//! who is logged in, is read from the record, so no change needs two keys.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,18 +20,18 @@ use crate::store::{
     Death, DestroyResult, IndexEntry, LoggedIn, RecordId, RecordStatus, RotateResult, StoreError,
 };
 
-/// A place that has been empty for so long is no log-in under way: clocks may differ by minutes, and
-/// no log-in takes as long. If clocks differ by more, a log-in fails, and no session is lost sight of.
+/// An entry whose place has been empty for this long is not a log-in in progress. The margin allows
+/// for clock differences. With larger ones, a log-in may fail, but no session is missed.
 const PENDING: Duration = Duration::from_mins(10);
 
-/// How long an index lives after the last log-in: longer than any session may, also if the setting is
-/// raised meanwhile.
+/// The time to live of an index after the last log-in: longer than that of any session, even if
+/// `absolute_lifetime` is raised later.
 const TTL: Duration = MAX_LIFETIME.saturating_add(Duration::from_hours(1));
 
-/// How many sessions are destroyed at a time.
+/// How many sessions are destroyed concurrently.
 const MAX_AT_ONCE: usize = 16;
 
-/// How often a session that moves while it is being destroyed is followed.
+/// How often the index is read again if sessions are rotated while being destroyed.
 const MAX_PASSES: usize = 16;
 
 #[derive(Clone)]
@@ -52,13 +52,13 @@ impl UserIndex {
         Self { sessions: sessions.clone(), user: user.to_owned() }
     }
 
-    /// Enters a place, and returns the whole index.
+    /// Adds an entry, and returns the whole index.
     pub(crate) async fn add(&self, record: RecordId) -> Result<Vec<IndexEntry>> {
         let entry = IndexEntry { record, written: self.sessions.clock.now() };
         Ok(self.sessions.store.index_add(&self.user, entry, TTL).await?)
     }
 
-    /// Removes places. The caller does not wait for it: an entry that stays leads to nothing.
+    /// Removes entries in the background. A stale entry does no harm.
     pub(crate) fn forget(&self, records: Vec<RecordId>) {
         if records.is_empty() {
             return;
@@ -67,8 +67,8 @@ impl UserIndex {
         detach(async move { drop(sessions.store.index_remove(&user, &records).await) });
     }
 
-    /// Removes the place that a rotation has left, or the one that it has not reached. If that is not
-    /// known, both stay.
+    /// After a rotation, removes the old entry if it succeeded, or the new one if it failed. If the
+    /// outcome is unknown, keeps both.
     pub(crate) fn forget_after(&self, result: &Result<RotateResult>, old: RecordId, new: RecordId) {
         match result {
             Ok(RotateResult::Rotated) => self.forget(vec![old]),
@@ -77,19 +77,19 @@ impl UserIndex {
         }
     }
 
-    /// The sessions in which the user is logged in. Entries that lead to nothing any more are removed.
+    /// The sessions in which the user is logged in. Stale entries are removed.
     pub(crate) async fn active(&self) -> Result<Vec<Active>> {
         let entries = self.sessions.store.index(&self.user).await?;
         let (active, has_moved) = self.resolve(entries).await?;
         if !has_moved {
             return Ok(active);
         }
-        // A session may have moved between the two looks.
+        // A session may have been rotated between the two reads.
         let entries = self.sessions.store.index(&self.user).await?;
         Ok(self.resolve(entries).await?.0)
     }
 
-    /// What the entries lead to, and whether a session that is not among that may have moved.
+    /// Returns the active sessions, and whether another session may have been rotated meanwhile.
     async fn resolve(&self, entries: Vec<IndexEntry>) -> Result<(Vec<Active>, bool)> {
         if entries.is_empty() {
             return Ok((Vec::new(), false));
@@ -107,7 +107,7 @@ impl UserIndex {
                 RecordStatus::Live { .. } => stale.push(entry.record),
                 RecordStatus::Dead => dead.push(entry.record),
                 RecordStatus::Gone if entry.written < oldest => empty.push(entry.record),
-                // A log-in may be about to move there.
+                // A log-in may be about to create a record there.
                 RecordStatus::Gone => {}
             }
         }
@@ -122,7 +122,7 @@ impl UserIndex {
         Ok((active, has_moved))
     }
 
-    /// Removes places that are empty, and makes sure that they stay so.
+    /// Writes tombstones to empty places, then removes their entries.
     async fn prune(&self, empty: Vec<RecordId>) -> Result<(), StoreError> {
         let store = &self.sessions.store;
         let settled = try_join_all(empty.iter().map(|record| store.settle(*record))).await?;
@@ -131,17 +131,17 @@ impl UserIndex {
         store.index_remove(&self.user, &empty).await
     }
 
-    /// Destroys the sessions with the public ids that are meant, wherever they are or move meanwhile.
-    /// A log-in that has entered its place and not reached it yet will fail.
+    /// Destroys the sessions for which `is_meant` returns `true`, even if they are rotated
+    /// meanwhile. A log-in that has added its entry but not yet its record fails.
     ///
-    /// All that can be destroyed is, also if some of it fails.
+    /// If some fail, the others are still destroyed.
     pub(crate) async fn destroy(
         &self,
         is_meant: impl Fn(PublicId) -> bool,
     ) -> Result<Vec<RecordId>> {
         let mut handled = BTreeSet::new();
         let mut destroyed = Vec::new();
-        // Sessions that had moved on from a place when they were to be destroyed there.
+        // Sessions that were rotated before they could be destroyed.
         let mut moved: Option<BTreeSet<PublicId>> = None;
         for _ in 0..MAX_PASSES {
             let entries = self.sessions.store.index(&self.user).await;
@@ -179,8 +179,8 @@ impl UserIndex {
         Err(error.into())
     }
 
-    /// Destroys what is in these places. A place that a log-in may be about to reach is barred, and
-    /// keeps its entry for as long.
+    /// Destroys the sessions in these places. Writes tombstones to places of log-ins in progress,
+    /// and keeps their entries.
     async fn destroy_at(
         &self,
         entries: Vec<IndexEntry>,
@@ -216,8 +216,8 @@ impl UserIndex {
         Ok(end)
     }
 
-    /// Destroys the oldest log-ins if there are too many. `own` stays. The log-in is done by then, so
-    /// the caller does not wait for it, and a failure is only logged.
+    /// Destroys the oldest log-ins if there are too many. `own` stays. Runs in the background;
+    /// failures are logged.
     pub(crate) fn enforce_limit(&self, entries: Vec<IndexEntry>, own: RecordId) {
         let limit = self.sessions.config.max_user_sessions;
         if entries.len() <= limit {

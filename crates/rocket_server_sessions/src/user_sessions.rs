@@ -1,4 +1,4 @@
-//! The sessions of the application's users: which there are, and how they are destroyed from elsewhere.
+//! The request guard `UserSessions`.
 
 use std::time::SystemTime;
 
@@ -13,8 +13,7 @@ use crate::user_index::UserIndex;
 
 /// The sessions in which your users are logged in, as a request guard.
 ///
-/// [`Session::log_in`](crate::Session::log_in) enters a session into its user's index, and the
-/// methods here find it there.
+/// Sessions are listed here after [`Session::log_in`](crate::Session::log_in).
 ///
 /// Your application decides who may see whose sessions: pass the name of the
 /// [user](crate::Session::user) who asks, or anybody's for an administrator.
@@ -47,24 +46,26 @@ pub struct UserSessions<'r> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ActiveSession {
-    /// The session's public id. It tells when the session was [created](PublicId::created).
+    /// The session's public id. It contains the [creation time](PublicId::created).
     pub id: PublicId,
-    /// What [`log_in`](crate::Session::log_in) was told.
+    /// The label that was passed to [`log_in`](crate::Session::log_in).
     pub label: String,
     /// When the user logged in, to the second.
     pub since: SystemTime,
-    /// When the session was last used, give or take a tenth of the idle timeout.
+    /// When the session was last used, accurate to a tenth of the idle timeout.
     pub last_seen: SystemTime,
 }
 
 impl UserSessions<'_> {
     /// The sessions in which `user` is logged in, the latest log-in first.
     ///
-    /// Two round trips: one command for the index, and one for each session in it.
+    /// Two round trips: one command for the index, and one for each session in it. Four round trips
+    /// if a session was rotated or destroyed at about the same time.
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`](crate::Error::Unavailable) if the store fails.
+    /// [`Error::Unavailable`](crate::Error::Unavailable) or
+    /// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown) if the store fails.
     pub async fn list(&self, user: &str) -> Result<Vec<ActiveSession>> {
         let index = UserIndex::new(&self.request.sessions, user);
         let active = self.request.with_deadline(index.active()).await?;
@@ -81,7 +82,7 @@ impl UserSessions<'_> {
         Ok(active)
     }
 
-    /// Destroys one session of `user`, wherever it is. `false` if it is not theirs, or is gone.
+    /// Destroys one session of `user`. Returns `false` if the user has no such session.
     ///
     /// Two round trips: one command for the index, five for the session.
     ///
@@ -93,27 +94,28 @@ impl UserSessions<'_> {
         Ok(self.destroy_if(user, |it| it == id).await? > 0)
     }
 
-    /// Destroys all sessions of `user` but one, and returns how many. For "log out everywhere else".
+    /// Destroys all sessions of `user` except `own`, and returns their number. For "log out
+    /// everywhere else".
     ///
     /// Two round trips: one command for the index, five for each session. One or two more if a
-    /// session gets a new token meanwhile. A log-in of the same user that is under way is either
-    /// finished before, and destroyed, or fails, or begins after.
+    /// session is rotated meanwhile. A concurrent log-in of the same user is destroyed, fails, or
+    /// starts afterwards.
     ///
     /// # Errors
     ///
-    /// As those of [`destroy`](Self::destroy); some of the sessions may have been destroyed.
+    /// The same as [`destroy`](Self::destroy). Some sessions may have been destroyed.
     pub async fn destroy_others(&self, user: &str, own: PublicId) -> Result<usize> {
         self.destroy_if(user, |it| it != own).await
     }
 
-    /// Destroys all sessions of `user`, the request's own among them, and returns how many. For a
-    /// changed password, or an account that is closed (OWASP ASVS 5.0, 7.4.2 and 7.4.3).
+    /// Destroys all sessions of `user`, including the current one, and returns their number. Use it
+    /// after a password change or when an account is closed (OWASP ASVS 5.0, 7.4.2 and 7.4.3).
     ///
     /// As many round trips as [`destroy_others`](Self::destroy_others).
     ///
     /// # Errors
     ///
-    /// As those of [`destroy`](Self::destroy); some of the sessions may have been destroyed.
+    /// The same as [`destroy`](Self::destroy). Some sessions may have been destroyed.
     pub async fn destroy_all(&self, user: &str) -> Result<usize> {
         self.destroy_if(user, |_| true).await
     }

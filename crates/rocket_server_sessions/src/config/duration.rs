@@ -1,11 +1,11 @@
-//! Lengths of time.
+//! Durations in the configuration.
 
 use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error};
 
-/// A length of time as a person writes it: a number of seconds, or a text such as `"90s"`, `"15m"`
-/// or `"1day 12h"`.
+/// A duration in the configuration: a number of seconds, or a string such as `"90s"`, `"15m"` or
+/// `"1day 12h"`.
 pub(super) struct Written(pub(super) Duration);
 
 impl<'de> Deserialize<'de> for Written {

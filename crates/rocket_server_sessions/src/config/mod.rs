@@ -1,14 +1,14 @@
-//! `[default.session]`: every setting, its default, and what makes it wrong.
+//! The settings in `[default.session]`: defaults and validation.
 //!
 //! | file | holds |
 //! |---|---|
-//! | `settings` | [`Config`]: the settings, and the defaults that follow from other settings |
-//! | `rules` | what each setting must be, in words |
-//! | `table` | the table as it was given, key by key |
+//! | `settings` | [`Config`]: the settings and their defaults |
+//! | `rules` | descriptions of valid values |
+//! | `table` | reads the table key by key and collects errors |
 //! | `setting_error` | what is wrong with a setting, and where it was set |
 //! | `session_variable` | `ROCKET_SESSION`, which holds a whole table |
-//! | `unread` | settings that nothing reads, such as misspelt ones |
-//! | `duration`, `redis_url`, `secret_key` | the types of settings that are not numbers or texts |
+//! | `unread` | unused settings, such as misspelt ones |
+//! | `duration`, `redis_url`, `secret_key` | the types of settings that are not numbers or strings |
 
 mod duration;
 mod redis_url;

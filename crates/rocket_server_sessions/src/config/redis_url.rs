@@ -5,18 +5,18 @@ use std::fmt;
 use percent_encoding::percent_decode_str;
 use serde::de::{Deserialize, Deserializer};
 
-/// The address of a Redis, including its password. Its `Debug` shows the place only.
+/// The address of a Redis, including its password. `Debug` prints it without user and password.
 ///
-/// | scheme | what answers |
+/// | scheme | server |
 /// |---|---|
 /// | `redis://`, `rediss://` | one server |
-/// | `redis-sentinel://`, `rediss-sentinel://` | the master that sentinels name |
+/// | `redis-sentinel://`, `rediss-sentinel://` | the master that the sentinels report |
 /// | `redis-cluster://`, `rediss-cluster://` | the masters of a cluster, each for its slots |
 ///
-/// `rediss` is encrypted. What comes after it is `[user:password@]host[:port][/database]`. Special
-/// characters of the password are percent-encoded: `#` is `%23`, `/` is `%2F`, `?` is `%3F`, `@` is
-/// `%40`. Clusters and sentinels take further parameters, which [`Config::url`](crate::Config::url)
-/// lists.
+/// `rediss` is encrypted. The scheme is followed by `[user:password@]host[:port][/database]`.
+/// Special characters of the password are percent-encoded: `#` is `%23`, `/` is `%2F`, `?` is
+/// `%3F`, `@` is `%40`. Clusters and sentinels take further parameters, which
+/// [`Config::url`](crate::Config::url) lists.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisUrl(String);
 
@@ -27,12 +27,12 @@ impl RedisUrl {
         &self.0
     }
 
-    /// Whether there is nothing in it, which is how a deployment says "none".
+    /// Returns `true` for an empty URL, which means unset.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Reads the address. An error never repeats a part of it.
+    /// Parses the URL. Error messages never contain parts of it.
     pub(crate) fn locate(&self) -> Result<Location, &'static str> {
         Location::parse(&self.0)
     }
@@ -59,7 +59,7 @@ impl<'de> Deserialize<'de> for RedisUrl {
     }
 }
 
-/// What a URL says. Every part of it is here, or is an error.
+/// A parsed URL. No part of the URL is ignored.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Location {
     pub(crate) servers: Servers,
@@ -73,15 +73,15 @@ pub(crate) struct Location {
     pub(crate) nodes: Vec<Node>,
 }
 
-/// A host, and its port unless it is the usual one.
+/// A host and an optional port.
 pub(crate) type Node = (String, Option<u16>);
 
-/// What stands at the address.
+/// The kind of servers at the address.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Servers {
     One,
     Cluster,
-    /// Sentinels, what they call the master, and how to log in to them.
+    /// Sentinels, with the name of the master and their own credentials.
     Sentinels {
         service: String,
         username: Option<String>,
@@ -145,7 +145,7 @@ impl Location {
     }
 }
 
-/// Without any login.
+/// Prints the URL without credentials.
 impl fmt::Debug for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.is_encrypted { "rediss" } else { "redis" };
@@ -176,7 +176,7 @@ fn written(host: &str, port: Option<u16>) -> String {
     port.map_or(host.clone(), |port| format!("{host}:{port}"))
 }
 
-/// What comes before the `@`.
+/// Parses the part before the `@`.
 fn credentials(login: &str) -> Result<(Option<String>, Option<String>), &'static str> {
     if login.is_empty() {
         return Ok((None, None));
@@ -233,7 +233,7 @@ fn place(text: &str) -> Result<Node, &'static str> {
     Ok((host.to_owned(), port))
 }
 
-/// What comes after the `?`.
+/// The part after the `?`.
 #[derive(Default)]
 struct Query {
     nodes: Vec<Node>,
@@ -291,7 +291,7 @@ impl Query {
     }
 }
 
-/// A parameter is not named: it may be the end of a password that has a `?`.
+/// The message does not repeat the parameter: it may be part of a password that contains `?`.
 fn unknown_parameter(name: &str, kind: &str) -> &'static str {
     match (name.to_ascii_lowercase().as_str(), kind) {
         ("db" | "database", _) => {

@@ -1,6 +1,6 @@
-//! What each setting must be, in words, and which of them hold secrets.
+//! Descriptions of valid values, and the list of secret settings.
 
-/// Every key of `[default.session]`, and what its value must be.
+/// Every key of `[default.session]`, with a description of its valid values.
 pub(super) const RULES: [(&str, &str); 17] = [
     ("url", "must be a URL such as `rediss://user:password@host:6379`"),
     ("ca_file", "must be the path of a PEM file"),
@@ -42,7 +42,7 @@ pub(super) const RULES: [(&str, &str); 17] = [
     ("on_outage", "must be `refuse` or `anonymous`"),
 ];
 
-/// Keys that are refused for a reason worth telling.
+/// Removed or unsupported keys, with the reason.
 const REFUSED: [(&str, &str); 3] = [
     (
         "regenerate_overlap",
@@ -56,12 +56,12 @@ const REFUSED: [(&str, &str); 3] = [
     ),
 ];
 
-/// What the value of a key must be.
+/// Describes the valid values of a key.
 pub(super) fn rule(key: &str) -> Option<&'static str> {
     RULES.iter().find(|(known, _)| *known == key).map(|(_, rule)| *rule)
 }
 
-/// Why there is no such key.
+/// The message for an unknown key.
 pub(super) fn why_unknown(key: &str) -> String {
     if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == key) {
         return (*why).to_owned();
@@ -79,7 +79,7 @@ pub(super) fn is_secret(key: &str) -> bool {
     ["url", "previous_keys", "secret_key"].contains(&key)
 }
 
-/// The name that was probably meant.
+/// Returns the most similar known name.
 pub(super) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let name = name.to_ascii_lowercase().replace('-', "_");
     let distance = |known: &str| strsim::osa_distance(&name, known);

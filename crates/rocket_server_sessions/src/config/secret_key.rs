@@ -1,4 +1,4 @@
-//! Keys that seal cookies.
+//! Keys that encrypt cookies.
 
 use std::fmt;
 
@@ -11,14 +11,14 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 
 use super::setting_error::SettingError;
 
-/// A key that seals cookies. Its `Debug` shows nothing of it.
+/// A key that encrypts cookies. `Debug` does not print it.
 #[derive(Clone)]
 pub struct SecretKey(pub(crate) Key);
 
-/// Where Rocket's configuration has the key.
+/// The name of the setting.
 pub(crate) const KEY: &str = "secret_key";
 
-/// What a text that is not a key should have been.
+/// Describes a valid key.
 const FORM: &str =
     "must be 32 or 64 random bytes in base64, as `openssl rand -base64 32` prints them";
 
@@ -26,13 +26,13 @@ const MISSING: &str = "is not set, but several instances share these sessions, a
      key none could read another's cookies; set ROCKET_SECRET_KEY to the output of \
      `openssl rand -base64 32`, the same for every instance";
 
-/// Keys that documentation has published, Rocket's among them.
+/// Keys that were published in documentation, such as Rocket's.
 const PUBLISHED: [&str; 1] = ["hPRYyVRiMyxpw5sBB1XeCMN1kFsDCqKvBi2QJxBVHQk="];
 
 impl SecretKey {
-    /// Reads Rocket's `secret_key`; `None` if it is not set and need not be.
+    /// Reads Rocket's `secret_key`; `None` if it is unset and optional.
     ///
-    /// A release needs one if its store is shared by several instances.
+    /// Required if several instances share the store, in every profile but `debug`.
     pub(crate) fn read(figment: &Figment, is_shared: bool) -> Result<Option<Self>, SettingError> {
         let is_development = figment.profile() == rocket::Config::DEBUG_PROFILE;
         let wrong = |message| Err(SettingError::new(figment, KEY, message));
@@ -53,8 +53,9 @@ impl SecretKey {
         }
     }
 
-    /// Reads a key as Rocket's `secret_key` is written: base64, or 64 digits of hex. White space does
-    /// not count, since `openssl rand -base64 64` prints two lines. A repeated byte is not a key.
+    /// Parses a key in the format of Rocket's `secret_key`: base64, or 64 digits of hex. White
+    /// space is ignored, because `openssl rand -base64 64` prints two lines. A single repeated byte
+    /// is not a key.
     fn parse(text: &str) -> Option<Self> {
         let text: String = text.chars().filter(|it| !it.is_ascii_whitespace()).collect();
         let bytes = match text.len() {
@@ -76,7 +77,7 @@ impl SecretKey {
     }
 }
 
-/// Whether it is what Rocket's own defaults hold if there is none.
+/// Returns `true` for Rocket's placeholder for a missing key.
 fn is_unset(value: &Value) -> bool {
     let is_zero = |value: &Value| matches!(value, Value::Num(_, Num::U8(0)));
     value.as_array().is_some_and(|bytes| bytes.iter().all(is_zero))

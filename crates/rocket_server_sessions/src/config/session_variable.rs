@@ -1,8 +1,8 @@
 //! `ROCKET_SESSION`, which holds a whole table.
 //!
-//! Figment takes what it cannot read for a text. As soon as another provider sets one key of the
-//! table, that text is replaced, and every setting in it is lost without a word. So the variable is
-//! read here once more, and a text that is no table is an error.
+//! If Figment cannot parse the variable, it treats it as a string. If another provider sets a key
+//! of the table, that string is silently dropped. So the variable is parsed again here, and
+//! anything but a table is an error.
 
 use std::env;
 use std::ffi::OsStr;
@@ -20,7 +20,8 @@ const FORM: &str = "write it as ROCKET_SESSION='{idle_timeout=\"2h\",prefix=\"sh
                     around it, `=` between name and value, double quotes around texts, and \
                     no comma at the end";
 
-/// The figment with the variable as a table, whatever has been set after it.
+/// Adds the variable to the figment as a table if Figment could not parse it, below providers that
+/// come after it.
 pub(crate) fn with_variable(figment: &Figment) -> Result<Figment, SettingError> {
     let is_rockets = |it: &Metadata| it.name.starts_with("`ROCKET_` environment");
     let is_read = figment.metadata().any(is_rockets);
@@ -42,7 +43,7 @@ fn with_text(figment: &Figment, text: &OsStr) -> Result<Figment, SettingError> {
     if let Ok(Value::Dict(..)) = text.parse::<Value>() {
         return Ok(figment.clone());
     }
-    // Figment keeps to its own syntax; JSON is what deployment tools write.
+    // Figment does not parse JSON, which many deployment tools write.
     let Ok(table) = serde_json::from_str::<Dict>(text) else {
         return Err(wrong(what_is_wrong(text)));
     };
@@ -50,7 +51,7 @@ fn with_text(figment: &Figment, text: &OsStr) -> Result<Figment, SettingError> {
     Ok(match figment.find_value(Config::KEY) {
         // Nothing has replaced the text.
         Ok(Value::String(..)) => figment.clone().merge(table),
-        // What was set after the variable beats it.
+        // Providers after the variable take precedence.
         _ => figment.clone().join(table),
     })
 }

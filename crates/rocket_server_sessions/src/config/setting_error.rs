@@ -7,8 +7,8 @@ use figment::{Figment, Metadata, Source};
 
 use super::rules::is_secret;
 
-/// A setting that cannot work: which one, why, and where it was set. It holds no password and no
-/// key.
+/// An invalid setting. The message says which one, why, and where it was set, and contains no
+/// secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingError {
     key: String,
@@ -17,18 +17,18 @@ pub struct SettingError {
 }
 
 impl SettingError {
-    /// An error about the key at `path`, which the figment knows where it was set.
+    /// An error about the setting at `path`. The figment tells where it was set.
     pub(crate) fn new(figment: &Figment, path: &str, message: &str) -> Self {
         let place = place(figment, path);
         Self { key: path.to_owned(), message: message.to_owned(), place }
     }
 
-    /// An error about what stands in one place, whether or not a figment has it.
+    /// An error about a value that was set in `place`, which need not be part of a figment.
     pub(super) fn at(place: &str, key: &str, message: &str) -> Self {
         Self { key: key.to_owned(), message: message.to_owned(), place: Some(place.to_owned()) }
     }
 
-    /// Every error that figment has found, Rocket's own settings included.
+    /// All errors of Figment, including those about Rocket's own settings.
     #[must_use]
     pub fn all(errors: figment::Error) -> Vec<Self> {
         errors.into_iter().map(Self::from).collect()
@@ -61,7 +61,7 @@ impl From<figment::Error> for SettingError {
     fn from(error: figment::Error) -> Self {
         let mut path = error.path;
         if let Kind::UnknownField(name, _) = &error.kind {
-            // Figment gives the path of an unknown field from its end.
+            // For an unknown field, Figment's path is reversed and contains the field's name.
             path.retain(|part| part != name);
             path.reverse();
             path.push(name.clone());
@@ -94,7 +94,7 @@ impl From<figment::Error> for SettingError {
             Kind::Message(text) => format!("is wrong: {}", without_source(&text)),
             other => other.to_string(),
         };
-        // Without a key, a provider as a whole has failed; only a file needs to be named then.
+        // Without a key, the whole provider failed. Name it only if it is a file.
         let metadata = error.metadata.as_ref();
         let metadata = metadata.filter(|it| {
             !key.is_empty() || it.source.as_ref().is_some_and(|it| it.file_path().is_some())
@@ -104,7 +104,7 @@ impl From<figment::Error> for SettingError {
     }
 }
 
-/// What serde calls a type, as a person would.
+/// Translates Serde's name of a type to plain words.
 fn in_words(expected: &str) -> String {
     match expected.trim_matches('`') {
         "u8" => "a number from 0 to 255".to_owned(),
@@ -115,12 +115,12 @@ fn in_words(expected: &str) -> String {
         "sequence" | "a sequence" => "a list".to_owned(),
         "map" | "a map" => "a table".to_owned(),
         other if other.starts_with("struct ") => "a table".to_owned(),
-        // Such as "a valid TCP port", which is one of people's already.
+        // Already readable, for example "a valid TCP port".
         _ => expected.to_owned(),
     }
 }
 
-/// A parser's message without the lines that it quotes: they may hold a password.
+/// Removes quoted lines from a parser's message: they may contain a password.
 fn without_source(text: &str) -> String {
     let is_quoted = |line: &str| {
         line.trim_start().trim_start_matches(|it: char| it.is_ascii_digit()).trim().starts_with('|')

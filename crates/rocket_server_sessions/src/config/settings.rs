@@ -1,4 +1,4 @@
-//! The settings, and the defaults that follow from other settings.
+//! The settings and their defaults.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -15,20 +15,20 @@ use crate::id::PublicId;
 
 /// The settings of `[default.session]` in Rocket's configuration.
 ///
-/// A length of time is a number of seconds, or a text such as `"90s"`, `"15m"` or `"1day 12h"`.
-/// Unknown keys and impossible values fail the launch; each error names the key and where it was
-/// set. A default that another setting would contradict follows that setting.
+/// Durations are numbers of seconds or strings such as `"90s"`, `"15m"` or `"1day 12h"`. Unknown
+/// keys and invalid values fail the launch; each error names the key and where it was set. If a
+/// default conflicts with another setting, it is adjusted.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
     /// Where Redis is: `redis://` or, encrypted, `rediss://[user:password@]host[:port][/database]`.
-    /// If it is unset or empty, sessions live in the process's memory.
+    /// If it is unset or empty, sessions are kept in the process's memory.
     ///
     /// A cluster is `redis-cluster://…` or `rediss-cluster://…`, with further servers as
-    /// `?node=host:port&node=…`. The master that sentinels name is `redis-sentinel://…` or
-    /// `rediss-sentinel://…`, with `?sentinelServiceName=NAME` and further sentinels as `&node=…`; user,
-    /// password and database are the master's, and the sentinels' own are `sentinelUsername` and
-    /// `sentinelPassword`.
+    /// `?node=host:port&node=…`. The master that sentinels report is `redis-sentinel://…` or
+    /// `rediss-sentinel://…`, with `?sentinelServiceName=NAME` and further sentinels as `&node=…`.
+    /// User, password and database are for the master; `sentinelUsername` and `sentinelPassword`
+    /// are for the sentinels.
     ///
     /// _Default:_ unset.
     pub url: Option<RedisUrl>,
@@ -38,7 +38,7 @@ pub struct Config {
     /// _Default:_ unset.
     pub ca_file: Option<PathBuf>,
 
-    /// The beginning of every key in Redis. Two applications on one Redis need two prefixes.
+    /// The prefix of every key in Redis. Applications that share a Redis need different prefixes.
     ///
     /// _Default:_ `"session:"`.
     pub prefix: String,
@@ -49,89 +49,88 @@ pub struct Config {
     /// _Default:_ `"__Host-session"`.
     pub cookie_name: String,
 
-    /// A session that is not used for this long expires.
+    /// How long a session may be unused before it expires.
     ///
-    /// _Default:_ `"1day"`, or as near to it as `first_idle_timeout` and `absolute_lifetime` allow.
+    /// _Default:_ `"1day"`, limited to the range from `first_idle_timeout` to `absolute_lifetime`.
     pub idle_timeout: Duration,
 
-    /// The idle timeout until the cookie has come back once. A robot never sends it back, so its
-    /// record is gone soon: at 250 bytes each, a million visits of robots a day hold 10 MB instead of
-    /// 250 MB.
+    /// The idle timeout until the browser has sent the cookie back once. Most bots never do, so
+    /// their sessions expire early.
     ///
     /// _Default:_ `"1h"`, or `idle_timeout` if that is shorter.
     pub first_idle_timeout: Duration,
 
-    /// A session ends at this age, however much it is used.
+    /// The maximum age of a session, regardless of use.
     ///
     /// _Default:_ `"30days"`, or `idle_timeout` if that is longer.
     pub absolute_lifetime: Duration,
 
-    /// Whether a new cookie outlives the browser's own session.
+    /// Whether the cookie is kept when the browser is closed.
     /// [`Session::remember_me`](crate::Session::remember_me) changes it for one session.
     ///
     /// _Default:_ `true`.
     pub remember_me: bool,
 
-    /// Keys that were `secret_key` before, newest first, written as `secret_key` is. Cookies that
-    /// they have sealed are still read, and are sealed again with `secret_key`.
+    /// Earlier values of `secret_key`, newest first, in the same format. Their cookies are still
+    /// accepted, and are encrypted again with `secret_key`.
     ///
     /// _Default:_ `[]`.
     pub previous_keys: Vec<SecretKey>,
 
-    /// The longest value of one field, in bytes of JSON.
+    /// The maximum size of a field's value, in bytes of JSON.
     ///
     /// _Default:_ `16384`, or `max_record_size` if that is smaller.
     pub max_field_size: usize,
 
-    /// The largest record, in bytes of names and values together.
+    /// The maximum size of a record, in bytes of names and values together.
     ///
     /// _Default:_ `65536`, or `max_field_size` if that is larger.
     pub max_record_size: usize,
 
-    /// How many sessions one user may have [logged in](crate::Session::log_in). The oldest log-ins
-    /// end first.
+    /// The maximum number of [logged-in](crate::Session::log_in) sessions per user. Further log-ins
+    /// destroy the oldest.
     ///
     /// _Default:_ `100`.
     pub max_user_sessions: usize,
 
-    /// How many sessions the memory store holds. At 1 KB each the default is 100 MB.
+    /// The maximum number of sessions in the memory store. At 1 KB each, the default is 100 MB.
     ///
     /// _Default:_ `100000`.
     pub memory_capacity: usize,
 
-    /// How long a request waits for the store in all: in the queue, for a connection, and for the
-    /// reply. After that it gets 503.
+    /// How long a request may wait for the store in total: in the queue, for a connection, and for
+    /// the reply. After that, operations fail with a 503.
     ///
     /// _Default:_ `"900ms"`.
     pub deadline: Duration,
 
-    /// How many connections there are to Redis, or to each master of a cluster. One connection
-    /// serves many requests at a time.
+    /// The number of connections to Redis, or to each master of a cluster. One connection serves
+    /// many requests at a time.
     ///
     /// _Default:_ `1`.
     pub connections: u32,
 
-    /// How many requests may wait for Redis at a time. Further ones get 503 at once.
+    /// How many requests may wait for Redis at the same time. Further ones fail with a 503
+    /// immediately.
     ///
     /// _Default:_ `2048`.
     pub queue: usize,
 
-    /// What operations that only read do during an outage of the store.
+    /// How reads behave during an outage.
     ///
     /// _Default:_ `"refuse"`.
     pub on_outage: OnOutage,
 }
 
-/// What operations that only read do during an outage of the store. Writes fail in any case, and no
-/// cookie is changed.
+/// How reads behave during an outage. Writes always fail, and no cookie is changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnOutage {
-    /// They fail, as writes do: no page is shown as if the visitor had no session.
+    /// Reads fail, like writes.
     #[default]
     Refuse,
-    /// They find nothing, as without a session: pages that only read continue, and a logged-in user
-    /// seems to be logged out. What the same request writes afterwards fails.
+    /// Reads return nothing, as if there were no session. A logged-in user appears logged out.
+    /// Later writes in the same request fail.
     Anonymous,
 }
 
@@ -142,7 +141,7 @@ const DAY: Duration = Duration::from_hours(24);
 /// RFC 6265bis, section 5.5: browsers limit a cookie's age to 400 days.
 pub(crate) const MAX_LIFETIME: Duration = Duration::from_hours(400 * 24);
 
-/// A record is read as a whole, and replies have a limit.
+/// A record must fit into a reply; see `framing::MAX_REPLY`.
 const MAX_RECORD: usize = 8 << 20;
 
 impl Default for Config {
@@ -177,8 +176,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// One error for each setting that is wrong, with its key and the place where it was set, and
-    /// without any password or key.
+    /// One error for each invalid setting. It contains the setting's name and where it was set, and
+    /// no secrets.
     pub fn extract(figment: &Figment) -> Result<Self, Vec<SettingError>> {
         let figment = session_variable::with_variable(figment).map_err(|error| vec![error])?;
         let mut table = Table::open(&figment)?;
@@ -188,7 +187,7 @@ impl Config {
         Ok(config)
     }
 
-    /// What was given, and for everything else a default that fits it.
+    /// Reads the table and fills in defaults.
     fn read(table: &mut Table<'_>) -> Self {
         let default = Self::default();
         let mut duration = |key| table.get(key).map(|Written(duration)| duration);
@@ -228,7 +227,7 @@ impl Config {
         }
     }
 
-    /// Refuses values that cannot work. `rules` has the words.
+    /// Rejects invalid values. The messages are in `rules`.
     fn check(&self, table: &mut Table<'_>) {
         if let Some(location) = self.url.as_ref().map(RedisUrl::locate) {
             match location {
@@ -266,7 +265,7 @@ impl Config {
         table.check("queue", (1..=1_000_000).contains(&self.queue));
     }
 
-    /// Every setting with its value, as it may be shown.
+    /// All settings and their values, without secrets.
     pub(crate) fn shown(&self) -> Vec<(&'static str, String)> {
         let text = |it: &dyn std::fmt::Debug| format!("{it:?}");
         let duration = |it| humantime::format_duration(it).to_string();
@@ -296,18 +295,18 @@ impl Config {
         ]
     }
 
-    /// When a session ends, however much it is used.
+    /// When a session expires, regardless of use.
     pub(crate) fn absolute_expiry(&self, id: PublicId) -> SystemTime {
         id.created() + self.absolute_lifetime
     }
 
-    /// A record's time to live from now on, once its cookie has come back.
+    /// The time to live, from `now` on, of a record whose cookie has come back.
     pub(crate) fn ttl(&self, id: PublicId, now: SystemTime) -> Duration {
         let rest = self.absolute_expiry(id).duration_since(now).unwrap_or_default();
         rest.min(self.idle_timeout)
     }
 
-    /// A new record's time to live.
+    /// The time to live of a new record.
     pub(crate) fn first_ttl(&self) -> Duration {
         self.first_idle_timeout
     }

@@ -1,4 +1,4 @@
-//! The table as it was given, key by key.
+//! Reads the table key by key and collects errors.
 
 use figment::Figment;
 use figment::value::{Dict, Value};
@@ -8,7 +8,7 @@ use super::rules::{RULES, is_secret, rule, why_unknown};
 use super::setting_error::SettingError;
 use super::settings::Config;
 
-/// The settings of sessions as they were given, and what is wrong with them.
+/// The configured settings, and the errors found in them.
 pub(super) struct Table<'f> {
     figment: &'f Figment,
     given: Dict,
@@ -37,7 +37,7 @@ impl<'f> Table<'f> {
         Ok(table)
     }
 
-    /// The value of a key; `None` if it is unset or wrong.
+    /// The value of a key; `None` if it is unset or invalid.
     pub(super) fn get<T: DeserializeOwned>(&mut self, key: &str) -> Option<T> {
         let value = self.given.get(key).filter(|value| !matches!(value, Value::Empty(..)))?;
         let value = value.deserialize().ok();
@@ -45,7 +45,7 @@ impl<'f> Table<'f> {
         value
     }
 
-    /// Refuses a value that was given and is not what its rule says. A default is never blamed.
+    /// Records an error if a configured value is invalid. Defaults are not checked.
     pub(super) fn check(&mut self, key: &str, is_right: bool) {
         let (false, Some(value)) = (is_right, self.given.get(key)) else { return };
         let rule = rule(key).unwrap_or("is wrong");
@@ -55,7 +55,7 @@ impl<'f> Table<'f> {
         }
     }
 
-    /// Refuses a value for a reason, unless it has been refused already.
+    /// Records an error, unless the setting already has one.
     pub(super) fn refuse(&mut self, key: &str, why: &str) {
         let path = format!("{}.{key}", Config::KEY);
         if !self.errors.iter().any(|error| error.key() == path) {
@@ -63,7 +63,7 @@ impl<'f> Table<'f> {
         }
     }
 
-    /// All that is wrong, in the order of the settings.
+    /// Returns the errors, in the order of the settings.
     pub(super) fn finish(mut self) -> Result<(), Vec<SettingError>> {
         let place = |error: &SettingError| {
             RULES.iter().position(|(key, _)| error.key().ends_with(&format!(".{key}")))
@@ -73,7 +73,7 @@ impl<'f> Table<'f> {
     }
 }
 
-/// A value as an error shows it: no secret, and nothing long.
+/// Formats a value for an error message. `None` for secrets and long values.
 fn shown(key: &str, value: &Value) -> Option<String> {
     match value {
         _ if is_secret(key) => None,

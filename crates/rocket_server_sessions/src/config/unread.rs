@@ -1,4 +1,4 @@
-//! Settings that nothing reads.
+//! Unused settings.
 
 use std::fmt;
 
@@ -9,8 +9,7 @@ use super::rules::nearest;
 use super::setting_error::place;
 use super::settings::Config;
 
-/// A setting, a profile or a variable that nothing reads, since its name is not known. Rocket takes no
-/// notice of it.
+/// An unknown setting, profile or variable, which Rocket silently ignores.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unread {
     message: String,
@@ -18,11 +17,11 @@ pub struct Unread {
 }
 
 impl Unread {
-    /// Finds what nothing reads: neither Rocket as it was built, nor sessions, nor the application,
-    /// which reads the keys that are `known` to it.
-    ///
-    /// The fairing itself warns only of names that look like `session`, since it cannot know what an
+    /// Finds settings that neither Rocket nor this crate reads. `known` lists the keys that your
     /// application reads.
+    ///
+    /// The fairing only warns about names similar to `session`, because it does not know your
+    /// application's keys.
     ///
     /// ```
     /// use rocket::figment::Figment;
@@ -59,12 +58,12 @@ impl Unread {
         [keys, profiles].concat()
     }
 
-    /// What looks like a misspelt `session`.
+    /// Finds likely misspellings of `session`.
     pub(crate) fn about_sessions(figment: &Figment) -> Vec<Self> {
         Self::find(figment, &[]).into_iter().filter(|it| it.is_about_sessions).collect()
     }
 
-    /// Whether the fairing warns of it.
+    /// Returns `true` if the fairing warns about it.
     #[must_use]
     pub fn is_about_sessions(&self) -> bool {
         self.is_about_sessions
@@ -88,7 +87,8 @@ impl Unread {
         Self { message, is_about_sessions: meant == Some(Config::KEY) }
     }
 
-    /// A profile is any first part of a table's name, so only what looks like something else counts.
+    /// The first part of a table's name may be any profile. So a profile is only reported if its
+    /// name is similar to a known one, or if it is selected and has no settings.
     fn profile(figment: &Figment, profile: &Profile, names: &[&str]) -> Option<Self> {
         const USUAL: [&str; 4] = ["default", "global", "debug", "release"];
         let name = profile.as_str().as_str();

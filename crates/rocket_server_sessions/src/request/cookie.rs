@@ -1,4 +1,4 @@
-//! The sealed cookie: who a session is, and nothing else.
+//! The encrypted session cookie.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,27 +13,26 @@ use crate::event::Rejection;
 use crate::id::{PublicId, Token};
 use crate::store::RecordId;
 
-/// The first byte of every value. Another version is another format, and is not read.
+/// The format version: the first byte. Other versions are rejected.
 const VERSION: u8 = 2;
 
 /// Version, flags, public id, token.
 const LENGTH: usize = 1 + 1 + 16 + 32;
 
-/// A sealed value has about 130 bytes. What is much longer is not ours.
+/// An encrypted value has about 130 bytes. Much longer ones are ignored.
 const MAX_SEALED: usize = 512;
 
-/// How many cookies of our name are opened in one request. One is usual, two are one too many.
+/// How many cookies of our name are opened in one request. Usually there is one.
 const MAX_CANDIDATES: usize = 4;
 
-/// What the cookie says, once it is opened. It changes only with the token, but for
-/// `is_remembered`.
+/// The decrypted cookie. Only `is_remembered` can change without a new token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CookieValue {
     pub(crate) id: PublicId,
     pub(crate) token: Token,
-    /// Whether the cookie outlives the browser's own session.
+    /// Whether the cookie is persistent.
     pub(crate) is_remembered: bool,
-    /// Whether a user is logged in. The record says who.
+    /// Whether a user is logged in. The name is in the record.
     pub(crate) has_user: bool,
 }
 
@@ -75,16 +74,16 @@ impl CookieValue {
     }
 }
 
-/// The keys that open cookies. The first one seals them.
+/// The keys that decrypt cookies. The first one also encrypts them.
 pub(crate) struct KeyRing {
     first: Key,
     previous: Vec<Key>,
 }
 
-/// A cookie that one of our keys has sealed.
+/// A decrypted cookie.
 pub(crate) struct Opened {
     pub(crate) value: CookieValue,
-    /// Whether it was sealed by a key that is not the first any more.
+    /// Whether it was encrypted with a previous key.
     pub(crate) is_key_old: bool,
 }
 
@@ -93,7 +92,7 @@ impl KeyRing {
         Self { first, previous }
     }
 
-    /// The one cookie of ours in a request. `None` if there is no cookie of our name.
+    /// Decrypts the request's session cookie. `None` if there is no cookie of our name.
     pub(crate) fn open(
         &self,
         name: &str,
@@ -134,8 +133,8 @@ impl KeyRing {
         Some(Opened { value, is_key_old: true })
     }
 
-    /// The `Set-Cookie` value that gives a browser its cookie. It lasts for the rest of the session's
-    /// absolute lifetime, or for the browser's own session.
+    /// The `Set-Cookie` value that sets the cookie. It lasts for the rest of the session's absolute
+    /// lifetime, or for the browser's own session.
     pub(crate) fn seal(&self, value: &CookieValue, config: &Config, now: SystemTime) -> String {
         let name = config.cookie_name.as_str();
         let mut jar = CookieJar::new();
@@ -154,15 +153,14 @@ impl KeyRing {
     }
 }
 
-/// The `Set-Cookie` value that takes the cookie away.
+/// The `Set-Cookie` value that removes the cookie.
 pub(crate) fn removal(config: &Config) -> String {
     let mut cookie = attributes(Cookie::new(config.cookie_name.as_str(), ""));
     cookie.make_removal();
     cookie.to_string()
 }
 
-/// `__Host-` in the name makes browsers insist on `Secure`, `Path=/` and no `Domain` (RFC 6265bis,
-/// section 4.1.3.2).
+/// The prefix `__Host-` requires `Secure`, `Path=/` and no `Domain` (RFC 6265bis, section 4.1.3.2).
 fn attributes(mut cookie: Cookie<'_>) -> Cookie<'_> {
     cookie.set_path("/");
     cookie.set_secure(true);
@@ -171,8 +169,8 @@ fn attributes(mut cookie: Cookie<'_>) -> Cookie<'_> {
     cookie
 }
 
-/// The jar writes padded base64. In the cookie it is base64url without padding: `=`, `+` and `/` make
-/// some clients quote a value, or cut it.
+/// The jar writes padded base64. The cookie has base64url without padding, because some clients
+/// quote or truncate values that contain `=`, `+` or `/`.
 fn to_cookie(sealed: &str) -> String {
     sealed.trim_end_matches('=').replace('+', "-").replace('/', "_")
 }
@@ -187,9 +185,9 @@ fn from_cookie(value: &str) -> String {
 
 /// The values of the cookies with exactly our name.
 ///
-/// They are read from the raw header, because Rocket's jar percent-decodes and trims names: there, a
-/// cookie `%5F%5FHost-session`, which any subdomain can set, would pass for ours. A request without
-/// that header comes from Rocket's local client, which fills the jar alone.
+/// They are read from the raw header, because Rocket's jar percent-decodes and trims names: there,
+/// a cookie `%5F%5FHost-session`, which any subdomain can set, would be accepted as ours. A request
+/// without that header comes from Rocket's local client, which fills the jar alone.
 fn candidates<'r>(name: &'r str, request: &'r Request<'_>) -> impl Iterator<Item = &'r str> {
     let headers = request.headers();
     let raw = headers.get("cookie").flat_map(|header| header.split(';')).filter_map(move |pair| {

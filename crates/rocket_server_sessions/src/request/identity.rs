@@ -1,11 +1,10 @@
-//! How a request's session becomes another one: a new token, a log-in, the end.
+//! Regenerating, logging in and destroying.
 //!
-//! Each returns `Ok` only if the session that the request goes on with is reached by the cookie of
-//! this response alone. If another request was faster, nothing is changed and the error is
-//! [`Error::Conflict`].
+//! If these return `Ok`, only the cookie in this response gives access to the session. If another
+//! request won the race, they return [`Error::Conflict`] and change nothing.
 //!
-//! A user's index must lead to the user's sessions at every moment, even if the process dies: the
-//! new place is entered first, then the record moves there, and then the old entry is removed.
+//! A user's index must contain all of the user's sessions, even if the process crashes: first the
+//! new index entry is added, then the record is moved, and then the old entry is removed.
 
 use rocket::tokio::time::Instant;
 
@@ -18,13 +17,13 @@ use crate::id::Token;
 use crate::store::{Death, DestroyResult, LoggedIn, RecordStatus, RotateResult, Rotation, USER};
 use crate::user_index::UserIndex;
 
-/// A user's name is an id of the application's. What is longer was not meant as one.
+/// The maximum length of a user's name in bytes.
 const MAX_USER: usize = 256;
 
-/// Characters of a label.
+/// The maximum length of a label in characters.
 const MAX_LABEL: usize = 120;
 
-/// Gives the session a new token. Without a session, nothing happens.
+/// Gives the session a new token. Does nothing if there is no session.
 pub(crate) async fn regenerate(session: &RequestSession) -> Result<()> {
     let _turn = session.lock_identity().await?;
     session.refuse_if_answered()?;
@@ -46,14 +45,14 @@ pub(crate) async fn regenerate(session: &RequestSession) -> Result<()> {
     }
     match result? {
         RotateResult::Rotated => Ok(()),
-        // The session is gone, and what the request writes now is written in a new one.
+        // The record is gone; later writes create a new session.
         RotateResult::Gone if session.next() == Next::Create => Ok(()),
         _ => Err(Error::Conflict),
     }
 }
 
-/// Logs a user in, under a new token. If the session is dead, gone or another user's, in a new
-/// session.
+/// Logs a user in and rotates the token. Creates a new session if there is none, or if it is dead,
+/// gone or another user's.
 pub(crate) async fn log_in(session: &RequestSession, user: &str, label: &str) -> Result<()> {
     if user.is_empty() || user.len() > MAX_USER {
         let (what, size, limit) = ("the user's name in bytes", user.len(), MAX_USER);
@@ -105,7 +104,7 @@ async fn log_in_anew(
     Ok(())
 }
 
-/// Destroys the session. Without a session, nothing happens.
+/// Destroys the session. Does nothing if there is no session.
 pub(crate) async fn destroy(session: &RequestSession) -> Result<()> {
     let _turn = session.lock_identity().await?;
     if session.is_known_destroyed() {
@@ -126,7 +125,8 @@ pub(crate) async fn destroy(session: &RequestSession) -> Result<()> {
         }
         DestroyResult::Dead(death) => {
             session.note_dead(record, death);
-            // Whoever was first has destroyed it, and clears the cookie.
+            // Another request has destroyed it. If this browser sent that request, its response
+            // removes the cookie.
             return if death == Death::Destroyed { Ok(()) } else { Err(Error::Conflict) };
         }
         DestroyResult::Gone if session.is_old() => {
@@ -139,14 +139,15 @@ pub(crate) async fn destroy(session: &RequestSession) -> Result<()> {
     Ok(())
 }
 
-/// Another token for the same session.
+/// A new token for the same session.
 fn next_token(before: &Identity, has_user: bool) -> Identity {
     let value = CookieValue { token: Token::generate(), has_user, ..before.value.clone() };
     Identity { has_returned: before.has_returned, ..Identity::new(value) }
 }
 
-/// Moves the record to the new token. The token is noted before it is sent, so that it is found again
-/// if this future is dropped.
+/// Moves the record to the new token. The state records the token before it is sent, so that it can
+/// be settled if this future is dropped. The caller holds the identity lock, so no other operation
+/// of the request changes the identity meanwhile.
 async fn rotate(
     session: &RequestSession,
     before: &Identity,
@@ -185,7 +186,7 @@ async fn rotate(
     Ok(result)
 }
 
-/// Which user is logged in, as the record says.
+/// Reads which user is logged in.
 async fn user_of(session: &RequestSession, identity: &Identity) -> Result<Option<String>> {
     let status = session.sessions.store.status(&[identity.record]).await?;
     Ok(status.into_iter().find_map(|status| match status {

@@ -1,10 +1,12 @@
 //! What one request does with its session.
 //!
-//! - [`state`] says which session that is: one enum, with all its transitions.
-//! - [`session`] is what the request's guards share: it reads and writes the record, and creates it.
-//! - [`identity`] changes which session it is: regenerate, log in, destroy.
-//! - [`cookie`] is what the browser holds.
-//! - [`wait`] is how long the request has waited for the store.
+//! | module | content |
+//! |---|---|
+//! | [`state`] | the state machine: which session it is |
+//! | [`session`] | what the guards share: reading, writing, creating |
+//! | [`identity`] | regenerate, log in, destroy |
+//! | [`cookie`] | the cookie |
+//! | [`wait`] | the time spent waiting for the store |
 
 pub(crate) mod cookie;
 pub(crate) mod identity;

@@ -1,4 +1,4 @@
-//! The session of one request, as all its guards share it.
+//! The session of one request, shared by its guards.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -22,20 +22,21 @@ use crate::store::{
     Update, UpdateResult, Values, size,
 };
 
-/// A field's name is a key and an item. What is longer was not meant as a name.
+/// The maximum length of a field's name in bytes.
 const MAX_FIELD_NAME: usize = 256;
 
-/// How often an operation asks again because this very request has moved on meanwhile.
+/// How often an operation is retried if a concurrent operation of the same request changed the
+/// session.
 const MAX_STEPS: usize = 8;
 
-/// A request that has run for so long may have missed a tombstone: half the time that one stands. The
-/// other half is for its way here.
+/// A request that has run for this long may have missed a tombstone. The remaining 15 seconds are
+/// for the time that it may have spent before it reached us.
 const OLD: Duration = TOMBSTONE_TTL.saturating_sub(Duration::from_secs(15));
 
-/// The part of the deadline that is kept for finding out what has become of a new token.
+/// The fraction of the deadline that is reserved for settling.
 const SETTLE_SHARE: u32 = 8;
 
-/// The right to change which session a request goes on with. One operation has it at a time.
+/// The guard of `identity_lock`.
 pub(super) type Turn<'s> = MutexGuard<'s, ()>;
 
 pub(crate) struct RequestSession {
@@ -44,19 +45,19 @@ pub(crate) struct RequestSession {
     pub(super) state: Mutex<State>,
     choices: Mutex<Choices>,
     wait: Wait,
-    /// Held while the request's session becomes another one, so that it becomes only one.
+    /// Held while an operation changes the request's identity.
     identity_lock: AsyncMutex<()>,
 }
 
-/// What else the request has chosen, and what has happened to it.
+/// Further state of the request.
 struct Choices {
-    /// Whether a new cookie outlives the browser's own session.
+    /// Whether a new cookie is persistent.
     is_remembered: bool,
-    /// Whether the cookie is sent although its token is the same.
+    /// Whether to send the cookie again with the same token.
     is_repeated: bool,
-    /// When to try again, if the store has failed this request.
+    /// How long to wait before trying again, if the store has failed this request.
     outage: Option<Duration>,
-    /// Whether the response's headers have left.
+    /// Whether the response's headers were sent.
     is_answered: bool,
 }
 
@@ -94,15 +95,15 @@ impl RequestSession {
         }
     }
 
-    /// The session that the request goes on with, as far as is known.
+    /// The request's current identity, if any.
     pub(crate) fn identity(&self) -> Option<Identity> {
         self.state.lock().identity().cloned()
     }
 
-    /// Whether a user may be logged in, as far as the cookie tells.
+    /// Returns `false` if certainly no user is logged in.
     pub(crate) fn may_have_user(&self) -> bool {
         let state = self.state.lock();
-        // Only the store can tell what a session is that was lost, or is being changed.
+        // If the session is lost or unsettled, only the store knows.
         state.is_undecided() || state.identity().is_some_and(|it| it.value.has_user)
     }
 
@@ -111,13 +112,13 @@ impl RequestSession {
         self.state.lock().next(false)
     }
 
-    /// Whether the session is known to have been destroyed by another request.
+    /// Returns `true` if another request is known to have destroyed the session.
     pub(super) fn is_known_destroyed(&self) -> bool {
         let state = self.state.lock();
         matches!(&*state, State::Dead(Death::Destroyed) | State::Lost(Some(Death::Destroyed)))
     }
 
-    /// The session of the request was destroyed, if it is one of these.
+    /// Marks the request's session as destroyed if it is one of `records`.
     pub(crate) fn note_destroyed(&self, records: &[RecordId]) {
         let mut state = self.state.lock();
         let is_settled = !matches!(&*state, State::Unsettled { .. });
@@ -126,13 +127,12 @@ impl RequestSession {
         }
     }
 
-    /// Whether the request has run for so long that it may have missed a tombstone.
+    /// Returns `true` if the request has run for so long that it may have missed a tombstone.
     pub(super) fn is_old(&self) -> bool {
         self.arrived.elapsed() >= OLD
     }
 
-    /// Carries out changes, and reads. The results are in the order of the changes, and the fields
-    /// are as the changes have left them.
+    /// Applies changes and reads fields afterwards. The results are in the order of the changes.
     pub(crate) async fn run(&self, update: Update) -> Result<Applied> {
         self.check(&update.ops)?;
         if !update.ops.is_empty() {
@@ -140,7 +140,7 @@ impl RequestSession {
         }
         let is_anonymous = self.sessions.config.on_outage == OnOutage::Anonymous;
         match self.with_deadline(self.attempt(&update)).await {
-            // Only if nothing was read before: a request does not see half a session.
+            // Only if the store has not answered before, so that a request is consistent.
             Err(error)
                 if is_anonymous
                     && error.retry_after().is_some()
@@ -181,7 +181,7 @@ impl RequestSession {
         Err(Error::Conflict)
     }
 
-    /// Asks the record. `None`: the state has changed, so look at it again.
+    /// Sends the update to the store. `None` if the state changed and the caller must retry.
     async fn ask(&self, identity: &Identity, update: &Update) -> Result<Option<Applied>> {
         let record = identity.record;
         let is_read = update.ops.is_empty();
@@ -206,8 +206,8 @@ impl RequestSession {
         }
     }
 
-    /// Creates a session of what the changes leave, if they leave anything. `None`: the request has
-    /// got a session meanwhile.
+    /// Creates a session with the changes, unless they result in no fields. `None` if a concurrent
+    /// operation created one.
     async fn begin(&self, update: &Update) -> Result<Option<Applied>> {
         let mut fields = Values::new();
         let results: Vec<OpResult> = update.ops.iter().map(|op| op.apply_to(&mut fields)).collect();
@@ -228,7 +228,7 @@ impl RequestSession {
         Ok(Some(applied))
     }
 
-    /// Creates a record of these fields, and makes it the request's session.
+    /// Creates a record with these fields, which becomes the request's session.
     pub(super) async fn create(
         &self,
         _turn: &Turn<'_>,
@@ -253,8 +253,7 @@ impl RequestSession {
         }
     }
 
-    /// Waits for a call that brings about a new token, but not for so long that no time is left to find
-    /// out what has become of it.
+    /// Runs a call that creates a token, and leaves time for settling.
     pub(super) async fn soon<T>(
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
@@ -268,7 +267,7 @@ impl RequestSession {
         self.sessions.config.deadline / SETTLE_SHARE
     }
 
-    /// A call that was to bring about a new token has failed. If it was refused, there is none.
+    /// Handles the failure of a call that creates a token. A refused call created none.
     pub(super) fn unanswered(&self, error: StoreError) -> Error {
         if error.kind == StoreErrorKind::Refused {
             self.settled(false);
@@ -276,7 +275,7 @@ impl RequestSession {
         error.into()
     }
 
-    /// The store has the new token, or never will.
+    /// Records whether the pending token exists.
     pub(super) fn settled(&self, is_there: bool) {
         let mut state = self.state.lock();
         if !is_there {
@@ -287,7 +286,7 @@ impl RequestSession {
         }
     }
 
-    /// A token for a new session.
+    /// An identity for a new session.
     pub(super) fn new_identity(&self, has_user: bool) -> Identity {
         Identity::new(CookieValue {
             id: PublicId::new(self.now()),
@@ -297,8 +296,7 @@ impl RequestSession {
         })
     }
 
-    /// Waits until no other operation is changing the request's session, and settles what an
-    /// operation that was dropped has left.
+    /// Locks the identity, and settles a token of an operation whose future was dropped.
     pub(super) async fn lock_identity(&self) -> Result<Turn<'_>> {
         let turn = self.identity_lock.lock().await;
         let pending = match &*self.state.lock() {
@@ -312,8 +310,8 @@ impl RequestSession {
         Ok(turn)
     }
 
-    /// The record is live. Sets its time to live anew if that is due; nobody waits for it, and if it
-    /// fails, the next request tries again.
+    /// Notes that the record is live, and touches it in the background if that is due. If the touch
+    /// fails, the next request retries.
     fn found_live(&self, record: RecordId, seen: Option<SystemTime>) {
         let config = &self.sessions.config;
         let now = self.now();
@@ -326,7 +324,7 @@ impl RequestSession {
         // This request may have touched it already.
         let seen = seen.max(identity.seen.map(|seen| seen.at));
         let is_due = seen.is_none_or(|seen| {
-            // A time that is still to come was written by a clock that is ahead.
+            // A time in the future comes from an instance whose clock is ahead.
             now.duration_since(seen).map_or(true, |age| age >= config.idle_timeout / 10)
         });
         let at = if is_due { now } else { seen.unwrap_or(now) };
@@ -344,9 +342,9 @@ impl RequestSession {
         detach(async move { drop(store.touch(record, now, ttl).await) });
     }
 
-    /// There is a tombstone where the record was.
+    /// Handles a tombstone.
     pub(super) async fn found_dead(&self, record: RecordId, death: Death) -> Result<()> {
-        // It may be this request that has just rotated the session.
+        // A concurrent operation of this request may have rotated the session.
         let _turn = self.lock_identity().await?;
         self.note_dead(record, death);
         Ok(())
@@ -361,7 +359,7 @@ impl RequestSession {
         }
     }
 
-    /// There is nothing where the record was. Returns whether the request has lost its session.
+    /// Handles a missing record. Returns whether the request lost its session.
     async fn found_gone(&self, record: RecordId, is_read: bool) -> Result<bool> {
         let _turn = self.lock_identity().await?;
         Ok(self.note_gone(record, is_read))
@@ -407,7 +405,7 @@ impl RequestSession {
         result
     }
 
-    /// When to try again, if the store has failed this request.
+    /// How long to wait before trying again, if the store has failed this request.
     pub(crate) fn outage(&self) -> Option<Duration> {
         self.choices.lock().outage
     }
@@ -416,7 +414,7 @@ impl RequestSession {
         self.choices.lock().is_answered
     }
 
-    /// A response whose headers have left cannot set a cookie any more.
+    /// Fails if the response's headers were sent, because it can no longer set a cookie.
     pub(super) fn refuse_if_answered(&self) -> Result<()> {
         if self.is_answered() {
             let why = "the response's headers have left already, and cannot set a cookie any more";
@@ -425,8 +423,8 @@ impl RequestSession {
         Ok(())
     }
 
-    /// Chooses whether the cookie outlives the browser's own session. Without a session, the choice
-    /// is for one that the request creates.
+    /// Sets whether the cookie is persistent. Without a session, this applies to the session that
+    /// the request creates.
     pub(crate) async fn remember_me(&self, is_remembered: bool) -> Result<()> {
         self.refuse_if_answered()?;
         self.choices.lock().is_remembered = is_remembered;
@@ -441,8 +439,8 @@ impl RequestSession {
         Ok(())
     }
 
-    /// The `Set-Cookie` value of the response. To be called once, when the headers are about to
-    /// leave. Makes a round trip only if an operation was dropped that might have made a new token.
+    /// The `Set-Cookie` value of the response. Call this once, before the headers are sent. Makes a
+    /// round trip only to settle a token of a dropped operation.
     pub(crate) async fn finish(&self) -> Option<String> {
         let is_unsettled = matches!(&*self.state.lock(), State::Unsettled { .. });
         if is_unsettled {
@@ -467,7 +465,7 @@ impl RequestSession {
         }
     }
 
-    /// A stream may outlive its session.
+    /// Fails if a stream outlives its session.
     fn check_lifetime(&self, id: PublicId) -> Result<()> {
         if !self.is_answered() || self.now() < self.sessions.config.absolute_expiry(id) {
             return Ok(());
@@ -508,7 +506,7 @@ impl RequestSession {
     }
 }
 
-/// When a request came in, as the fairing has noted it.
+/// When the request arrived, as recorded by the fairing.
 pub(crate) fn arrived(request: &Request<'_>) -> Instant {
     struct Arrived(Instant);
     request.local_cache(|| Arrived(Instant::now())).0

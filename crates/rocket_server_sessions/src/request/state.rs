@@ -1,15 +1,15 @@
-//! Which session a request goes on with: every state that there is, and every way between them.
+//! The state machine of a request's session.
 //!
 //! | state | meaning | a read | a write | the response's cookie |
 //! |---|---|---|---|---|
-//! | `None` | no cookie, or none that counts | finds nothing, no trip | creates: `Unsettled`, `Issued` | kept |
-//! | `Presented` | a cookie; the store was not asked | asks | asks | kept |
-//! | `Confirmed` | the store has found the record live | asks | asks | kept, or sent again |
-//! | `Issued` | this request has made the token | asks | asks | set |
-//! | `Destroyed` | this request has destroyed the session | finds nothing, no trip | creates | cleared |
-//! | `Dead` | the cookie's token is dead | finds nothing, no trip | conflict | kept |
-//! | `Lost` | live at first, and then not any more | conflict | conflict | kept |
-//! | `Unsettled` | a new token was sent, and not answered | settles first | settles first | settled first |
+//! | `None` | no valid cookie | nothing, no round trip | creates: `Unsettled`, `Issued` | kept |
+//! | `Presented` | a valid cookie; the store was not asked | asks | asks | kept |
+//! | `Confirmed` | the store found the record live | asks | asks | kept, or sent again |
+//! | `Issued` | this request created the token | asks | asks | set |
+//! | `Destroyed` | this request destroyed the session | nothing, no round trip | creates | cleared |
+//! | `Dead` | the cookie's token is dead | nothing, no round trip | conflict | kept |
+//! | `Lost` | was live, then found dead or gone | conflict | conflict | kept |
+//! | `Unsettled` | a new token was sent, and the answer is missing | settles first | settles first | settled first |
 //!
 //! | what happens | from | to |
 //! |---|---|---|
@@ -17,22 +17,21 @@
 //! | | `Issued` | `Issued` |
 //! | the store finds a tombstone | `Presented` | `Dead` |
 //! | | `Confirmed`, `Issued` | `Lost` |
-//! | a read finds nothing | `Presented` | `Presented`: a replica may lag |
+//! | a read finds nothing | `Presented` | `Presented` (a replica may lag), or `Dead` if the request has run for 15 s or more |
 //! | | `Confirmed`, `Issued` | `Lost` |
-//! | a write finds nothing | `Presented` | `None`, or `Dead` if the request is old |
+//! | a write finds nothing | `Presented` | `None`, or `Dead` if the request has run for 15 s or more |
 //! | | `Confirmed`, `Issued` | `Lost` |
 //! | a new token is sent (create, regenerate, log in) | any | `Unsettled` |
 //! | … and the store has it | `Unsettled` | `Issued` |
 //! | … and the store never will | `Unsettled` | the state before |
 //! | the record is destroyed by this request | any | `Destroyed` |
 //!
-//! A request goes on in one session. Once the store has answered for it, only the request itself can
-//! lead it to another: by `regenerate`, `log_in` or `destroy`. So nothing that was read in one
-//! session is written into another.
+//! A request stays in one session. After the store has answered, only the request itself can change
+//! it: by `regenerate`, `log_in` or `destroy`. So nothing that was read in one session is written
+//! into another.
 //!
-//! A token is dead as soon as it was replaced. While its tombstone stands, the browser holds a newer
-//! cookie or is about to get one, so a request that presents the old token writes nothing and sets no
-//! cookie.
+//! A replaced token is dead immediately. While its tombstone exists, the browser has or is about to
+//! get a newer cookie, so a request that presents the old token writes nothing and sets no cookie.
 
 use std::mem;
 use std::time::{Duration, SystemTime};
@@ -43,18 +42,18 @@ use super::cookie::CookieValue;
 use crate::event::Event;
 use crate::store::{Death, RecordId};
 
-/// A cookie that only repeats a token, or takes one away, is left out of a response that comes so
-/// long after the store was last asked: the browser may have a newer one by then.
+/// Cookies that are renewed or removed are only sent within this time after the store's last
+/// answer, because the browser may have a newer one later.
 const FRESH: Duration = Duration::from_secs(5);
 
-/// A session, as a request knows it.
+/// A session, as known to a request.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Identity {
     pub(crate) value: CookieValue,
     pub(crate) record: RecordId,
-    /// Whether a cookie of the session has come back at least once.
+    /// Whether the browser has sent the cookie back.
     pub(crate) has_returned: bool,
-    /// When the record's time to live was last set, and when it ends, once the store has told.
+    /// When the record's time to live was last set, and when it ends, if known.
     pub(crate) seen: Option<Seen>,
 }
 
@@ -66,13 +65,13 @@ pub(crate) struct Seen {
 }
 
 impl Identity {
-    /// A session that no browser knows yet.
+    /// A new session.
     pub(crate) fn new(value: CookieValue) -> Self {
         let record = value.record();
         Self { value, record, has_returned: false, seen: None }
     }
 
-    /// The session of a cookie that has come back.
+    /// The session of a cookie that the browser sent.
     pub(crate) fn presented(value: CookieValue) -> Self {
         Self { has_returned: true, ..Self::new(value) }
     }
@@ -91,7 +90,7 @@ pub(crate) enum State {
         at: Instant,
     },
     Dead(Death),
-    /// Why, if it is known.
+    /// The reason, if known.
     Lost(Option<Death>),
     Unsettled {
         before: Box<State>,
@@ -105,7 +104,7 @@ pub(crate) enum State {
 pub(crate) enum Next {
     /// Ask the store about this session.
     Ask(Identity),
-    /// Find nothing, without asking.
+    /// Return nothing, without a round trip.
     FindNothing,
     /// Create a session.
     Create,
@@ -124,7 +123,7 @@ pub(crate) enum CookieChange {
 }
 
 impl State {
-    /// The session that the request goes on with, as far as is known.
+    /// The request's current identity, if any.
     pub(crate) fn identity(&self) -> Option<&Identity> {
         match self {
             Self::Presented(identity)
@@ -144,12 +143,12 @@ impl State {
         }
     }
 
-    /// Whether the store has answered for a session: no other may take its place.
+    /// Whether the identity is pinned: the store has answered for it, so no other may replace it.
     pub(crate) fn is_pinned(&self) -> bool {
         !matches!(self, Self::None | Self::Presented(_))
     }
 
-    /// Whether the session cannot be told without settling it, or was lost.
+    /// Whether the session is unsettled or lost.
     pub(crate) fn is_undecided(&self) -> bool {
         matches!(self, Self::Unsettled { .. } | Self::Lost(_))
     }
@@ -189,8 +188,8 @@ impl State {
         }
     }
 
-    /// Chooses whether the cookie outlives the browser's own session. `false` if there is no session
-    /// that the store has found live.
+    /// Sets whether the cookie is persistent. Returns `false` if there is no session that the store
+    /// has found live.
     pub(crate) fn remember(&mut self, is_remembered: bool) -> bool {
         match self {
             Self::Confirmed { identity, .. } | Self::Issued(identity) => {
@@ -201,7 +200,8 @@ impl State {
         }
     }
 
-    /// The store has found a tombstone. `false` if the request itself has moved on since it asked.
+    /// The store has found a tombstone. Returns `false` if the request's session has changed since
+    /// it asked.
     pub(crate) fn dead(&mut self, record: RecordId, death: Death) -> bool {
         let next = match self {
             Self::Presented(_) => Self::Dead(death),
@@ -214,8 +214,8 @@ impl State {
         is_meant
     }
 
-    /// The store has found nothing. `is_old`: the request has run for as long as a tombstone stands,
-    /// so there may have been one. `false` if the request itself has moved on since it asked.
+    /// The store has found nothing. `is_old`: the request has run for so long that a tombstone may
+    /// have expired. Returns `false` if the request's session has changed since it asked.
     pub(crate) fn gone(&mut self, record: RecordId, is_read: bool, is_old: bool) -> bool {
         let next = match self {
             Self::Presented(_) if is_old => Self::Dead(Death::Rotated),
@@ -230,13 +230,13 @@ impl State {
         is_meant
     }
 
-    /// The session cannot be gone on with: it has reached the end of its lifetime while the request
-    /// was running, or it has a new token, and no cookie can tell the browser any more.
+    /// Marks the session as lost: it expired during the request, or it may have got a new token
+    /// after the headers were sent.
     pub(crate) fn lost(&mut self) {
         *self = Self::Lost(None);
     }
 
-    /// A new token is about to be sent. If it is found in the store, `event` has happened.
+    /// Starts a change that sends a new token. `event` is emitted when it succeeds.
     pub(crate) fn begin(&mut self, pending: Identity, event: Event) {
         let before = Box::new(mem::replace(self, Self::None));
         *self = Self::Unsettled { before, pending, event };
@@ -269,8 +269,8 @@ impl State {
         *self = Self::Destroyed { at };
     }
 
-    /// What the response does to the cookie. `is_repeated`: the cookie is to be sent again although
-    /// its token is the same.
+    /// What the response does to the cookie. `is_repeated`: send the cookie again with the same
+    /// token.
     pub(crate) fn cookie(&self, is_repeated: bool, now: Instant) -> CookieChange {
         let is_fresh = |at: &Instant| now.duration_since(*at) <= FRESH;
         match self {

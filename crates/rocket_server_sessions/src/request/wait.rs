@@ -1,11 +1,11 @@
-//! How long a request has waited for the store in all.
+//! The total time that a request has waited for the store.
 
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use rocket::tokio::time::Instant;
 
-/// The time in which at least one operation of a request waits for the store.
+/// Measures the time during which at least one operation waits.
 #[derive(Default)]
 pub(crate) struct Wait(Mutex<Waiting>);
 
@@ -22,7 +22,7 @@ impl Waiting {
     }
 }
 
-/// An operation that waits, until this value is dropped.
+/// An operation waits until this value is dropped.
 pub(crate) struct Pause<'w>(&'w Wait);
 
 impl Wait {

@@ -1,5 +1,4 @@
-//! How sessions are wired to Rocket: configuration and store at ignition, the cookie at each
-//! response.
+//! The fairing: reads the configuration at ignition, and sets the cookie in responses.
 
 use std::sync::Arc;
 
@@ -40,26 +39,26 @@ pub struct SessionFairing {
 }
 
 impl SessionFairing {
-    /// Sessions as `[default.session]` describes them: in Redis where `url` is set, and in memory
-    /// where it is not.
+    /// A fairing that is configured by `[default.session]`: it uses Redis if `url` is set, and
+    /// memory otherwise.
     pub(crate) fn new() -> Self {
         Self { store: None, clock: Arc::new(SystemClock), observer: None }
     }
 
-    /// Keeps sessions in a store of the application's own; `url` is not looked at.
+    /// Uses a custom store. `url` is ignored.
     #[must_use]
     pub fn store(self, store: impl Store) -> Self {
         Self { store: Some(Arc::new(store)), ..self }
     }
 
-    /// The same, with the time from `clock`.
+    /// Uses a custom clock.
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
         Self { clock: Arc::new(clock), ..self }
     }
 
-    /// The same, with `observer` hearing of every [`Event`]. It is called while a request waits,
-    /// so it must not take long.
+    /// Calls `observer` for every [`Event`]. It runs while the request waits, so it should return
+    /// quickly.
     ///
     /// ```
     /// use rocket_server_sessions::{Event, Session};
@@ -108,13 +107,13 @@ impl Fairing for SessionFairing {
         }
     }
 
-    /// Notes when the request came in: the guard may be asked for much later.
+    /// Records the arrival time, because the guard may run much later.
     async fn on_request(&self, request: &mut Request<'_>, _: &mut Data<'_>) {
         arrived(request);
     }
 
-    /// Sends the cookie. Rocket's own jar is of no use for it: it becomes headers before response
-    /// fairings run, and is wiped if an error catcher answers.
+    /// Sends the cookie. Rocket's jar cannot be used: it is written before response fairings run,
+    /// and error catchers clear it.
     async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
         let Some(session) = request.local_cache(|| None::<RequestSession>) else { return };
         if let Some(cookie) = session.finish().await {

@@ -1,4 +1,4 @@
-//! How sessions are wired to Rocket: the fairing, and what it manages.
+//! The fairing, and the state that it adds to Rocket.
 
 mod fairing;
 pub(crate) mod sessions;

@@ -1,4 +1,4 @@
-//! What all sessions of an application share: the store, the settings, the keys and the clock.
+//! State shared by all sessions: the store, the settings, the keys and the clock.
 
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -12,10 +12,10 @@ use crate::event::{Counters, Event};
 use crate::request::cookie::KeyRing;
 use crate::store::{Instrumented, Memory, Store};
 
-/// Is told of what happens to sessions.
+/// The callback for events.
 pub(crate) type Observer = dyn Fn(Event) + Send + Sync;
 
-/// What every request's session works with. Rocket manages it.
+/// The state that Rocket manages.
 pub(crate) struct Sessions {
     pub(crate) store: Arc<Instrumented>,
     pub(crate) config: Config,
@@ -23,14 +23,14 @@ pub(crate) struct Sessions {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) observer: Option<Arc<Observer>>,
     counters: Counters,
-    /// Whether the store is the one that the settings name.
+    /// Whether the store was opened from the settings.
     pub(super) is_own: bool,
-    /// What the operator should know, for the log at launch.
+    /// Warnings to log at launch.
     pub(crate) notices: Vec<String>,
 }
 
 impl Sessions {
-    /// Reads the configuration, and opens the store unless the application brings its own.
+    /// Reads the configuration, and opens the store unless the application has a custom one.
     pub(crate) fn open(
         figment: &Figment,
         store: Option<Arc<dyn Store>>,
@@ -68,7 +68,7 @@ impl Sessions {
         Ok(Self { store, config, keys, clock, observer, counters, is_own, notices })
     }
 
-    /// Counts an event, and tells the observer.
+    /// Counts an event, and calls the observer.
     pub(crate) fn emit(&self, event: Event) {
         self.counters.count(event);
         if let Some(observer) = &self.observer {
@@ -77,8 +77,8 @@ impl Sessions {
     }
 }
 
-/// Starts work that nobody waits for. It is begun at once: on Cloud Run, what has not reached the
-/// connection when the response leaves may wait for the next request.
+/// Runs a future in the background. It is polled once immediately, so that its call is sent before
+/// the response: on Cloud Run, the instance may then be frozen until the next request.
 pub(crate) fn detach(work: impl Future<Output = ()> + Send + 'static) {
     let mut work = Box::pin(work);
     let mut context = Context::from_waker(Waker::noop());

@@ -1,4 +1,4 @@
-//! The store as sessions use it: each call is timed, and is a span.
+//! A wrapper that records metrics and spans for each store call.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -14,7 +14,8 @@ use super::{
 
 const SECONDS: &str = "session_store_seconds";
 
-/// Any store. It does not implement [`Store`] itself: that would box each call once more.
+/// A store with metrics and spans. It does not implement [`Store`], to avoid another boxed future
+/// per call.
 pub(crate) struct Instrumented {
     store: Arc<dyn Store>,
     create: Operation,
@@ -29,7 +30,7 @@ pub(crate) struct Instrumented {
     index_remove: Operation,
 }
 
-/// One kind of call, and how long its calls took, by their outcome.
+/// The histograms of one kind of call, by outcome.
 struct Operation {
     name: &'static str,
     ok: Histogram,
@@ -38,7 +39,7 @@ struct Operation {
 }
 
 impl Operation {
-    /// Looks the histograms up once: finding one by its labels takes longer than recording.
+    /// Looks the histograms up once, because that is slower than recording.
     fn register(name: &'static str) -> Self {
         let of = |outcome| histogram!(SECONDS, "operation" => name, "outcome" => outcome);
         Self { name, ok: of("ok"), refused: of("refused"), unknown: of("unknown") }
@@ -63,7 +64,7 @@ impl Instrumented {
         }
     }
 
-    /// Makes a call. `id` names the session, where there is one; what proves anything stays out.
+    /// Runs a call. `id` is the session's public id; tokens and hashes are never recorded.
     async fn call<T>(
         &self,
         operation: &Operation,

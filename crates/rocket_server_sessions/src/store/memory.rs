@@ -1,4 +1,4 @@
-//! Sessions in the memory of one process.
+//! An in-memory store.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use super::{
 use crate::clock::{Clock, SystemClock};
 use crate::id::whole_seconds;
 
-/// Keeps sessions in the memory of one process, up to a number of them.
+/// An in-memory store of limited capacity.
 ///
-/// For development and tests: sessions end with the process, and no other process sees them. When
-/// the store is full, the tombstone that would expire soonest makes room, or else the record that
-/// would.
+/// For development and tests: sessions are lost when the process stops, and are not shared with
+/// other processes. A full store evicts the tombstone that expires first, or else the entry that
+/// expires first.
 ///
 /// ```
 /// use rocket_server_sessions::Session;
@@ -35,11 +35,11 @@ struct Entries {
     capacity: usize,
     by_key: HashMap<Key, Entry>,
     by_expiry: BTreeSet<(SystemTime, Key)>,
-    /// Those of them that are tombstones.
+    /// The tombstones in `by_expiry`.
     tombstones: BTreeSet<(SystemTime, Key)>,
 }
 
-/// What an entry is found by.
+/// The key of an entry.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Key {
     Record(RecordId),
@@ -63,7 +63,7 @@ struct Record {
 }
 
 impl Memory {
-    /// A store for at most `capacity` records, tombstones and indexes included.
+    /// A store for at most `capacity` entries: records, tombstones and indexes.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         Self::with_clock(capacity, Arc::new(SystemClock))
@@ -81,19 +81,19 @@ impl Memory {
         Self { clock, entries: Mutex::new(entries) }
     }
 
-    /// How many records there are, with tombstones and indexes, and without what has expired.
+    /// The number of entries that have not expired, including tombstones and indexes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.with(|entries, _| entries.by_key.len())
     }
 
-    /// Whether there are none.
+    /// Returns `true` if there are no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Runs `work` on what has not expired.
+    /// Removes expired entries, then runs `work`.
     fn with<T>(&self, work: impl FnOnce(&mut Entries, SystemTime) -> T) -> T {
         let now = self.clock.now();
         let mut entries = self.entries.lock();
@@ -102,7 +102,7 @@ impl Memory {
     }
 }
 
-/// Why there is no record to work on.
+/// Why there is no record.
 enum Absent {
     Dead(Death),
     Gone,
@@ -117,7 +117,7 @@ impl Entries {
         }
     }
 
-    /// Makes room. Tombstones go first: nothing that is gone can come back.
+    /// Evicts an entry. Tombstones go first, because a missing record cannot come back anyway.
     fn evict(&mut self) {
         if let Some((_, key)) = self.tombstones.first().or(self.by_expiry.first()) {
             self.take(&key.clone());
@@ -275,7 +275,8 @@ impl Store for Memory {
                 if let Some(login) = user {
                     record.fields.extend(login.fields());
                 }
-                // The tombstone first: it may make room for the record, and never the other way.
+                // Put the tombstone first: if the store is full, the record may evict it, but never
+                // the other way round.
                 entries.bury(*from, Death::Rotated, now);
                 entries.put(Key::Record(new), Value::Record(record), now + *ttl);
             }

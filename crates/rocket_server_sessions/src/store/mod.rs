@@ -1,19 +1,19 @@
-//! Where sessions live: the contract of a store, and the stores that come with the crate.
+//! The contract of a session store, and the stores of this crate.
 //!
-//! A [`Store`] keeps one record per session. A record is found by its [`RecordId`], and what stands
-//! there is in one of three states:
+//! A [`Store`] keeps one record per session. A record is stored under its [`RecordId`], which is in
+//! one of three states:
 //!
-//! | state | what stands there | what an operation finds |
+//! | state | content | result of an operation |
 //! |---|---|---|
 //! | live | the session's fields, and its marker | the record |
 //! | dead | a tombstone, for a short time | [`Death`]: the token was destroyed or rotated |
-//! | gone | nothing (or something that is no record) | nothing, and it changes nothing |
+//! | gone | nothing (or something that is not a record) | nothing; nothing is changed |
 //!
 //! The marker says which session a record belongs to. Only [`create`](Store::create) writes it, so
-//! nothing that is dead or gone can come back. Every record, tombstone and index has a time to live.
+//! dead and gone records cannot come back. Every record, tombstone and index has a time to live.
 //!
-//! Every call is atomic and one round trip, unless its documentation says otherwise. A store never
-//! repeats a call that may have been carried out.
+//! Every call is atomic and one round trip, unless its documentation says otherwise. Stores must
+//! not retry a call that may have been applied.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,22 +33,22 @@ pub use memory::Memory;
 #[cfg(feature = "redis")]
 pub use redis::{OpenError, Redis, Settings};
 
-/// The fields of a record: names, and JSON texts. Names that begin with `@` are the crate's own.
+/// The fields of a record: names and JSON strings. Names that begin with `@` are reserved.
 pub type Values = BTreeMap<String, String>;
 
-/// Where a record is found: the session's public id, and the hash of its token.
+/// The place of a record: the session's public id, and the hash of its token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordId {
-    /// Whose record it is. All records of a session share it, and with it one cluster slot.
+    /// The session's public id. It also determines the cluster slot.
     pub id: PublicId,
-    /// The hash of the token that opens it.
+    /// The hash of the session's token.
     pub token_hash: TokenHash,
 }
 
 /// One change of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
-    /// Sets a field to a JSON text.
+    /// Sets a field to a JSON string.
     Insert(String, String),
     /// Adds to a field that holds an integer. A missing field counts as 0.
     Increment(String, i64),
@@ -93,7 +93,7 @@ impl Op {
     }
 }
 
-/// An integer as Redis reads it: neither `+1` nor `01`.
+/// Parses an integer like Redis, which rejects `+1` and `01`.
 fn integer(text: &str) -> Option<i64> {
     text.parse().ok().filter(|number: &i64| number.to_string() == text)
 }
@@ -101,7 +101,7 @@ fn integer(text: &str) -> Option<i64> {
 /// The result of one [`Op`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OpResult {
-    /// It was carried out.
+    /// The operation was applied.
     Done,
     /// The field's number after an increment.
     Count(i64),
@@ -114,21 +114,21 @@ pub enum OpResult {
 /// Which fields an [`Update`] reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fields {
-    /// These.
+    /// The named fields.
     Some(Vec<String>),
-    /// All of them.
+    /// All fields.
     All,
 }
 
-/// Changes of one record, and a look at it afterwards.
+/// Changes to a record, and the fields to read afterwards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update {
     /// The changes, in order. Either all of them are attempted or none is.
     pub ops: Vec<Op>,
     /// What to read after the changes.
     pub read: Fields,
-    /// How many bytes the names and values of a record may have in all. Changes that insert a value
-    /// or add a field, and lead beyond that, are refused. `None`: nothing is checked.
+    /// The maximum size of the record: the bytes of its names and values. Inserts and new fields
+    /// that exceed it are rejected. `None` disables the check.
     pub max_size: Option<usize>,
 }
 
@@ -145,28 +145,29 @@ pub(crate) fn size(fields: &Values) -> usize {
     sizes.map(|(name, value)| name.len() + value.len()).sum()
 }
 
-/// What a live record answers to an [`Update`].
+/// The result of an update of a live record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
     /// One for each [`Op`], in order.
     pub results: Vec<OpResult>,
-    /// What was to be read, without the marker and the time of the last touch.
+    /// The fields that were read, without the marker and the time of the last touch.
     pub fields: Values,
     /// When the record's time to live was last set by a [`touch`](Store::touch) or a
     /// [`rotate`](Store::rotate), to the second. `None`: not since it was created.
     pub seen: Option<SystemTime>,
 }
 
-/// The answer to an [`Update`].
+/// The result of an [`Update`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UpdateResult {
-    /// The record is live, and the update was carried out.
+    /// The record is live, and the update was applied.
     Applied(Applied),
-    /// The record would have had so many bytes. Nothing was changed.
+    /// The record would exceed the limit. Contains the size that it would have. Nothing was
+    /// changed.
     TooLarge(usize),
     /// The token is dead. Nothing was changed.
     Dead(Death),
-    /// There is no such record. Nothing was changed, and nothing was left behind.
+    /// There is no such record. Nothing was changed or created.
     Gone,
 }
 
@@ -190,18 +191,18 @@ pub struct Rotation {
     pub ttl: Duration,
     /// When the record was last seen, if its cookie has come back.
     pub seen: Option<SystemTime>,
-    /// Who logs in, if that is what the rotation is for.
+    /// The user to log in, if any.
     pub user: Option<LoggedIn>,
 }
 
-/// A user who is logged in, as their session's record names them.
+/// The user who is logged in to a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedIn {
     /// The application's name for the user.
     pub user: String,
-    /// When, to the second.
+    /// The time of the log-in, in whole seconds.
     pub since: SystemTime,
-    /// What tells the session from the user's others.
+    /// The label that was passed to [`log_in`](crate::Session::log_in).
     pub label: String,
 }
 
@@ -211,14 +212,13 @@ impl LoggedIn {
         Self { user: user.to_owned(), since, label: label.to_owned() }
     }
 
-    /// The fields that say so in a record. The user's name stands by itself, so that a store can
-    /// compare it without reading JSON.
+    /// The record's fields. The name is a plain string, so that scripts can compare it.
     pub(crate) fn fields(&self) -> [(String, String); 2] {
         let login = format!("{} {}", unix(self.since).as_secs(), self.label);
         [(USER.to_owned(), self.user.clone()), (LOGIN.to_owned(), login)]
     }
 
-    /// Who is logged in, as fields say.
+    /// Reads the user from a record's fields.
     pub(crate) fn of(fields: &Values) -> Option<Self> {
         Some(Self::read(fields.get(USER)?, fields.get(LOGIN).map_or("", String::as_str)))
     }
@@ -229,20 +229,20 @@ impl LoggedIn {
     }
 }
 
-/// The field that says which user is logged in.
+/// The field with the name of the logged-in user.
 pub(crate) const USER: &str = "@user";
 
-/// The field that says since when, in seconds since the Unix epoch, and the session's label.
+/// The field with the time of the log-in (Unix seconds) and the label.
 pub(crate) const LOGIN: &str = "@login";
 
-/// The answer to a [`Rotation`].
+/// The result of a [`Rotation`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RotateResult {
-    /// The record has moved, and a tombstone stands in its old place.
+    /// The record was moved, and its old place has a tombstone.
     Rotated,
-    /// Another user is logged in there: their session was destroyed instead. This is their name.
+    /// Another user was logged in. That session was destroyed. Contains the user's name.
     OtherUser(String),
-    /// Something stands in the new place. Nothing was changed.
+    /// The new place is occupied. Nothing was changed.
     Barred,
     /// The token is dead. Nothing was changed.
     Dead(Death),
@@ -250,12 +250,12 @@ pub enum RotateResult {
     Gone,
 }
 
-/// The answer to [`Store::destroy`].
+/// The result of [`Store::destroy`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DestroyResult {
-    /// The record was deleted. This is the user who was logged in.
+    /// The record was deleted. Contains the user who was logged in.
     Destroyed(Option<String>),
-    /// The record is another user's, or nobody's. Nothing was changed.
+    /// The record does not belong to the given user. Nothing was changed.
     NotTheirs,
     /// The token was dead already.
     Dead(Death),
@@ -263,14 +263,14 @@ pub enum DestroyResult {
     Gone,
 }
 
-/// What stands where a record is looked for.
+/// The status of a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordStatus {
     /// A record.
     Live {
-        /// When its time to live was last set, as [`Applied::seen`] tells it.
+        /// When its time to live was last set, as in [`Applied::seen`].
         seen: Option<SystemTime>,
-        /// Who is logged in.
+        /// The user who is logged in.
         user: Option<LoggedIn>,
     },
     /// A tombstone.
@@ -279,7 +279,7 @@ pub enum RecordStatus {
     Gone,
 }
 
-/// A place in which a session of a user is, was, or is about to be.
+/// A place that contains, contained, or is about to contain a session of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexEntry {
     /// The place.
@@ -288,24 +288,24 @@ pub struct IndexEntry {
     pub written: SystemTime,
 }
 
-/// Why a store gave no answer.
+/// An error of a store.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct StoreError {
-    /// Whether the call may have been carried out all the same.
+    /// Whether the call may have been applied.
     pub kind: StoreErrorKind,
-    /// When it is worth trying again. Zero: at once, since only this call was concerned.
+    /// How long to wait before trying again. Zero if only this call failed.
     pub retry_after: Duration,
-    /// For the log: what happened, without secrets or keys.
+    /// A message for the log, without secrets and keys.
     pub message: String,
 }
 
-/// Whether the call behind a [`StoreError`] may have been carried out.
+/// Whether the call behind a [`StoreError`] may have been applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreErrorKind {
-    /// It was not.
+    /// The call was not applied.
     Refused,
-    /// It was sent and not answered: it may have been.
+    /// The call was sent but not answered, so it may have been applied.
     OutcomeUnknown,
 }
 
@@ -325,24 +325,24 @@ impl StoreError {
     }
 }
 
-/// How long a tombstone stands: longer than any request runs that could still present its token,
-/// so that such a request is told, and short, since nothing that is gone can come back anyway.
+/// The time to live of a tombstone. Longer than a typical request, so that late requests with the
+/// old token get a conflict.
 pub const TOMBSTONE_TTL: Duration = Duration::from_secs(30);
 
-/// Keeps the records of sessions, and an index of each user's sessions. The module's documentation
-/// gives the contract.
+/// A session store. See the [module documentation](self) for the contract.
 #[rocket::async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// What the store is, for people: `"memory"`, `"Redis"`.
+    /// A display name: `"memory"`, `"Redis"`.
     fn name(&self) -> &'static str;
 
-    /// Whether other processes may use the same records. If so, they need the same `secret_key`, and
-    /// a release does not start without one.
+    /// Whether other processes may use the same records. If so, they need the same `secret_key`,
+    /// and the launch fails without one, except in the `debug` profile.
     fn is_shared(&self) -> bool {
         true
     }
 
-    /// Makes a record with its marker. `false` if something stands there already; it is left alone.
+    /// Creates a record with its marker. Returns `false`, and changes nothing, if the place is
+    /// occupied.
     async fn create(
         &self,
         record: RecordId,
@@ -350,11 +350,12 @@ pub trait Store: Send + Sync + 'static {
         ttl: Duration,
     ) -> Result<bool, StoreError>;
 
-    /// Changes a record and reads it. If the record is gone, this may take a second round trip.
+    /// Changes a record and reads it. If the record is dead, gone or too large, this may take a
+    /// second round trip.
     async fn update(&self, record: RecordId, update: &Update) -> Result<UpdateResult, StoreError>;
 
-    /// Sets a record's time to live anew, and remembers when that was. Does nothing unless the
-    /// record is live.
+    /// Resets a record's time to live and stores the time in it. Does nothing unless the record is
+    /// live.
     async fn touch(
         &self,
         record: RecordId,
@@ -374,15 +375,14 @@ pub trait Store: Send + Sync + 'static {
         user: Option<&str>,
     ) -> Result<DestroyResult, StoreError>;
 
-    /// Decides whether a record is in a place that it may be about to reach. `true`: it is there.
-    /// `false`: it is not, and will not be, since a tombstone stands there now.
+    /// Returns `true` if the record exists. Otherwise writes a tombstone, so that a pending call
+    /// cannot create it, and returns `false`.
     async fn settle(&self, record: RecordId) -> Result<bool, StoreError>;
 
-    /// What stands in each of these places, in their order.
+    /// Returns the status of each place, in the same order.
     async fn status(&self, records: &[RecordId]) -> Result<Vec<RecordStatus>, StoreError>;
 
-    /// Enters a place into a user's index, and returns the whole index. Its time to live is `ttl`
-    /// from now on.
+    /// Adds an entry to a user's index, resets its time to live to `ttl`, and returns the index.
     async fn index_add(
         &self,
         user: &str,
@@ -390,7 +390,7 @@ pub trait Store: Send + Sync + 'static {
         ttl: Duration,
     ) -> Result<Vec<IndexEntry>, StoreError>;
 
-    /// A user's index, in no particular order.
+    /// Returns a user's index, in no particular order.
     async fn index(&self, user: &str) -> Result<Vec<IndexEntry>, StoreError>;
 
     /// Removes places from a user's index.
