@@ -55,7 +55,7 @@ impl<'r> Batch<'r> {
     }
 
     /// Sends the changes and returns a snapshot of the session after them. Other requests see all
-    /// of its changes or none. If an increment is refused because its field is not an integer, the
+    /// of the changes or none. If an increment is refused because its field is not an integer, the
     /// other changes are still made.
     ///
     /// One round trip; the [table of costs](crate::docs::cost) lists the commands.

@@ -61,17 +61,17 @@ impl fmt::Display for Event {
         match self {
             Self::Created(id) => write!(f, "session {id} was created"),
             Self::Touched(id) => write!(f, "session {id} was touched"),
-            Self::Regenerated(id) => write!(f, "session {id} has a new token"),
+            Self::Regenerated(id) => write!(f, "session {id} got a new token"),
             Self::LoggedIn(id) => write!(f, "a user was logged in to session {id}"),
             Self::Destroyed(id) => write!(f, "session {id} was destroyed"),
             Self::Expired(id, Deadline::Absolute) => {
-                write!(f, "session {id} has reached the end of its lifetime")
+                write!(f, "session {id} has expired: it is older than `absolute_lifetime`")
             }
             Self::Rejected(Rejection::InvalidCookie) => {
-                f.write_str("a session cookie was sealed by none of the keys")
+                f.write_str("a session cookie could not be decrypted with any key")
             }
             Self::Rejected(Rejection::Ambiguous) => {
-                f.write_str("a request came with the cookies of two sessions")
+                f.write_str("a request came with two session cookies that have different tokens")
             }
             Self::Rejected(Rejection::Destroyed(id)) => {
                 write!(f, "a request came with the cookie of session {id}, which was destroyed")
@@ -108,8 +108,8 @@ impl Counters {
     pub(crate) fn register() -> Self {
         const EVENTS: &str = "session_events_total";
         const REJECTIONS: &str = "session_rejections_total";
-        describe_counter!(EVENTS, "What has happened to sessions.");
-        describe_counter!(REJECTIONS, "Cookies that were treated as none, by the reason.");
+        describe_counter!(EVENTS, "Events of sessions, by kind.");
+        describe_counter!(REJECTIONS, "Session cookies that were ignored, by reason.");
         Self {
             created: counter!(EVENTS, "event" => "created"),
             touched: counter!(EVENTS, "event" => "touched"),

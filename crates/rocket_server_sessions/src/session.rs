@@ -193,7 +193,7 @@ impl<'r> Session<'r> {
     }
 
     /// Adds `by` to `field` and returns the sum. A missing field counts as 0. Atomic: concurrent
-    /// increments are never lost, and each returns a different sum.
+    /// increments are never lost.
     ///
     /// One round trip, two commands. The size of the whole session is not checked: if the field's
     /// name comes from a visitor, count in a [`batch`](Self::batch), which checks it.

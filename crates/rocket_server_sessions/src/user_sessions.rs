@@ -15,8 +15,8 @@ use crate::user_index::UserIndex;
 ///
 /// Sessions are listed here after [`Session::log_in`](crate::Session::log_in).
 ///
-/// Your application decides who may see whose sessions: pass the name of the
-/// [user](crate::Session::user) who asks, or anybody's for an administrator.
+/// There is no access control: pass the name of the [logged-in user](crate::Session::user), or of any
+/// user if the request comes from an administrator.
 ///
 /// ```
 /// use rocket_server_sessions::{Result, SameOrigin, Session, UserSessions};

@@ -54,8 +54,8 @@ impl SecretKey {
     }
 
     /// Parses a key in the format of Rocket's `secret_key`: base64, or 64 digits of hex. White
-    /// space is ignored, because `openssl rand -base64 64` prints two lines. A single repeated byte
-    /// is not a key.
+    /// space is ignored, because `openssl rand -base64 64` prints two lines. A key that repeats one
+    /// byte is rejected.
     fn parse(text: &str) -> Option<Self> {
         let text: String = text.chars().filter(|it| !it.is_ascii_whitespace()).collect();
         let bytes = match text.len() {

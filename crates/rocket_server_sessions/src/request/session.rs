@@ -377,9 +377,9 @@ impl RequestSession {
         is_lost
     }
 
-    /// Holds a request's operations to the deadline, and remembers an outage: once the store has
-    /// failed a request, that request does not wait for it again. What goes on after the response's
-    /// headers have left, such as a stream, has the deadline for each operation, and may try again.
+    /// Limits the total time that a request waits for the store. After a failure, later operations
+    /// of the request fail immediately. After the response's headers are sent (in streams), each
+    /// operation has its own deadline and may try again.
     pub(crate) async fn with_deadline<T>(
         &self,
         work: impl Future<Output = Result<T>>,

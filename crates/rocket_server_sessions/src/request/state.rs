@@ -230,8 +230,8 @@ impl State {
         is_meant
     }
 
-    /// Marks the session as lost: it expired during the request, or it may have got a new token
-    /// after the headers were sent.
+    /// Marks the session as lost: it expired during the request, or it may have a new token that
+    /// could not be settled before the headers are sent.
     pub(crate) fn lost(&mut self) {
         *self = Self::Lost(None);
     }

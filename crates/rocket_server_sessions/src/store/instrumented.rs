@@ -93,7 +93,7 @@ impl Instrumented {
     }
 }
 
-/// A call that is under way. If its future is dropped, its outcome is unknown.
+/// A call in progress. If its future is dropped, its outcome is unknown.
 struct Pending<'o> {
     operation: &'o Operation,
     span: Span,
