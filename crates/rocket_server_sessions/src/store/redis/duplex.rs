@@ -1,4 +1,4 @@
-//! One connection at work: requests go out as they come, and replies come in as they are ready.
+//! Sends requests and receives replies concurrently on one connection.
 
 use std::future::Future;
 use std::future::poll_fn;
@@ -22,17 +22,17 @@ use crate::store::StoreError;
 
 const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 
-/// How long a connection that was idle for long may take to show that it works.
+/// How long a connection that was idle may take to answer a PING.
 const PING_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// Replies that nobody asked for show once nothing is in flight. If that does not happen for so long,
-/// a PING among the requests tells whether replies still match.
+/// Unsolicited replies are detected when nothing is in flight. On a busy connection, a PING is sent
+/// this often to check that replies still match.
 const PING_WHILE_BUSY: Duration = Duration::from_millis(500);
 
-/// What is overdue by so much was frozen with the process, and says nothing about Redis.
+/// If an answer is overdue by this much, the process was frozen. Redis is then not considered down.
 const FREEZE: Duration = Duration::from_secs(1);
 
-/// What the buffer keeps of its memory when it is empty.
+/// The capacity that an empty buffer keeps.
 const KEPT: usize = 64 << 10;
 
 pub(super) struct Duplex<'s> {
@@ -42,26 +42,26 @@ pub(super) struct Duplex<'s> {
     in_flight: InFlight,
     outbox: Vec<u8>,
     written: usize,
-    /// Kept for their memory; empty between two turns.
+    /// Reused buffers; empty between polls.
     taken: Vec<Request>,
     answered: Vec<Answered>,
     timer: Pin<Box<Sleep>>,
-    /// When a PING must have been answered, until which nothing else is sent.
+    /// The deadline of a PING. Nothing else is sent until it is answered.
     ping_due: Option<Instant>,
-    /// When replies and requests last certainly matched.
+    /// When replies were last known to match requests.
     matched: Instant,
     has_answered: bool,
-    /// Whether the other tasks have had a turn since this one was woken.
+    /// Whether this task has yielded since it was woken.
     has_yielded: bool,
-    /// No more is sent: another connection may lead to another server.
+    /// Set when the connection should be replaced after its last reply. Nothing more is sent.
     is_retiring: bool,
-    /// Set if a server's failure has opened the breaker: what to wait before the first probe.
+    /// Set if an error of the server has opened the breaker: the pause before the first probe.
     opened: Option<Duration>,
 }
 
-/// Why a connection has stopped working.
+/// Why a connection has ended.
 pub(super) enum End {
-    /// Nothing has failed; there may be another connection.
+    /// Nothing has failed; another connection may be opened.
     Retired,
     Failed(Severity, String),
 }
@@ -92,7 +92,7 @@ impl<'s> Duplex<'s> {
         })
     }
 
-    /// Works until the connection ends, or must not be used any more.
+    /// Runs until the connection ends, or must not be used any more.
     pub(super) async fn run(&mut self) -> End {
         poll_fn(|cx| match self.turn(cx) {
             Ok(()) => Poll::Pending,
@@ -101,7 +101,8 @@ impl<'s> Duplex<'s> {
         .await
     }
 
-    /// What was sent and not answered, and the pause to make if the breaker was opened.
+    /// Returns the unanswered requests, and the pause before the first probe if the breaker was
+    /// opened.
     pub(super) fn finish(mut self) -> (Vec<Request>, Option<Duration>) {
         (self.in_flight.give_up().collect(), self.opened)
     }
@@ -110,7 +111,7 @@ impl<'s> Duplex<'s> {
         self.receive(cx)?;
         self.has_yielded = !self.has_yielded;
         if self.has_yielded {
-            // Those who are about to ask may do so first: their requests then share a write.
+            // Yield once, so that concurrent requests share a write.
             cx.waker().wake_by_ref();
             return Ok(());
         }
@@ -123,7 +124,7 @@ impl<'s> Duplex<'s> {
         while let Poll::Ready(received) = self.transport.poll_receive(cx) {
             let decoded = self.decode();
             if matches!(decoded, Err(End::Failed(..))) {
-                // Nobody knows whose replies these are.
+                // Replies can no longer be matched to requests.
                 for answered in self.answered.drain(..) {
                     let broke =
                         StoreError::unanswered("replies of Redis do not match the requests");
@@ -144,7 +145,7 @@ impl<'s> Duplex<'s> {
         Ok(())
     }
 
-    /// Assigns the replies that have come.
+    /// Assigns the received replies to requests.
     fn decode(&mut self) -> Result<(), End> {
         let now = Instant::now();
         loop {
@@ -167,8 +168,8 @@ impl<'s> Duplex<'s> {
         if is_empty { Ok(()) } else { Err(self.unsolicited()) }
     }
 
-    /// Hands out answers. The breaker learns of a failure first, since a caller that is refused may ask
-    /// again at once.
+    /// Delivers answers. The breaker is updated first, because callers may retry as soon as they
+    /// get an error.
     fn deliver(&mut self) {
         if self.answered.is_empty() {
             return;
@@ -225,7 +226,7 @@ impl<'s> Duplex<'s> {
         }
     }
 
-    /// Whether the connection may be used for what was taken.
+    /// Whether the connection may be used for the requests that were taken.
     fn is_fit(&mut self, is_idle: bool) -> Result<bool, End> {
         let has_answered = self.has_answered;
         let connection = self.transport.connection();
@@ -250,7 +251,7 @@ impl<'s> Duplex<'s> {
         Ok(true)
     }
 
-    /// Sends what can be answered in time, and refuses the rest.
+    /// Starts the requests that can be answered in time, and refuses the others.
     fn begin(&mut self) {
         let now = Instant::now();
         let (mut requests, mut commands) = (0, 0);
@@ -287,8 +288,8 @@ impl<'s> Duplex<'s> {
         Ok(())
     }
 
-    /// Ends the connection if nothing is answered for as long as a request may wait: a little less,
-    /// so that the breaker is open by the time that callers give up.
+    /// Ends the connection if nothing is answered for slightly less than a request's deadline, so
+    /// that the breaker is open before callers give up.
     fn watch(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
         while let Some(since) = self.in_flight.waiting_since() {
             let due = self.ping_due.unwrap_or(since + self.server.deadline.mul_f32(0.95));
