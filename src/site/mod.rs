@@ -11,7 +11,7 @@
 //!
 //! A view of a page passes through these modules:
 //!
-//! 1. `page_request`, the request guard: gets the session, and decides whether the view counts (`visit`).
+//! 1. `page_request`, the request guard: the session, and whether the request counts (`visit`).
 //! 2. `views`, the route: counts the view in the session.
 //! 3. `page_view`, the response: what the page shows, as HTML or JSON (`format`).
 //! 4. `rendered_page` and `page_cache`: the HTML. The steps before do not depend on the cache.

@@ -127,7 +127,7 @@ fn tls_config(ca_file: Option<&Path>) -> Result<ClientConfig, OpenError> {
             roots.add(certificate).map_err(|error| wrong(&error))?;
         }
         if roots.len() == before {
-            return Err(wrong(&"it holds none"));
+            return Err(wrong(&"it contains none"));
         }
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());

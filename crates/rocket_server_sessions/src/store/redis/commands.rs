@@ -203,7 +203,7 @@ pub(super) fn read_plain_update(
             Value::Int(count) if matches!(op, Op::Increment(..)) => OpResult::Count(count),
             reply if has_error(&reply, ReplyError::NotAnInteger) => OpResult::NotAnInteger,
             Value::Int(_) => OpResult::Done,
-            _ => return Err(nonsense("a change got no number")),
+            _ => return Err(nonsense("expected a number for a change")),
         });
     }
     let read = next()?;
@@ -273,7 +273,7 @@ fn read_result(op: &Op, reply: Value) -> Result<OpResult, StoreError> {
         Op::Increment(..) => match optional(reply)? {
             None => OpResult::NotAnInteger,
             Some(text) => {
-                OpResult::Count(text.parse().map_err(|_| nonsense("a sum is no number"))?)
+                OpResult::Count(text.parse().map_err(|_| nonsense("a sum is not a number"))?)
             }
         },
     })
@@ -348,7 +348,7 @@ impl Answer {
     }
 
     fn next(&mut self) -> Result<Value, StoreError> {
-        self.rest.next().ok_or_else(|| nonsense("a script said too little"))
+        self.rest.next().ok_or_else(|| nonsense("a script returned too little"))
     }
 
     fn text(&mut self) -> Result<Option<String>, StoreError> {
@@ -380,7 +380,7 @@ fn last(replies: Vec<Value>) -> Result<Value, StoreError> {
 fn array(reply: Value) -> Result<Vec<Value>, StoreError> {
     match reply {
         Value::Array(items) => Ok(items),
-        _ => Err(nonsense("no list where one was due")),
+        _ => Err(nonsense("expected a list")),
     }
 }
 
@@ -404,7 +404,7 @@ fn text(reply: Value) -> Result<String, StoreError> {
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())),
         Value::SimpleString(text) => Ok(text),
         Value::Int(number) => Ok(number.to_string()),
-        _ => Err(nonsense("no text where one was due")),
+        _ => Err(nonsense("expected text")),
     }
 }
 

@@ -133,7 +133,7 @@ impl Connection {
             last = self.receive(deadline)?.extract_error()?;
         }
         if self.has_unsolicited_data() {
-            let why = "it sends replies that nobody asked for";
+            let why = "it sends unsolicited replies";
             return Err(io::Error::new(io::ErrorKind::InvalidData, why).into());
         }
         self.is_broken = false;

@@ -327,7 +327,7 @@ impl<'s> Duplex<'s> {
     }
 
     fn unsolicited(&self) -> End {
-        self.failed(Severity::Connection, &"it sends replies that nobody asked for")
+        self.failed(Severity::Connection, &"it sends unsolicited replies")
     }
 
     fn failed(&self, severity: Severity, why: &dyn std::fmt::Display) -> End {

@@ -2,14 +2,14 @@
 //!
 //! A call of the store passes through these modules:
 //!
-//! 1. `commands` and `user_index` encode the call as a `pipeline`; `scripts` has its Lua. A `cluster`
-//!    sends each part to the server that has its slot.
+//! 1. `commands` and `user_index` encode the call as a `pipeline`; `scripts` has its Lua. A
+//!    `cluster` sends each part to the server that has its slot.
 //! 2. `server` refuses it immediately if the `breaker` is open. Otherwise it makes a request with a
 //!    deadline, and waits for the reply.
 //! 3. `queue` keeps the request until a driver takes it, or refuses it if too many are waiting.
 //! 4. `driver` is a task for each connection. It gets the connection from r2d2 (`manager`,
 //!    `connection`), and probes the server during an outage.
-//! 5. `duplex` takes requests from the queue, sends them and receives replies, all on one connection.
+//! 5. `duplex` takes requests from the queue, sends them and receives replies on one connection.
 //! 6. `request` is marked as sent. Before this, a timeout means that nothing was changed; after it,
 //!    that the outcome is unknown.
 //! 7. `in_flight` keeps the request until all its replies have been received, and limits how many
@@ -17,9 +17,9 @@
 //! 8. `transport` writes the commands to the socket and reads bytes from it, through TLS if needed.
 //! 9. `decoder` splits the bytes into replies; `framing` finds their ends.
 //!
-//! The replies go back the same way: `in_flight` assigns them to the oldest request, `duplex` checks
-//! them for errors of the server (`reply_error`) and updates the breaker, `request` wakes the caller,
-//! and `commands` or `user_index` reads them.
+//! The replies go back the same way: `in_flight` assigns them to the oldest request, `duplex`
+//! checks them for errors of the server (`reply_error`) and updates the breaker, `request` wakes
+//! the caller, and `commands` or `user_index` reads them.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -286,7 +286,7 @@ fn makes_key(update: &Update) -> bool {
 /// that the fields could not be read.
 fn late(update: &Update) -> StoreError {
     let field = update.ops.first().map_or("it", Op::field);
-    let why = format!("the session moved on just after `{field}` was changed");
+    let why = format!("the session was rotated or destroyed just after `{field}` was changed");
     StoreError { retry_after: Duration::ZERO, ..StoreError::unanswered(why) }
 }
 

@@ -189,7 +189,7 @@ impl Probe<'_> {
                 return;
             }
             Err(error) => {
-                self.failed("version", format!("it does not tell: {error}"));
+                self.failed("version", format!("it is unknown: {error}"));
                 return;
             }
         };

@@ -81,7 +81,7 @@ impl Reply {
     pub(super) async fn wait(mut self) -> Answer {
         match timeout_at(self.deadline.into(), &mut self.answer).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(self.give_up("what talked to Redis has ended")),
+            Ok(Err(_)) => Err(self.give_up("the task that talks to Redis has ended")),
             Err(_) => Err(self.give_up("Redis did not answer in time")),
         }
     }

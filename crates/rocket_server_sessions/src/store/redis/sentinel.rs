@@ -91,7 +91,7 @@ impl Sentinels {
         let half = deadline.saturating_duration_since(Instant::now()) / 2;
         let (candidates, why) = self.candidates(Instant::now() + half);
         let mut why = ConnectError(why.map_or_else(
-            || format!("the sentinels do not agree who is the master `{}`", self.service),
+            || format!("the sentinels do not agree on the master `{}`", self.service),
             |why| format!("no sentinel names the master `{}`: {why}", self.service),
         ));
         for (tried, candidate) in candidates.iter().enumerate() {

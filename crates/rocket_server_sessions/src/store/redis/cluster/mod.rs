@@ -116,7 +116,9 @@ impl Cluster {
                 }
             };
         }
-        Err(StoreError::refused("the servers of the cluster do not agree who has the session"))
+        Err(StoreError::refused(
+            "the servers of the cluster do not agree which one has the session",
+        ))
     }
 
     /// Returns the slot's new owner, if the cluster reports another one than `server`.

@@ -143,7 +143,8 @@ impl SlotMap {
     /// Returns the server at `host:port`. Without a host, it is on the host of the server that sent
     /// the redirection.
     pub(super) fn server_at(&self, place: &str, by: &Node) -> Result<Arc<Node>, StoreError> {
-        let nonsense = || StoreError::refused("a server of the cluster sends on to nowhere");
+        let nonsense =
+            || StoreError::refused("a server of the cluster sent an invalid redirection");
         let (host, port) = place.rsplit_once(':').ok_or_else(nonsense)?;
         let host = if is_name(host.as_bytes()) { host } else { &by.address.host };
         let port = port.parse().map_err(|_| nonsense())?;
@@ -156,7 +157,7 @@ impl SlotMap {
         }
         let address = self.seeds[0].at(host, port);
         let address = address
-            .ok_or_else(|| ConnectError(format!("{host}:{port} is no name of a certificate")))?;
+            .ok_or_else(|| ConnectError(format!("{host} is not a valid TLS server name")))?;
         let server = Arc::new(Node::new(address, &self.settings));
         known.servers.push(server.clone());
         Ok(server)
@@ -307,7 +308,8 @@ fn ranges(address: &Address, deadline: Instant) -> Result<Vec<Slots>, ConnectErr
     let mut connection = Connection::open(address, deadline)?;
     let reply = connection.ask(cmd("CLUSTER").arg("SLOTS"), deadline);
     let reply = reply.map_err(|error| describe_connect(&error, address))?;
-    let nonsense = || ConnectError(format!("{}:{} gives no map", address.host, address.port));
+    let nonsense =
+        || ConnectError(format!("{}:{} returns no slot map", address.host, address.port));
     let Value::Array(ranges) = reply else { return Err(nonsense()) };
     let ranges: Option<Vec<_>> =
         ranges.into_iter().map(|it| Slots::read(it, &address.host)).collect();
