@@ -149,7 +149,7 @@ impl Provider for Variable {
     }
 }
 
-/// Provides no values, only errors that Rocket ignores silently.
+/// Provides no values, only errors for mistakes that Rocket would silently ignore.
 struct RocketVariables;
 
 impl Provider for RocketVariables {
