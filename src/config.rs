@@ -1,7 +1,7 @@
 //! Where the configuration comes from.
 //!
-//! From weak to strong: Rocket's defaults, `Rocket.toml`, `ROCKET_*`, then `REDIS_URL` and
-//! `PREVIOUS_SECRET_KEYS`, which come from secrets, and `PORT`.
+//! Later sources override earlier ones: Rocket's defaults, `Rocket.toml`, `ROCKET_*`, `REDIS_URL`
+//! and `PREVIOUS_SECRET_KEYS` (which come from secrets), and `PORT`.
 
 use std::env;
 use std::ffi::OsString;
@@ -12,13 +12,13 @@ use figment::{Error, Figment, Metadata, Profile, Provider};
 use rocket::fairing::AdHoc;
 use rocket_server_sessions::{Config as Sessions, Report, SettingError, Unread, Verdict};
 
-/// The application's own settings, beside those of Rocket and of sessions.
+/// The application's own settings, besides those of Rocket and of sessions.
 const OWN_KEYS: [&str; 2] = ["template_dir", "metrics_port"];
 
 /// The figment that the application is built on.
 ///
-/// `PORT` is how Cloud Run says where to listen, so nothing beats it. Rocket's own variables are
-/// global, which a later profile does not override; so these are global too.
+/// Cloud Run sets `PORT`, so it overrides all other settings of the port. Rocket's own variables
+/// are global, so that no profile overrides them. These are global for the same reason.
 ///
 /// A variable that cannot be read fails the launch.
 #[must_use]
@@ -29,16 +29,16 @@ pub fn figment() -> Figment {
     figment.merge(url).merge(keys).merge(Env::raw().only(&["PORT"]).global()).merge(RocketVariables)
 }
 
-/// What is between commas; nothing at all is no item.
+/// The items of a comma-separated list, without empty ones.
 fn list(text: &str) -> Value {
     text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect::<Vec<_>>().into()
 }
 
-/// Says at launch what nothing reads.
+/// Warns at launch about settings that have no effect.
 pub(crate) fn stage() -> AdHoc {
     AdHoc::on_liftoff("Settings", |rocket| {
         Box::pin(async move {
-            // The session fairing tells of the others.
+            // The session fairing warns about the others.
             for warning in warnings(rocket.figment()).filter(|it| !it.is_about_sessions) {
                 log::warn!("{}", warning.text);
             }
@@ -46,7 +46,7 @@ pub(crate) fn stage() -> AdHoc {
     })
 }
 
-/// Checks the configuration and the store, as `cloud-run-sessions check` shows it.
+/// Checks the configuration and the store, for `cloud-run-sessions check`.
 #[must_use]
 pub fn check() -> Report {
     let figment = figment();
@@ -60,8 +60,8 @@ pub fn check() -> Report {
     report
 }
 
-/// What is wrong with the configuration, one line each: to be told before the launch, since Rocket
-/// tells of its own settings on several lines.
+/// The errors of the configuration, one line each. They are logged before the launch, because
+/// Rocket reports errors of its own settings on several lines.
 #[must_use]
 pub fn errors() -> Vec<String> {
     let figment = figment();
@@ -69,7 +69,7 @@ pub fn errors() -> Vec<String> {
     let of_sessions = Sessions::extract(&figment).err();
     let all = of_rocket.into_iter().chain(of_sessions).flatten().chain(own_errors(&figment));
     let mut all: Vec<_> = all.map(|error| error.to_string()).collect();
-    // What cannot be read at all is found twice.
+    // A source that cannot be read is reported by both.
     all.dedup();
     all
 }
@@ -100,7 +100,8 @@ fn warnings(figment: &Figment) -> impl Iterator<Item = Warning> {
     }))
 }
 
-/// A variable as a setting of sessions, under its own name in error messages.
+/// An environment variable that sets a setting of sessions. Error messages show the variable's
+/// name.
 struct Variable {
     name: &'static str,
     path: String,
@@ -108,7 +109,8 @@ struct Variable {
 }
 
 impl Variable {
-    /// Reads a variable. An empty one says "none", which must not contradict what is `set` elsewhere.
+    /// Reads a variable. An empty one counts as unset, which is an error if the setting is `set`
+    /// elsewhere.
     fn read(name: &'static str, key: &'static str, set: &Figment, read: fn(&str) -> Value) -> Self {
         let path = format!("{}.{key}", Sessions::KEY);
         let value = match env::var_os(name).map(OsString::into_string) {
@@ -147,7 +149,7 @@ impl Provider for Variable {
     }
 }
 
-/// Nothing but errors: what Rocket passes over in silence.
+/// Provides no values, only errors for mistakes that Rocket would silently ignore.
 struct RocketVariables;
 
 impl Provider for RocketVariables {
@@ -158,7 +160,7 @@ impl Provider for RocketVariables {
     fn data(&self) -> Result<Map<Profile, Dict>, Error> {
         for (name, value) in env::vars_os() {
             let Some(name) = name.to_str().map(str::to_ascii_uppercase) else { continue };
-            // Sessions read theirs themselves.
+            // The session crate checks its own variable.
             if name.starts_with("ROCKET_") && name != "ROCKET_SESSION" && value.to_str().is_none() {
                 return Err(format!("the environment variable {name} is not UTF-8").into());
             }

@@ -1,6 +1,6 @@
 //! A web application for Cloud Run that counts each visitor's page views.
 //!
-//! [`rocket()`] composes it: metrics, sessions by [`rocket_server_sessions`], and the pages.
+//! [`rocket()`] builds it from metrics, sessions ([`rocket_server_sessions`]) and the pages.
 
 pub mod config;
 pub mod observability;

@@ -12,7 +12,7 @@ use rocket::error::ErrorKind;
 use rocket::tokio::time::sleep;
 use rocket::{Build, Orbit, Rocket};
 
-/// What the binary can be asked to do.
+/// The commands of the binary.
 const USAGE: &str = "usage: cloud-run-sessions          serve
        cloud-run-sessions check    check the settings and the store, and exit with 1 if they fail";
 
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
 
 fn check() -> ExitCode {
     let report = cloud_run_sessions::config::check();
-    // A reader that has seen enough is no failure.
+    // If the reader has closed the pipe, that is not a failure.
     let _ = write!(io::stdout(), "{report}");
     if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -72,10 +72,11 @@ async fn run(rocket: Rocket<Build>) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Waits until the last request is answered, but no longer than Rocket itself would.
+/// Waits until the last request is answered, but not longer than Rocket itself would.
 ///
 /// Rocket 0.5.2 sometimes notices that its port is closed before it notices the shutdown. It then
-/// returns an error at once, while requests are running. Each of them holds a reference to it.
+/// returns an error immediately, while requests are running. Each running request holds a reference
+/// to the `Rocket`.
 async fn finish(rocket: &Arc<Rocket<Orbit>>) -> bool {
     let Shutdown { grace, mercy, .. } = rocket.config().shutdown;
     let start = Instant::now();

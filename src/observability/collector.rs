@@ -16,12 +16,12 @@ use rocket::tokio::time::timeout;
 /// How long the collector may take to accept spans.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many bytes the collector's reply may have.
+/// The maximum size of the collector's reply, in bytes.
 const MAX_REPLY: usize = 64 * 1024;
 
 /// Sends spans over HTTP.
 ///
-/// The SDK calls it from a thread without a runtime, so the work is done on the application's.
+/// The SDK calls it from a thread without a runtime, so it runs on the application's runtime.
 #[derive(Debug)]
 pub(super) struct Collector {
     runtime: Handle,
@@ -61,7 +61,7 @@ impl HttpClient for Collector {
     }
 }
 
-/// Sends one request, on a connection of its own.
+/// Sends one request, on a new connection.
 async fn exchange(request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
     let (mut head, body) = request.into_parts();
     let authority = head.uri.authority().ok_or("no host")?.clone();

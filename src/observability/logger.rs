@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 
 use super::trace_context::TraceContext;
 
-/// Rocket logs each request in several lines, and an unknown path as an error. The platform writes
-/// a request log of its own, so these are left out.
+/// Rocket logs each request in several lines, and an unknown path as an error. The platform has its
+/// own request log, so these lines are omitted.
 const FILTER: &str = "info,rocket::server=off";
 
 /// Whether Cloud Logging reads the log: Cloud Run sets `K_SERVICE`.
@@ -36,9 +36,9 @@ pub(super) fn start() {
     }
 }
 
-/// Writes what Rocket says of a successful launch at the level info.
+/// Writes Rocket's messages about a successful launch at the level info.
 ///
-/// Rocket logs it as a warning, so that it is seen at any level.
+/// Rocket logs them as warnings, so that they are shown at any level.
 struct Logger(env_logger::Logger);
 
 impl Log for Logger {

@@ -1,4 +1,4 @@
-//! What the process tells its operators: a log, metrics and traces.
+//! The log, the metrics and the traces.
 //!
 //! | module | what |
 //! |---|---|
@@ -8,8 +8,8 @@
 //! | `trace_context` | the trace that a request belongs to, from its headers |
 //! | `per_request` | a value for each running request |
 //!
-//! Nothing else in the application knows of these. It reports to the crates `log`, `metrics` and
-//! `tracing`, as its libraries do.
+//! The rest of the application does not depend on these modules. It uses the crates `log`,
+//! `metrics` and `tracing`, as its libraries do.
 
 use rocket::{Build, Rocket};
 
@@ -26,7 +26,8 @@ mod trace_context;
 
 pub(crate) use prometheus::Prometheus;
 
-/// The log and the traces of this process, from before the launch until after the last request.
+/// The log and the traces of this process. They start before the launch, and end after the last
+/// request.
 #[must_use]
 pub struct Observability {
     #[cfg(feature = "otel")]
@@ -47,7 +48,7 @@ impl Observability {
         })
     }
 
-    /// Attaches what follows each request.
+    /// Attaches the fairings that follow each request.
     #[must_use]
     pub fn attach_to(&self, mut rocket: Rocket<Build>) -> Rocket<Build> {
         if logger::is_on_cloud_run() {

@@ -17,16 +17,16 @@ use tracing_subscriber::registry::Registry;
 use super::collector::Collector;
 use super::spans::Spans;
 
-/// OpenTelemetry's variables that name a collector. The first that is set counts.
+/// OpenTelemetry's variables that name a collector. The first one that is set is used.
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 
-/// OpenTelemetry's variable for the service's name, and the name if it is unset.
+/// OpenTelemetry's variable for the service's name, and the default.
 const SERVICE_NAME: (&str, &str) = ("OTEL_SERVICE_NAME", env!("CARGO_PKG_NAME"));
 
-/// How long the end of the process waits for the last spans to be sent.
+/// How long the process waits at its end for the last spans to be sent.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Makes spans and sends them, for this process.
+/// Creates and sends the spans of this process.
 pub(super) struct Tracing(SdkTracerProvider);
 
 impl Tracing {
@@ -63,7 +63,7 @@ impl Tracing {
         Ok(Some(tracing))
     }
 
-    /// Makes the spans of requests.
+    /// The fairing that creates the spans of requests.
     pub(super) fn fairing(&self) -> impl Fairing {
         self.spans()
     }

@@ -1,4 +1,4 @@
-//! A value for each running request, for code that is not handed the request.
+//! A value for each running request, for code that has no access to the request.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -8,8 +8,8 @@ use rocket::tokio::task::{self, Id};
 
 /// One `T` for each running request.
 ///
-/// The key is the task: Rocket answers each request in a task of its own, and a fairing cannot wrap
-/// the handler's future, as a task-local value would need.
+/// The key is the task, because Rocket answers each request in its own task. A task-local value
+/// would not work: a fairing cannot wrap the handler's future.
 pub(super) struct PerRequest<T>(LazyLock<Mutex<HashMap<Id, T>>>);
 
 impl<T: Clone> PerRequest<T> {

@@ -1,13 +1,13 @@
 //! Metrics for Prometheus, if the setting `metrics_port` is set.
 //!
-//! They are not for visitors, so they have a port of their own on the loopback address: the
-//! collector runs beside the application. The port is bound at ignition, so that a port that is in
-//! use fails the launch.
+//! They are not for visitors, so they are served on a separate port of the loopback address, which
+//! a collector beside the application can reach. The port is bound at ignition, so that the launch
+//! fails if it is in use.
 //!
-//! `metrics-exporter-prometheus` keeps the numbers and writes the text. Its own HTTP listener stays
-//! off: it would bind later, and stop with the process instead of with Rocket. The text is
-//! Prometheus' own format. The other one that Prometheus reads, `OpenMetrics`, would add exemplars and
-//! the times at which counters began, which nothing here uses. That is not worth a recorder of our own.
+//! `metrics-exporter-prometheus` keeps the numbers and writes the text. Its own HTTP listener is
+//! not used: it would bind later, and stop with the process instead of with Rocket. The text is in
+//! Prometheus' own format. The alternative, `OpenMetrics`, adds exemplars and the start times of
+//! counters, which are not needed here.
 
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
@@ -38,13 +38,15 @@ const FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4;
 /// How long one collection may take.
 const COLLECTION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often observations are summed up if nobody collects. Until then the recorder keeps each.
+/// How often observations are summed up if there are no collections. Until then, the recorder keeps
+/// each one.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long to wait after a connection could not be accepted: there may be too many open files.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// Upper bounds of the buckets for seconds, from a store in memory to the longest deadline.
+/// Upper bounds of the buckets for seconds, from the memory store's latency to the longest
+/// deadline.
 const SECONDS: [f64; 12] =
     [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
 
@@ -65,7 +67,7 @@ static RECORDER: LazyLock<PrometheusHandle> = LazyLock::new(|| {
     handle
 });
 
-/// Records metrics and serves them. Attach it before everything that is measured.
+/// Records metrics and serves them. Attach it before everything that has metrics.
 #[derive(Default)]
 pub(crate) struct Prometheus {
     listener: Mutex<Option<TcpListener>>,
@@ -139,7 +141,7 @@ async fn answer(stream: TcpStream) {
     let service = service_fn(async |request| Ok::<_, Infallible>(respond(&request)));
     let connection =
         http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), service);
-    // If this fails, the collector has closed the connection, and asks again by itself.
+    // If this fails, the collector has closed the connection, and will retry.
     let _ = connection.await;
 }
 

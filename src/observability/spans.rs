@@ -1,8 +1,9 @@
-//! The spans: one for each request, below the platform's, and in it one for each call of the store.
+//! The spans: one for each request, as a child of the platform's, and one in it for each store
+//! call.
 //!
-//! A crate such as tracing-opentelemetry takes the current span as the parent. There is none here: a
-//! Rocket fairing cannot wrap the handler's future. So the request's span is kept by [`PerRequest`],
-//! and the spans of the store find it there.
+//! A crate such as tracing-opentelemetry uses the current span as the parent. Here, there is none,
+//! because a Rocket fairing cannot wrap the handler's future. So [`PerRequest`] keeps the request's
+//! span, which becomes the parent of the store's spans.
 
 use std::fmt::Debug;
 
@@ -25,7 +26,7 @@ use super::trace_context::TraceContext;
 
 static REQUESTS: PerRequest<Context> = PerRequest::new();
 
-/// Makes spans: as a fairing those of requests, as a layer of `tracing` those of the store.
+/// Creates spans: as a fairing, those of requests; as a layer of `tracing`, those of the store.
 pub(super) struct Spans(pub(super) SdkTracer);
 
 #[rocket::async_trait]
@@ -46,7 +47,7 @@ impl Fairing for Spans {
     async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
         let Some(context) = REQUESTS.remove() else { return };
         let (span, status) = (context.span(), response.status());
-        // The route's pattern: the path itself is the visitor's choice, and has no bound.
+        // Use the route's pattern: visitors choose the path, so its number of values is unlimited.
         if let Some(route) = request.route() {
             let pattern = route.uri.path();
             span.update_name(format!("{} {pattern}", request.method()));
@@ -60,7 +61,7 @@ impl Fairing for Spans {
     }
 }
 
-/// The platform's span, as a parent.
+/// Returns the platform's span as a parent.
 fn remote(context: &TraceContext) -> Option<Context> {
     let flags = if context.is_sampled { TraceFlags::SAMPLED } else { TraceFlags::NOT_SAMPLED };
     let trace = TraceId::from_hex(&context.trace).ok()?;
@@ -70,8 +71,8 @@ fn remote(context: &TraceContext) -> Option<Context> {
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
-    /// Only the session layer's spans. Other libraries have some too, and among them are those that
-    /// send spans.
+    /// Only enables the spans of the session crate. Other libraries create spans too, including
+    /// those that send spans.
     fn enabled(&self, metadata: &Metadata<'_>, _: layer::Context<'_, S>) -> bool {
         metadata.is_span()
             && *metadata.level() <= Level::DEBUG

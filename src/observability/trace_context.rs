@@ -1,4 +1,4 @@
-//! The trace that a request belongs to, as the platform's headers name it.
+//! The trace that a request belongs to, from the platform's headers.
 
 use rocket::fairing::{Fairing, Info, Kind};
 use rocket::{Data, Request, Response};
@@ -7,14 +7,14 @@ use super::per_request::PerRequest;
 
 static CONTEXTS: PerRequest<TraceContext> = PerRequest::new();
 
-/// The caller's span, below which a request is logged and traced.
+/// The caller's span, which is the parent of the request's log lines and spans.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TraceContext {
     /// 32 hexadecimal digits.
     pub(super) trace: String,
     /// 16 hexadecimal digits.
     pub(super) span: String,
-    /// Whether the platform keeps this trace.
+    /// Whether the platform records this trace.
     pub(super) is_sampled: bool,
 }
 

@@ -1,8 +1,9 @@
-//! The stylesheet and the icon: read, compressed and named by their content once, at launch.
+//! The stylesheet and the icon. They are read, compressed and named by their content once, at
+//! launch.
 //!
 //! A page links to `/static/style.<hash>.css`, which never changes, so browsers keep it for a year.
-//! Under another hash, or none, the current file is sent and no browser keeps it: while one revision
-//! replaces another, each may be asked for the file that a page of the other links to.
+//! Under another hash, or without one, the current file is sent and not cached. While one revision
+//! replaces another, each may get requests for files of the other.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -30,12 +31,12 @@ pub(super) fn file<'r>(name: &str, assets: &'r State<Assets>) -> Option<AssetRes
     assets.find(name)
 }
 
-/// All files of a folder.
+/// The files of a folder.
 #[derive(Debug)]
 pub(super) struct Assets(Vec<Asset>);
 
 impl Assets {
-    /// Reads a folder, without the folders in it.
+    /// Reads the files of a folder, without its subfolders.
     pub(super) fn read(folder: impl AsRef<Path>) -> io::Result<Self> {
         let mut assets = Vec::new();
         for entry in fs::read_dir(folder)? {

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 
 use super::page::Page;
 
-/// The counts of all pages, seen from one of them.
+/// The counts of all pages, one of which is the current page.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Counts {
     pub(super) page: Page,
@@ -14,7 +14,8 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// The counts in a session. A damaged one is 0 here, until the next view of its page repairs it.
+    /// Reads the counts from a session. A damaged count is 0 until the next view of its page
+    /// repairs it.
     pub(super) fn of(page: Page, snapshot: &Snapshot) -> Self {
         let views = |page: Page| snapshot.get(page.views()).ok().flatten().unwrap_or_default();
         let views = Page::ALL.map(|page| views(page).try_into().unwrap_or_default());
@@ -25,7 +26,7 @@ impl Counts {
         Page::ALL.into_iter().zip(self.views)
     }
 
-    /// The count of the page that they are seen from.
+    /// The count of the current page.
     pub(super) fn current(&self) -> u64 {
         self.iter().find(|(page, _)| *page == self.page).map_or(0, |(_, views)| views)
     }

@@ -1,4 +1,4 @@
-//! Error pages: what happened, and what to do. They never use the session.
+//! The error pages: what happened, and what the visitor can do. They never use the session.
 
 use rocket::http::Status;
 use rocket::serde::json::Json;
@@ -30,7 +30,7 @@ pub(super) fn page<'r>(
     }
 }
 
-/// Where to try again, if the same request may succeed now or a moment later.
+/// Returns where to try again, if the same request may succeed now or a moment later.
 fn again(
     status: Status,
     request: &Request<'_>,
@@ -39,7 +39,7 @@ fn again(
     if ![Status::Conflict, Status::ServiceUnavailable].contains(&status) {
         return None;
     }
-    // The session's actions are not pages. They begin at the session's own page.
+    // The session's actions are not pages. They are started from the session's page.
     let is_action = request.uri().path().starts_with("/session/");
     if is_action { Some("/session") } else { layout?.current_path() }
 }

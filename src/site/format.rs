@@ -2,7 +2,7 @@
 
 use rocket::Request;
 
-/// What a page is sent as.
+/// The format in which a page is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Html,
@@ -10,7 +10,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// JSON if the request's `Accept` header prefers it, and HTML otherwise.
+    /// Returns JSON if the request's `Accept` header prefers it, and HTML otherwise.
     pub(super) fn preferred_by(request: &Request<'_>) -> Self {
         let is_json = request.accept().is_some_and(|accept| accept.preferred().is_json());
         if is_json { Self::Json } else { Self::Html }

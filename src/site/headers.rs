@@ -25,7 +25,7 @@ const HEADERS: [(&str, &str); 9] = [
     ),
 ];
 
-/// Sets the headers, also on error pages.
+/// Sets the headers on all responses, including error pages.
 pub(super) struct SecurityHeaders;
 
 #[rocket::async_trait]

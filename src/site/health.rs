@@ -1,4 +1,5 @@
-//! What the platform asks. Neither answer depends on the store: no restart repairs Redis.
+//! The health checks for the platform. Neither depends on the store, because a restart does not
+//! repair Redis.
 
 use rocket::get;
 

@@ -1,4 +1,4 @@
-//! The instance of the service that this process is, and those that a session has met.
+//! This instance of the service, and the instances that have answered a session.
 
 use std::env;
 
@@ -11,7 +11,7 @@ use uuid::Uuid;
 /// The instances that have answered the session, in the order of their first answer.
 const INSTANCES: Key<Vec<String>> = Key::new("instances");
 
-/// How many instances a session remembers. Each costs one more round trip, once.
+/// The maximum number of instances that a session remembers. Each costs one more round trip, once.
 const MAX_INSTANCES: usize = 6;
 
 /// One running process of the service, with a random name.
@@ -22,7 +22,7 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    /// Cloud Run sets the revision. Elsewhere it is `local`.
+    /// Creates the instance. Cloud Run sets the revision; elsewhere it is `local`.
     pub(super) fn from_env() -> Self {
         // The last digits of a UUID v7 are random.
         let (_, random) = Uuid::now_v7().as_u64_pair();
@@ -48,7 +48,7 @@ impl Instance {
         batch.insert(INSTANCES, &vec![self.id.clone()])
     }
 
-    /// Remembers this instance, if it is new to the session. One round trip then, and none otherwise.
+    /// Remembers this instance if it is new to the session, which takes one round trip.
     pub(super) async fn remember(&self, session: Session<'_>, snapshot: &Snapshot) {
         let remembered = remembered(snapshot).len();
         let seen = self.seen(snapshot);

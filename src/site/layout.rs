@@ -1,4 +1,4 @@
-//! What surrounds every page: the navigation, and the name of the instance that answers.
+//! The parts that all pages share: the navigation, and the name of the instance.
 
 use rocket::http::Status;
 use rocket::outcome::Outcome;
@@ -37,7 +37,7 @@ impl<'r> Layout<'r> {
         Some(Self { nav, instance })
     }
 
-    /// The page of the navigation that was requested, if it was one.
+    /// The requested page, if it is one of the navigation.
     pub(super) fn current_path(&self) -> Option<&'static str> {
         self.nav.iter().find(|link| link.current).map(|link| link.path)
     }

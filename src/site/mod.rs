@@ -14,7 +14,7 @@
 //! 1. `page_request`, the request guard: the session, and whether the request counts (`visit`).
 //! 2. `views`, the route: counts the view in the session.
 //! 3. `page_view`, the response: what the page shows, as HTML or JSON (`format`).
-//! 4. `rendered_page` and `page_cache`: the HTML. Nothing before them knows of the cache.
+//! 4. `rendered_page` and `page_cache`: the HTML. The steps before do not depend on the cache.
 
 use rocket::fairing::AdHoc;
 use rocket::{catchers, routes};

@@ -1,9 +1,9 @@
 //! Pages that are rendered once and filled in for each view.
 //!
-//! Rendering takes most of a view's time, and two views of a page differ only in some numbers, times
-//! and names. So the template engine renders each shape of a page once, with a [`Placeholder`] for
-//! each value, and a view only fills the [`Values`] in. A template can print a placeholder, but not
-//! compute with it: what depends on a value belongs to the shape.
+//! Rendering takes most of a view's time, and two views of a page differ only in some numbers,
+//! times and names. So the template engine renders each shape of a page once, with a
+//! [`Placeholder`] for each value, and a view only fills the [`Values`] in. A template can print a
+//! placeholder, but not compute with it: anything that depends on a value belongs to the shape.
 
 use std::collections::HashMap;
 use std::fmt::{Display, Write};
@@ -14,12 +14,13 @@ use parking_lot::RwLock;
 use rocket_dyn_templates::tera;
 use serde::{Serialize, Serializer};
 
-/// What surrounds a placeholder's number in rendered HTML: characters for private use, which no
+/// The delimiters of a placeholder's number in rendered HTML: private-use characters, which no
 /// template contains.
 const OPEN: char = '\u{e000}';
 const CLOSE: char = '\u{e001}';
 
-/// How many pages are kept. A site has fewer shapes; this bounds the memory if it has more.
+/// The maximum number of pages that are kept. A site has fewer shapes; this limits the memory if it
+/// has more.
 const MAX_PAGES: usize = 1024;
 
 /// The place of one of a view's [`Values`].

@@ -1,4 +1,4 @@
-//! A page as its visitor sees it.
+//! The response of a page that counts its views.
 
 use rocket::Request;
 use rocket::response::{self, Responder};
@@ -10,7 +10,8 @@ use super::layout::Layout;
 use super::relative_time::RelativeTime;
 use super::rendered_page::RenderedPage;
 
-/// What a page shows. As a response it is HTML, or JSON with the counts if the request prefers that.
+/// The content of a page. The response is HTML, or JSON with the counts if the request prefers
+/// that.
 pub(super) struct PageView<'r> {
     pub(super) layout: Layout<'r>,
     pub(super) counts: Counts,
@@ -19,7 +20,7 @@ pub(super) struct PageView<'r> {
     /// The name of the store that holds the session.
     pub(super) store: &'static str,
     pub(super) created: RelativeTime,
-    /// When the session expires if the visitor stays away.
+    /// When the session expires if it is not used again.
     pub(super) expires: RelativeTime,
     /// Whether the browser has sent the session's cookie.
     pub(super) is_returning: bool,

@@ -1,6 +1,7 @@
 //! A page's HTML, from the cache of rendered pages.
 //!
-//! To do without the cache, hand a page's values to `Template::render`, as `session_page` does.
+//! To render a page without the cache, pass its values to `Template::render`, as `session_page`
+//! does.
 
 use rocket::Request;
 use rocket::http::Status;
@@ -70,7 +71,7 @@ struct Context<'a> {
     instance: &'a Instance,
 }
 
-/// What the HTML of a page depends on, apart from the values that are filled in.
+/// Everything that the HTML of a page depends on, except the values that are filled in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub(super) struct PageShape {
     nav: Vec<Link>,

@@ -1,4 +1,4 @@
-//! The visitor's own session: its parts, a new token for it, and its end.
+//! The page of the visitor's session, and the actions that regenerate and destroy it.
 
 use std::time::SystemTime;
 
@@ -17,8 +17,8 @@ const DESTROYED: &str = "You are forgotten. Nothing of your session is left.";
 const RENEWED: &str = "Your ticket has a new token, as its hash shows. Your public id is the same, and \
      your counts are kept.";
 
-/// The parameters say what was just done. The page repeats it only if it is true, since any site can
-/// link here.
+/// The parameters name the action that was just done. The page only confirms it if it is true,
+/// because any site can link here.
 #[get("/?<destroyed>&<renewed>")]
 pub(super) async fn show(
     destroyed: Option<bool>,
@@ -61,7 +61,7 @@ struct Context<'r> {
     notice: Option<&'static str>,
 }
 
-/// The parts of a session that are no secret.
+/// The parts of a session that are not secret.
 #[derive(Debug, Serialize)]
 struct Details {
     id: String,

@@ -28,8 +28,8 @@ pub(super) async fn page(
     Ok(view(page, request).await)
 }
 
-/// Counts the view, unless the request is speculative, and shows all counts. One round trip, and one
-/// more if this instance is new to the session.
+/// Counts the view, unless it is a `HEAD` request, and shows all counts. Takes one round trip, and
+/// another one if this instance is new to the session.
 async fn view(page: Page, request: PageRequest<'_>) -> session::Result<PageView<'_>> {
     let PageRequest { session, visit, layout, metrics } = request;
     let is_returning = session.info().is_some();

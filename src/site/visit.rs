@@ -4,26 +4,25 @@ use rocket::Request;
 use rocket::fairing::AdHoc;
 use rocket::http::Method;
 
-/// The headers in which browsers say why they fetch a page: the standard's, then those of older
-/// browsers.
+/// The headers in which browsers give the purpose of a request: the standard one, then those of
+/// older browsers.
 const PURPOSE_HEADERS: [&str; 4] = ["Sec-Purpose", "Purpose", "X-Moz", "X-Purpose"];
 
-/// Whether a person views the page.
+/// Whether a request is a person's view of the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Visit {
     /// A view. It counts.
     Counted,
-    /// A `HEAD` request: it counts nothing and creates nothing.
+    /// A `HEAD` request. It counts nothing and creates nothing.
     Unseen,
-    /// A browser fetches or renders the page before a person asks for it. It is refused: the page would
-    /// show the count before the view, and the view itself would never be counted. The browser then
-    /// asks again at the click.
+    /// A browser prefetches or prerenders the page. This is refused, because the page would show
+    /// the count from before the view, and the view itself would never be counted. The browser
+    /// requests the page again at the click.
     Speculative,
 }
 
 impl Visit {
-    /// Looks at each request before it is routed: Rocket sends a `HEAD` to the route for `GET`, where
-    /// it looks like one.
+    /// Checks each request before it is routed, because Rocket routes a `HEAD` request as a `GET`.
     pub(super) fn fairing() -> AdHoc {
         AdHoc::on_request("Visit", |request, _| {
             Box::pin(async move {

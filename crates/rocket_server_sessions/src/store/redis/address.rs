@@ -1,4 +1,4 @@
-//! One server, and how to speak to it.
+//! The address of a server, with its credentials and TLS settings.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,15 +15,15 @@ use crate::config::{Config, Location, RedisUrl};
 pub struct Settings {
     /// One server, the sentinels of one, or the nodes of a cluster.
     pub url: RedisUrl,
-    /// Certificate authorities beside the public ones.
+    /// More certificate authorities, besides the public ones.
     pub ca_file: Option<PathBuf>,
-    /// What every key begins with.
+    /// The prefix of every key.
     pub prefix: String,
-    /// How long a request waits in all.
+    /// The deadline of a request.
     pub deadline: Duration,
-    /// How many connections at most.
+    /// The maximum number of connections.
     pub connections: u32,
-    /// How many requests may wait.
+    /// The maximum number of waiting requests.
     pub queue: usize,
 }
 
@@ -42,7 +42,7 @@ impl Settings {
     }
 }
 
-/// Why a store cannot be opened: a setting that cannot work.
+/// An invalid setting.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct OpenError {
@@ -58,7 +58,7 @@ impl OpenError {
     }
 }
 
-/// A server, and what to say to it first.
+/// A server's address, credentials and TLS configuration.
 #[derive(Clone)]
 pub(super) struct Address {
     pub(super) host: String,
@@ -75,7 +75,7 @@ pub(super) struct Tls {
     pub(super) name: ServerName<'static>,
 }
 
-/// No message repeats the text of a URL: it holds a password.
+/// No message repeats the text of a URL, because it may contain a password.
 pub(super) fn wrong(message: &str) -> OpenError {
     OpenError { key: "url", message: message.to_owned() }
 }
@@ -86,7 +86,7 @@ pub(super) const NO_NAME: &str = "names a host that no certificate can name";
 const PORT: u16 = 6379;
 
 impl Address {
-    /// The server that a URL names first.
+    /// The first server of a URL.
     pub(super) fn of(location: &Location, ca_file: Option<&Path>) -> Result<Self, OpenError> {
         let Location { host, username, password, database, .. } = location.clone();
         let tls = if location.is_encrypted {
@@ -99,7 +99,8 @@ impl Address {
         Ok(Self { host, port, tls, username, password, database })
     }
 
-    /// The same at another place; `None` if no certificate can name the host.
+    /// Returns a copy with another host and port. `None` if the host is not a valid TLS server
+    /// name.
     pub(super) fn at(&self, host: &str, port: u16) -> Option<Self> {
         let tls = match &self.tls {
             None => None,
@@ -126,7 +127,7 @@ fn tls_config(ca_file: Option<&Path>) -> Result<ClientConfig, OpenError> {
             roots.add(certificate).map_err(|error| wrong(&error))?;
         }
         if roots.len() == before {
-            return Err(wrong(&"it holds none"));
+            return Err(wrong(&"it contains none"));
         }
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -167,7 +168,7 @@ pub(super) mod tests {
             Address::of(&location, Some(Path::new(ca_file))).err().map(|error| error.key())
         };
         assert_eq!(key("/nowhere.pem"), Some("ca_file"));
-        // A file that is there, and holds no certificate.
+        // A file that exists, but contains no certificate.
         assert_eq!(key(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")), Some("ca_file"));
     }
 }

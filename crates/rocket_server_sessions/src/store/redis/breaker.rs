@@ -9,40 +9,39 @@ use super::jitter::jittered;
 use super::metrics::open_breakers;
 use crate::store::StoreError;
 
-/// Failures of connections that worked before, in a row, until the breaker opens. One at a time is
-/// what a restart of a proxy or a killed connection looks like.
+/// How many consecutive connection failures open the breaker. Single failures are normal, for
+/// example when a proxy restarts.
 const TOLERANCE: u32 = 3;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A quota is not refilled within seconds, and every further command is billed.
+/// A used-up quota is not refilled within seconds, and every further command is billed.
 const QUOTA_PAUSE: Duration = Duration::from_secs(30);
 
-/// A probe that is overdue by so much was never made: the process was frozen, and whatever the
-/// breaker knew is old.
+/// If a probe is overdue by this much, the process was frozen, and the breaker's state is outdated.
 const STALE: Duration = Duration::from_secs(2);
 
-/// Failures that open nothing are logged no more often than this.
+/// Failures that do not open the breaker are logged at most this often.
 const WARNING_PAUSE: Duration = Duration::from_mins(1);
 
 /// How bad a failure is for the next request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Severity {
-    /// This connection failed; another may do.
+    /// Only this connection failed.
     Connection,
     /// The server does not answer.
     Down,
-    /// The account's commands are used up.
+    /// The account's quota is used up.
     Quota,
 }
 
 pub(super) struct Breaker {
-    /// How many breakers are open: this one adds itself to it.
+    /// The gauge of open breakers.
     open: Gauge,
     state: Mutex<State>,
     warned: Mutex<Option<Instant>>,
-    /// Tells the server from others in the log: nothing, or its place and a colon.
+    /// The prefix of log messages: empty, or `host:port: `.
     server: String,
 }
 
@@ -67,7 +66,7 @@ impl Breaker {
         Self { open: open_breakers(), state, warned: Mutex::default(), server }
     }
 
-    /// Lets a request pass, or refuses it at once.
+    /// Lets a request pass, or refuses it immediately.
     pub(super) fn admit(&self) -> Result<(), StoreError> {
         match *self.state.lock() {
             State::Open(outage) if Instant::now() < outage.probe_due + STALE => {
@@ -81,7 +80,7 @@ impl Breaker {
         }
     }
 
-    /// A request was answered.
+    /// Records that a request was answered, which closes the breaker.
     pub(super) fn succeeded(&self) {
         let mut state = self.state.lock();
         match *state {
@@ -96,8 +95,8 @@ impl Breaker {
         }
     }
 
-    /// Something failed. If that has opened the breaker, returns the pause before the next probe: the
-    /// caller must [probe](Self::probed) until the breaker lets requests pass.
+    /// Records a failure. If it opens the breaker, returns the pause before the next probe. The
+    /// caller must then [probe](Self::probed) until the breaker lets requests pass.
     pub(super) fn failed(&self, severity: Severity, why: &str) -> Option<Duration> {
         let mut state = self.state.lock();
         let now = Instant::now();
@@ -126,7 +125,7 @@ impl Breaker {
         Some(outage.pause)
     }
 
-    /// Logs why a request has failed, unless that was done a short while ago.
+    /// Logs why a request failed, at most once per [`WARNING_PAUSE`].
     pub(super) fn warn(&self, why: &str) {
         let now = Instant::now();
         let mut warned = self.warned.lock();
@@ -136,8 +135,8 @@ impl Breaker {
         }
     }
 
-    /// Takes note of what a probe has found. Returns the pause before the next one, or `None` once requests
-    /// pass.
+    /// Records the result of a probe. Returns the pause before the next one, or `None` once
+    /// requests may pass.
     pub(super) fn probed(&self, has_answered: bool) -> Option<Duration> {
         let mut state = self.state.lock();
         let State::Open(outage) = *state else { return None };
@@ -187,8 +186,8 @@ impl Outage {
     }
 }
 
-/// The last failures of connections, so that a request need not wait for a connection that will not
-/// come: r2d2 itself tells only that time has run out.
+/// The last failure to connect, so that a driver need not wait for a connection that cannot be
+/// made. r2d2 only reports a timeout, not the cause.
 #[derive(Default)]
 pub(super) struct Failures {
     last: Mutex<Option<(Instant, String)>>,
@@ -214,7 +213,7 @@ mod tests {
         Breaker::new(String::new())
     }
 
-    /// Whether a pause is what this length comes to once it is jittered.
+    /// Whether `pause` is a jittered `length`.
     fn is_jittered(pause: Duration, length: Duration) -> bool {
         (length / 2..=length).contains(&pause)
     }
@@ -281,7 +280,7 @@ mod tests {
     fn breaker_whose_probe_is_long_overdue_knows_nothing() {
         let began = Instant::now();
         for (overdue, is_refusing) in [(1000, true), (3000, false)] {
-            // As if the clock had gone on by so much.
+            // As if this much time had passed.
             let probe_due = began.checked_sub(overdue * MILLIS).unwrap();
             let outage = Outage { began, attempts: 0, pause: MILLIS, probe_due };
             let breaker = breaker();

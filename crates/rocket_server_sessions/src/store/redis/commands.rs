@@ -1,4 +1,4 @@
-//! Which commands each call of the store becomes, and what their replies mean.
+//! Encodes the store's calls as commands, and reads the replies.
 //!
 //! | call | pipeline | billed |
 //! |---|---|---|
@@ -12,7 +12,7 @@
 //! | settle | `EVAL` of `HGET SET` | 3 |
 //! | status | `HMGET` for each record | 1 for each |
 //!
-//! A live record is a hash and a tombstone is a string, so a write to a dead token meets
+//! A live record is a hash and a tombstone is a string, so a write to a dead token fails with
 //! `WRONGTYPE`, atomically and without a script.
 
 use std::time::{Duration, SystemTime};
@@ -28,15 +28,15 @@ use crate::store::{
     RotateResult, Rotation, StoreError, TOMBSTONE_TTL, USER, Update, UpdateResult, Values,
 };
 
-/// The field that makes a hash a session's record: its value is the public id.
+/// The field that marks a hash as a session's record. Its value is the public id.
 pub(super) const MARKER: &str = "@id";
 
-/// The field that says when the time to live was last set.
+/// The time at which the time to live was last set.
 const SEEN: &str = "@seen";
 
 pub(super) const NOTHING: &[&str] = &[];
 
-/// The name of a record in Redis. The braces keep a session's keys in one cluster slot.
+/// The key of a record. The braces keep a session's keys in one cluster slot.
 pub(super) fn key(prefix: &str, record: RecordId) -> String {
     format!("{prefix}{{{}}}:{}", record.id, record.token_hash.encode())
 }
@@ -52,13 +52,14 @@ pub(super) fn create(key: &str, id: PublicId, fields: &Values, ttl: Duration) ->
     script(scripts::CREATE, 3, &[key], args)
 }
 
-/// Whether an update needs no script: it decides nothing, and at most one command of it writes.
+/// Whether an update needs no script: it has at most one change, which is an increment or a
+/// removal.
 pub(super) fn is_plain(update: &Update) -> bool {
     matches!(update.ops[..], [] | [Op::Increment(..) | Op::Remove(_)])
 }
 
-/// An update that [is plain](is_plain). It writes before it reads: a server that is eventually
-/// consistent keeps the order of one connection.
+/// Encodes an update that [is plain](is_plain). It writes before it reads: even an eventually
+/// consistent server keeps the order of one connection.
 pub(super) fn plain_update(key: &str, update: &Update) -> Pipeline {
     let mut pipeline = Pipeline::default();
     for op in &update.ops {
@@ -131,12 +132,12 @@ pub(super) fn delete_orphan(pipeline: &mut Pipeline, key: &str, id: PublicId) {
     pipeline.script(scripts::DELETE_ORPHAN, 2, &[key], id.to_string());
 }
 
-/// Either the record is there, or a tombstone keeps it from ever being there.
+/// Writes a tombstone, unless the record or a tombstone exists.
 pub(super) fn settle(key: &str, id: PublicId) -> Pipeline {
     script(scripts::SETTLE, 2, &[key], (id.to_string(), seconds(TOMBSTONE_TTL)))
 }
 
-/// What a tombstone says.
+/// Reads a tombstone.
 pub(super) fn death(key: &str) -> Pipeline {
     let mut pipeline = Pipeline::default();
     pipeline.command("GET", key, NOTHING);
@@ -157,25 +158,26 @@ fn script(text: &'static str, commands: usize, keys: &[&str], args: impl ToRedis
     pipeline
 }
 
-/// The text of the tombstone of a session that was destroyed. Any other is that of a token that was
-/// rotated.
+/// The tombstone of a session that was destroyed. Any other text is the tombstone of a rotated
+/// token.
 const DESTROYED: &str = "destroyed";
 
-/// What the replies to a [`plain_update`] say.
+/// The meaning of the replies to a [`plain_update`].
 pub(super) enum PlainReply {
     /// The record is live.
     Applied(Applied),
-    /// There is a tombstone, or something else that is no hash. Nothing was changed.
+    /// There is a tombstone, or something else that is not a hash. Nothing was changed.
     NoHash,
-    /// The change was made, and there was a tombstone when the record was to be read.
+    /// The change was applied, but the session was rotated or destroyed before the fields were
+    /// read.
     Late(Vec<OpResult>),
     /// There is no record.
     Gone,
-    /// Another session's record is there, or the reply is about another session.
+    /// The record or the reply is that of another session.
     Foreign,
 }
 
-/// Reads the reply to [`create`] or [`settle`]: whether the record is there.
+/// Reads the reply to [`create`] or [`settle`]: whether the record is live.
 pub(super) fn read_is_live(replies: Vec<Value>) -> Result<bool, StoreError> {
     Ok(Answer::read(replies)?.found == "live")
 }
@@ -201,7 +203,7 @@ pub(super) fn read_plain_update(
             Value::Int(count) if matches!(op, Op::Increment(..)) => OpResult::Count(count),
             reply if has_error(&reply, ReplyError::NotAnInteger) => OpResult::NotAnInteger,
             Value::Int(_) => OpResult::Done,
-            _ => return Err(nonsense("a change got no number")),
+            _ => return Err(nonsense("expected a number for a change")),
         });
     }
     let read = next()?;
@@ -222,7 +224,8 @@ pub(super) fn read_plain_update(
         None => PlainReply::Gone,
         Some(marker) if is_marker(&marker, id) => {
             let seen = fields.remove(SEEN).and_then(|it| read_seen(&it));
-            // Another increment may have come between the two commands: each shows its own sum.
+            // Another increment may have happened between the two commands. Each update returns its
+            // own sum.
             for (op, result) in update.ops.iter().zip(&results) {
                 let is_read = match &update.read {
                     Fields::All => true,
@@ -270,7 +273,7 @@ fn read_result(op: &Op, reply: Value) -> Result<OpResult, StoreError> {
         Op::Increment(..) => match optional(reply)? {
             None => OpResult::NotAnInteger,
             Some(text) => {
-                OpResult::Count(text.parse().map_err(|_| nonsense("a sum is no number"))?)
+                OpResult::Count(text.parse().map_err(|_| nonsense("a sum is not a number"))?)
             }
         },
     })
@@ -331,7 +334,7 @@ fn read_one_status(id: PublicId, fields: Value) -> Result<RecordStatus, StoreErr
     Ok(RecordStatus::Live { seen, user: LoggedIn::of(&fields) })
 }
 
-/// What a script replied.
+/// The reply of a script.
 struct Answer {
     found: String,
     rest: std::vec::IntoIter<Value>,
@@ -345,7 +348,7 @@ impl Answer {
     }
 
     fn next(&mut self) -> Result<Value, StoreError> {
-        self.rest.next().ok_or_else(|| nonsense("a script said too little"))
+        self.rest.next().ok_or_else(|| nonsense("a script returned too little"))
     }
 
     fn text(&mut self) -> Result<Option<String>, StoreError> {
@@ -357,7 +360,7 @@ impl Answer {
     }
 }
 
-/// A string that is no tombstone of ours counts as one: nothing lives there.
+/// Any string counts as a tombstone.
 fn death_of(text: &str) -> Death {
     if text == DESTROYED { Death::Destroyed } else { Death::Rotated }
 }
@@ -377,7 +380,7 @@ fn last(replies: Vec<Value>) -> Result<Value, StoreError> {
 fn array(reply: Value) -> Result<Vec<Value>, StoreError> {
     match reply {
         Value::Array(items) => Ok(items),
-        _ => Err(nonsense("no list where one was due")),
+        _ => Err(nonsense("expected a list")),
     }
 }
 
@@ -394,14 +397,14 @@ fn optional(reply: Value) -> Result<Option<String>, StoreError> {
     (reply != Value::Nil).then(|| text(reply)).transpose()
 }
 
-/// Text that is not UTF-8 was not written by this crate. It stays legible, and is no JSON.
+/// Invalid UTF-8, which this crate never writes, is replaced.
 fn text(reply: Value) -> Result<String, StoreError> {
     match reply {
         Value::BulkString(bytes) => Ok(String::from_utf8(bytes)
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())),
         Value::SimpleString(text) => Ok(text),
         Value::Int(number) => Ok(number.to_string()),
-        _ => Err(nonsense("no text where one was due")),
+        _ => Err(nonsense("expected text")),
     }
 }
 

@@ -1,7 +1,7 @@
-//! One connection to Redis, on which nothing takes longer than a deadline.
+//! A blocking connection to Redis, with deadlines.
 //!
-//! Here it is used step by step: to open it, and to ask sentinels and clusters. Once it serves requests,
-//! a [`Transport`](super::transport::Transport) drives it.
+//! It is used directly to connect, and to ask sentinels and clusters. To serve requests, a
+//! [`Transport`](super::transport::Transport) drives it without blocking.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -16,22 +16,22 @@ use super::decoder::Decoder;
 use super::reply_error::{ConnectError, describe_connect};
 use super::resolve::resolve;
 
-/// How much is read at a time.
+/// How many bytes are read at a time.
 pub(super) const CHUNK: usize = 16 << 10;
 
 pub(super) struct Connection {
     pub(super) socket: TcpStream,
     pub(super) tls: Option<Box<ClientConnection>>,
     pub(super) decoder: Decoder,
-    /// When something was last received.
+    /// When data was last received.
     pub(super) used: Instant,
     is_broken: bool,
-    /// The number of the master that it leads to, if sentinels name it.
+    /// Identifies the master that it leads to, with sentinels.
     pub(super) generation: u64,
 }
 
-/// A socket on which nothing takes longer than until a deadline. The socket's own time-outs hold
-/// for one call, and TLS makes as many as it likes: to shake hands, or to get a record together.
+/// A socket with a deadline. Socket timeouts apply to single calls, but TLS may need several: for
+/// the handshake, or to receive a whole record.
 struct Timed<'s> {
     socket: &'s TcpStream,
     deadline: Instant,
@@ -60,7 +60,7 @@ trait ReadWrite: Read + Write {}
 impl<T: Read + Write> ReadWrite for T {}
 
 impl Connection {
-    /// A connection that answers.
+    /// Connects, authenticates and checks that the server answers.
     pub(super) fn open(address: &Address, deadline: Instant) -> Result<Self, ConnectError> {
         Self::try_open(address, deadline).map_err(|error| describe_connect(&error, address))
     }
@@ -71,7 +71,7 @@ impl Connection {
         Ok(connection)
     }
 
-    /// A connection on which nothing was said yet, neither TLS' greeting nor a password.
+    /// Opens the socket, without a TLS handshake or authentication.
     pub(super) fn connect(address: &Address, deadline: Instant) -> Result<Self, RedisError> {
         let socket = dial(address, deadline)?;
         socket.set_nodelay(true)?;
@@ -92,8 +92,8 @@ impl Connection {
         })
     }
 
-    /// Authenticates, and finds out whether the server answers. AUTH, SELECT and PING cost nothing at
-    /// Upstash.
+    /// Authenticates, selects the database, and checks that the server answers. Upstash does not
+    /// bill AUTH, SELECT and PING.
     pub(super) fn greet(&mut self, address: &Address, deadline: Instant) -> Result<(), RedisError> {
         let mut commands = Vec::new();
         if let Some(password) = &address.password {
@@ -114,14 +114,14 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends one command, and returns its reply; a server's error is an error.
+    /// Sends one command and returns its reply. If the reply is an error, returns that.
     pub(super) fn ask(&mut self, command: &Cmd, deadline: Instant) -> Result<Value, RedisError> {
         self.exchange(std::slice::from_ref(command), deadline)
     }
 
-    /// Sends commands, and returns the last reply.
+    /// Sends commands and returns the last reply.
     fn exchange(&mut self, commands: &[Cmd], deadline: Instant) -> Result<Value, RedisError> {
-        // Until all goes well.
+        // Cleared at the end.
         self.is_broken = true;
         let mut packed = Vec::new();
         for command in commands {
@@ -133,7 +133,7 @@ impl Connection {
             last = self.receive(deadline)?.extract_error()?;
         }
         if self.has_unsolicited_data() {
-            let why = "it sends replies that nobody asked for";
+            let why = "it sends unsolicited replies";
             return Err(io::Error::new(io::ErrorKind::InvalidData, why).into());
         }
         self.is_broken = false;
@@ -159,7 +159,7 @@ impl Connection {
     }
 
     /// Reads one reply. After an error the connection must not be used again: the reply may still
-    /// come, and would be taken for the next one's.
+    /// arrive, and would be mistaken for the next one.
     fn receive(&mut self, deadline: Instant) -> io::Result<Value> {
         loop {
             if let Some(reply) = self.decoder.next_reply()? {
@@ -176,17 +176,17 @@ impl Connection {
         }
     }
 
-    /// Whether more was received than was asked for: then no reply can be told from another's.
+    /// Whether more replies were received than requested, so that replies no longer match requests.
     pub(super) fn has_unsolicited_data(&self) -> bool {
         !self.decoder.is_empty()
     }
 
-    /// How long ago something was last received.
+    /// How long ago data was last received.
     pub(super) fn idle(&self) -> Duration {
         self.used.elapsed()
     }
 
-    /// Whether it must not be used again.
+    /// Whether the connection must not be used again.
     pub(super) fn is_broken(&self) -> bool {
         self.is_broken
     }
@@ -195,7 +195,7 @@ impl Connection {
         self.is_broken = true;
     }
 
-    /// Whether the server has closed the connection, or has sent something unasked.
+    /// Whether the server has closed the connection or sent unsolicited data.
     pub(super) fn is_disturbed(&self) -> bool {
         if self.has_unsolicited_data() {
             return true;
@@ -209,7 +209,7 @@ impl Connection {
     }
 }
 
-/// Until the deadline; an error past it. Never zero, which sockets take for "for ever".
+/// The time until the deadline, or an error after it. Never zero, which would mean no timeout.
 fn remaining(deadline: Instant) -> io::Result<Duration> {
     deadline
         .checked_duration_since(Instant::now())
@@ -221,7 +221,7 @@ fn dial(address: &Address, deadline: Instant) -> io::Result<TcpStream> {
     let mut refused = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
     let sockets = resolve(&address.host, address.port, deadline)?;
     for (tried, socket) in sockets.iter().enumerate() {
-        // One address that swallows everything leaves time for the others.
+        // Share the time, so that an unresponsive address does not use it all.
         let share = remaining(deadline)? / u32::try_from(sockets.len() - tried).unwrap_or(u32::MAX);
         match TcpStream::connect_timeout(socket, share.max(Duration::from_millis(1))) {
             Ok(stream) => return Ok(stream),

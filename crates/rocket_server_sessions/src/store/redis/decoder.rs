@@ -1,7 +1,7 @@
-//! Bytes that come in, taken apart into replies.
+//! Splits received bytes into replies.
 //!
-//! redis-rs parses them. Its parser gets one whole reply at a time and nothing beyond, so a reply
-//! that nobody has asked for is noticed, and one that would fill the memory is skipped.
+//! redis-rs parses them. Its parser gets exactly one whole reply at a time, so unsolicited replies
+//! are detected and oversized ones are skipped.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,20 +10,20 @@ use redis::{Parser, Value};
 
 use super::framing::Frame;
 
-/// What the buffer keeps of its memory when it is empty.
+/// The capacity that an empty buffer keeps.
 const KEPT: usize = 64 << 10;
 
-/// Received bytes, and how far they have been read.
+/// Received bytes, and the position up to which they were read.
 #[derive(Default)]
 pub(super) struct Decoder {
     inbox: Vec<u8>,
-    /// Where the reply begins that is read next.
+    /// The start of the next reply.
     start: usize,
     frame: Frame,
     parser: Parser,
 }
 
-/// A reply that was received and cannot be handed on. Its end is known, so others are not affected.
+/// A reply that cannot be parsed. Its end is known, so the next replies are not affected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unreadable {
     TooLarge,
@@ -35,12 +35,11 @@ impl Decoder {
         self.inbox.extend_from_slice(bytes);
     }
 
-    /// Returns the next reply, if it has come as a whole.
+    /// Returns the next reply, if it is complete.
     ///
     /// # Errors
     ///
-    /// What was received is not a reply: the end of this one, and so the beginning of the next, is
-    /// unknown.
+    /// If the received bytes are not a reply. The start of the next reply is then unknown.
     pub(super) fn next_reply(&mut self) -> io::Result<Option<Result<Value, Unreadable>>> {
         let Some(end) = self.frame.advance(&self.inbox[self.start..])? else {
             self.inbox.drain(..self.start);
@@ -71,13 +70,13 @@ impl Decoder {
         self.inbox.is_empty()
     }
 
-    /// Whether a reply is on its way that is too large.
+    /// Whether an oversized reply is being received.
     pub(super) fn is_skipping(&self) -> bool {
         self.frame.is_too_large()
     }
 }
 
-/// The parser is made for servers that keep to the protocol: others must not make it panic here.
+/// Catches panics: the parser may panic on invalid input.
 fn parse(parser: &mut Parser, reply: &[u8]) -> Result<Value, Unreadable> {
     if let Ok(Ok(value)) = catch_unwind(AssertUnwindSafe(|| parser.parse_value(reply))) {
         return Ok(value);

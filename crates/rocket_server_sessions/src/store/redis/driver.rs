@@ -1,7 +1,7 @@
-//! The task that connects to a server, serves requests, and looks for the server while it is away.
+//! The task that connects to a server, serves requests, and probes the server during an outage.
 //!
-//! It runs on the runtime of the first request, so a request costs no change of threads. If that
-//! runtime ends, the driver ends with it, and the next request starts another.
+//! It runs on the runtime of the first request, so requests are not handed to another runtime. If
+//! that runtime ends, the driver ends with it, and the next request starts another one.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,13 +18,13 @@ use super::manager::Manager;
 use super::queue::Stage;
 use super::server::Shared;
 
-/// How long a probe of a server that was away may take.
+/// How long a probe may take.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How often a driver that waits for a connection looks whether connecting has failed.
+/// How often a driver that waits for a connection checks whether connecting failed.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How long a driver rests that cannot connect while others are connected.
+/// How long a driver waits if it cannot connect but others can.
 const REST: Duration = Duration::from_secs(2);
 
 type Connected = Result<PooledConnection<Manager>, String>;
@@ -40,7 +40,7 @@ impl Driver {
         Self { server, seat, is_probing: false }
     }
 
-    /// Works until nobody can ask any more.
+    /// Runs until the queue is closed.
     pub(super) async fn run(mut self) {
         let mut found = None;
         while found.is_some() || self.server.queue.wait(self.seat).await {
@@ -60,11 +60,11 @@ impl Driver {
         self.check_out(self.server.deadline.mul_f32(0.95), false).await
     }
 
-    /// There is no connection for this driver.
+    /// Handles a failure to connect: waits if other drivers are connected, and probes otherwise.
     async fn do_without(&mut self, why: &str) -> Option<PooledConnection<Manager>> {
         self.server.queue.set(self.seat, Stage::Resting);
         if self.server.queue.is_served() {
-            // The server takes so many connections and no more; they do.
+            // The server may limit the number of connections. The other drivers serve the requests.
             sleep(jittered(REST)).await;
             return None;
         }
@@ -72,8 +72,8 @@ impl Driver {
         self.recover(pause).await
     }
 
-    /// Serves requests on a connection. Returns another one if this one has failed, and the server was
-    /// found again.
+    /// Serves requests on a connection. If it fails and opens the breaker, returns a new one once
+    /// the server answers.
     async fn serve(
         &mut self,
         connection: PooledConnection<Manager>,
@@ -84,8 +84,13 @@ impl Driver {
             Ok(mut duplex) => {
                 let end = duplex.run().await;
                 server.queue.set(self.seat, Stage::Resting);
+<<<<<<< HEAD
                 let (answered, mut pause) = duplex.finish();
                 // Whoever hears of a failure may ask again at once: the breaker must know by then.
+=======
+                let (unanswered, mut pause) = duplex.finish();
+                // Update the breaker first: callers may retry as soon as they get the error.
+>>>>>>> h/p3
                 if let End::Failed(severity, why) = end {
                     pause = server.failed(severity, &why).or(pause);
                 }
@@ -98,7 +103,7 @@ impl Driver {
         self.recover(pause?).await
     }
 
-    /// Probes the server until it answers. Meanwhile the breaker refuses requests.
+    /// Probes the server until it answers. Until then, the breaker refuses requests.
     async fn recover(&mut self, mut pause: Duration) -> Option<PooledConnection<Manager>> {
         self.is_probing = true;
         while !self.server.queue.is_closed() {
@@ -106,7 +111,7 @@ impl Driver {
             sleep(pause).await;
             let connected = self.check_out(PROBE_TIMEOUT, true).await;
             if connected.is_err() && start.elapsed() > pause + 2 * PROBE_TIMEOUT {
-                // The process was frozen during the probe, which says nothing about the server now.
+                // The process was frozen during the probe, so its failure does not count.
                 pause = Duration::ZERO;
                 continue;
             }
@@ -138,7 +143,7 @@ impl Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         if self.is_probing {
-            // Nobody probes any more, so the next request has to try.
+            // Probing stops, so let the next request through.
             self.server.breaker.probed(true);
         }
         self.server.queue.leave(self.seat);

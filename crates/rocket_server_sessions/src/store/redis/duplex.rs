@@ -1,4 +1,4 @@
-//! One connection at work: requests go out as they come, and replies come in as they are ready.
+//! Sends requests and receives replies concurrently on one connection.
 
 use std::future::Future;
 use std::future::poll_fn;
@@ -22,17 +22,17 @@ use crate::store::StoreError;
 
 const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 
-/// How long a connection that was idle for long may take to show that it works.
+/// How long a connection that was idle may take to answer a PING.
 const PING_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// Replies that nobody asked for show once nothing is in flight. If that does not happen for so long,
-/// a PING among the requests tells whether replies still match.
+/// Unsolicited replies are detected when nothing is in flight. On a busy connection, a PING is sent
+/// this often to check that replies still match.
 const PING_WHILE_BUSY: Duration = Duration::from_millis(500);
 
-/// What is overdue by so much was frozen with the process, and says nothing about Redis.
+/// If an answer is overdue by this much, the process was frozen. Redis is then not considered down.
 const FREEZE: Duration = Duration::from_secs(1);
 
-/// What the buffer keeps of its memory when it is empty.
+/// The capacity that an empty buffer keeps.
 const KEPT: usize = 64 << 10;
 
 pub(super) struct Duplex<'s> {
@@ -42,28 +42,32 @@ pub(super) struct Duplex<'s> {
     in_flight: InFlight,
     outbox: Vec<u8>,
     written: usize,
-    /// Kept for their memory; empty between two turns.
+    /// Reused buffers; empty between polls.
     taken: Vec<Request>,
     answered: Vec<Answered>,
     timer: Pin<Box<Sleep>>,
-    /// When a PING must have been answered, until which nothing else is sent.
+    /// The deadline of a PING. Nothing else is sent until it is answered.
     ping_due: Option<Instant>,
+<<<<<<< HEAD
     /// When this task last had a turn.
     turned: Instant,
     /// When replies and requests last certainly matched.
+=======
+    /// When replies were last known to match requests.
+>>>>>>> h/p3
     matched: Instant,
     has_answered: bool,
-    /// Whether the other tasks have had a turn since this one was woken.
+    /// Whether this task has yielded since it was woken.
     has_yielded: bool,
-    /// No more is sent: another connection may lead to another server.
+    /// Set when the connection should be replaced after its last reply. Nothing more is sent.
     is_retiring: bool,
-    /// Set if a server's failure has opened the breaker: what to wait before the first probe.
+    /// Set if an error of the server has opened the breaker: the pause before the first probe.
     opened: Option<Duration>,
 }
 
-/// Why a connection has stopped working.
+/// Why a connection has ended.
 pub(super) enum End {
-    /// Nothing has failed; there may be another connection.
+    /// Nothing has failed; another connection may be opened.
     Retired,
     Failed(Severity, String),
 }
@@ -95,7 +99,7 @@ impl<'s> Duplex<'s> {
         })
     }
 
-    /// Works until the connection ends, or must not be used any more.
+    /// Runs until the connection ends, or must not be used any more.
     pub(super) async fn run(&mut self) -> End {
         poll_fn(|cx| {
             let turned = self.turn(cx);
@@ -105,6 +109,7 @@ impl<'s> Duplex<'s> {
         .await
     }
 
+<<<<<<< HEAD
     /// Closes the connection. Returns the answers that are still to be handed out, and the pause to make
     /// if the breaker was opened.
     pub(super) fn finish(mut self) -> (Vec<Answered>, Option<Duration>) {
@@ -113,13 +118,19 @@ impl<'s> Duplex<'s> {
             self.in_flight.give_up().map(|request| Answered { request, answer: broke() });
         self.answered.extend(unanswered);
         (self.answered, self.opened)
+=======
+    /// Returns the unanswered requests, and the pause before the first probe if the breaker was
+    /// opened.
+    pub(super) fn finish(mut self) -> (Vec<Request>, Option<Duration>) {
+        (self.in_flight.give_up().collect(), self.opened)
+>>>>>>> h/p3
     }
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
         self.receive(cx)?;
         self.has_yielded = !self.has_yielded;
         if self.has_yielded {
-            // Those who are about to ask may do so first: their requests then share a write.
+            // Yield once, so that concurrent requests share a write.
             cx.waker().wake_by_ref();
             return Ok(());
         }
@@ -132,7 +143,7 @@ impl<'s> Duplex<'s> {
         while let Poll::Ready(received) = self.transport.poll_receive(cx) {
             let decoded = self.decode();
             if matches!(decoded, Err(End::Failed(..))) {
-                // Nobody knows whose replies these are.
+                // Replies can no longer be matched to requests.
                 for answered in self.answered.drain(..) {
                     let broke =
                         StoreError::unanswered("replies of Redis do not match the requests");
@@ -153,7 +164,7 @@ impl<'s> Duplex<'s> {
         Ok(())
     }
 
-    /// Assigns the replies that have come.
+    /// Assigns the received replies to requests.
     fn decode(&mut self) -> Result<(), End> {
         let now = Instant::now();
         // What comes now may have come at any time since.
@@ -178,9 +189,15 @@ impl<'s> Duplex<'s> {
         if is_empty { Ok(()) } else { Err(self.unsolicited()) }
     }
 
+<<<<<<< HEAD
     /// Hands out answers. The breaker learns of a failure first, and the connection is closed if nothing
     /// else is in flight: a caller that is refused may ask again at once.
     fn deliver(&mut self) -> Result<(), End> {
+=======
+    /// Delivers answers. The breaker is updated first, because callers may retry as soon as they
+    /// get an error.
+    fn deliver(&mut self) {
+>>>>>>> h/p3
         if self.answered.is_empty() {
             return Ok(());
         }
@@ -240,7 +257,7 @@ impl<'s> Duplex<'s> {
         }
     }
 
-    /// Whether the connection may be used for what was taken.
+    /// Whether the connection may be used for the requests that were taken.
     fn is_fit(&mut self, is_idle: bool) -> Result<bool, End> {
         let has_answered = self.has_answered;
         let connection = self.transport.connection();
@@ -265,7 +282,7 @@ impl<'s> Duplex<'s> {
         Ok(true)
     }
 
-    /// Sends what can be answered in time, and refuses the rest.
+    /// Starts the requests that can be answered in time, and refuses the others.
     fn begin(&mut self) {
         let now = Instant::now();
         let (mut requests, mut commands) = (0, 0);
@@ -302,8 +319,8 @@ impl<'s> Duplex<'s> {
         Ok(())
     }
 
-    /// Ends the connection if nothing is answered for as long as a request may wait: a little less,
-    /// so that the breaker is open by the time that callers give up.
+    /// Ends the connection if nothing is answered for slightly less than a request's deadline, so
+    /// that the breaker is open before callers give up.
     fn watch(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
         while let Some(since) = self.in_flight.waiting_since() {
             let due = self.ping_due.unwrap_or(since + self.server.deadline.mul_f32(0.95));
@@ -341,7 +358,7 @@ impl<'s> Duplex<'s> {
     }
 
     fn unsolicited(&self) -> End {
-        self.failed(Severity::Connection, &"it sends replies that nobody asked for")
+        self.failed(Severity::Connection, &"it sends unsolicited replies")
     }
 
     fn failed(&self, severity: Severity, why: &dyn std::fmt::Display) -> End {

@@ -1,39 +1,39 @@
-//! Where a reply ends, without taking it apart.
+//! Finds the end of a reply without parsing it.
 
 use std::io;
 
-/// What a reply may take in memory, counted as its bytes and [`VALUE_SIZE`] for each value. A
-/// record has at most 8 MiB.
+/// How much memory a reply may use: its bytes, and [`VALUE_SIZE`] for each value. A record has at
+/// most 8 MiB.
 pub(super) const MAX_REPLY: usize = 32 << 20;
 
-/// What a parsed value takes besides its text.
+/// The memory that a parsed value uses besides its text.
 const VALUE_SIZE: usize = 64;
 
-/// A reply beyond [`MAX_REPLY`] is skipped, up to this length. No text in Redis is longer.
+/// A reply beyond [`MAX_REPLY`] is skipped, up to this length. Strings in Redis are never longer.
 const MAX_SKIPPED: usize = 512 << 20;
 
-/// No number, status or error is longer.
+/// Numbers, statuses and errors are never longer.
 const MAX_LINE: usize = 16 << 10;
 
-/// No reply that we ask for nests deeper. redis-rs' parser gives up at 100.
+/// Replies never nest deeper than this. redis-rs' parser gives up at 100.
 const MAX_DEPTH: usize = 16;
 
-/// The shortest value: a kind, and the end of its line.
+/// The shortest value: a type byte, and the end of its line.
 const SHORTEST: usize = 3;
 
 const END: &[u8] = b"\r\n";
 
-/// The search for the end of one reply of protocol version 2. It goes on where it stopped once more
-/// has been received.
+/// The search for the end of one reply of protocol version 2. It resumes when more bytes have been
+/// received.
 #[derive(Clone, Debug)]
 pub(super) struct Frame {
-    /// Where the next value begins. While a text is incomplete, this is past the end of the inbox.
+    /// The start of the next value. While a text is incomplete, this is past the end of the inbox.
     at: usize,
-    /// Bytes of this reply that were discarded, since it is too large.
+    /// Bytes of this reply that were discarded because it is too large.
     discarded: usize,
-    /// How many values have begun.
+    /// How many values have been started.
     values: usize,
-    /// How many values are still missing: in the reply, in its innermost list, and in between.
+    /// How many values are missing on each level, from the whole reply to its innermost list.
     missing: Vec<usize>,
     is_in_text: bool,
     is_too_large: bool,
@@ -55,7 +55,7 @@ impl Frame {
         is_too_large: false,
     };
 
-    /// Makes it ready for the next reply.
+    /// Starts again for the next reply.
     pub(super) fn restart(&mut self) {
         let mut missing = std::mem::take(&mut self.missing);
         missing.clear();
@@ -63,11 +63,11 @@ impl Frame {
         *self = Self { missing, ..Self::EMPTY };
     }
 
-    /// Returns where the reply at the beginning of `inbox` ends; `None` while part of it is missing.
+    /// Returns the end of the reply at the start of `inbox`, or `None` while it is incomplete.
     ///
     /// # Errors
     ///
-    /// What is not a reply is an error as soon as that can be told.
+    /// If the bytes are not a reply, as soon as that is known.
     pub(super) fn advance(&mut self, inbox: &[u8]) -> io::Result<Option<usize>> {
         loop {
             if self.is_in_text {
@@ -102,7 +102,7 @@ impl Frame {
         }
     }
 
-    /// Judges the reply by what has come and what has been announced.
+    /// Checks the size received and the size announced so far.
     fn check_size(&mut self) -> io::Result<()> {
         let missing: usize = self.missing.iter().fold(0, |sum, it| sum.saturating_add(*it));
         let bytes = self.discarded + self.at;
@@ -113,12 +113,12 @@ impl Frame {
         Ok(())
     }
 
-    /// Whether the reply would take too much memory. Its end is still found.
+    /// Whether the reply would use too much memory. Its end is still found.
     pub(super) fn is_too_large(&self) -> bool {
         self.is_too_large
     }
 
-    /// Removes what is not needed any more to find the end of a reply that is too large.
+    /// Removes bytes that are no longer needed to find the end of an oversized reply.
     pub(super) fn discard(&mut self, inbox: &mut Vec<u8>) {
         let passed = self.at.saturating_sub(END.len()).min(inbox.len());
         inbox.drain(..passed);
@@ -127,7 +127,7 @@ impl Frame {
     }
 }
 
-/// Splits off the first line: without its end, and how long it is with it.
+/// Returns the first line without its end, and its length with it.
 fn line(bytes: &[u8]) -> io::Result<Option<(&[u8], usize)>> {
     let Some(end) = bytes.iter().take(MAX_LINE).position(|byte| *byte == b'\n') else {
         let is_possible = bytes.first().is_none_or(|kind| b"+-:$*".contains(kind));
@@ -196,7 +196,7 @@ mod tests {
         let text = MAX_REPLY - VALUE_SIZE - "$33554432\r\n\r\n".len();
         assert!(!is_too_large(format!("${text}\r\n")));
         assert!(is_too_large(format!("${}\r\n", text + 1)));
-        // Four million small integers are 16 MiB on the wire, and took 219 MiB once parsed.
+        // Four million small integers are 16 MiB on the wire, and used 219 MiB when parsed.
         assert!(is_too_large("*4000000\r\n".to_owned()));
         assert!(!is_too_large("*400000\r\n".to_owned()));
     }
@@ -247,7 +247,7 @@ mod tests {
         assert!(Frame::default().advance(&b"*1\r\n".repeat(MAX_DEPTH + 1)).is_err());
     }
 
-    /// Bytes that are a reply, or nearly one.
+    /// Bytes that are a reply, or almost one.
     fn near_replies() -> impl Strategy<Value = Vec<u8>> {
         let text = || proptest::collection::vec(prop_oneof!["[a-z0-9 ]", "\r", "\n"], 0..6);
         let scalar = prop_oneof![
@@ -277,7 +277,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(4096))]
 
-        /// Two views of the same bytes: if they differed, a reply would be given to the next request.
+        /// If the two disagreed, replies would be assigned to the wrong requests.
         #[test]
         fn wherever_a_reply_ends_redis_rs_consumes_exactly_that(bytes in near_replies()) {
             if let Ok(Some(end)) = Frame::default().advance(&bytes) {
@@ -285,7 +285,8 @@ mod tests {
                 let both = [&bytes[..end], b"+next\r\n"].concat();
                 let mut reader = both.as_slice();
                 let mut parser = Parser::new();
-                // What it cannot read, such as a number that is none, fails one request and no other.
+                // A reply that cannot be parsed, such as an invalid number, fails only its own
+                // request.
                 if parser.parse_value(&mut reader).is_ok() {
                     prop_assert_eq!(parser.parse_value(&mut reader).unwrap(), next);
                 }

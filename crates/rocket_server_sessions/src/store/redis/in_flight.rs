@@ -1,4 +1,4 @@
-//! What was sent on one connection and not answered yet.
+//! The requests that were sent on one connection and not answered yet.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -10,37 +10,41 @@ use super::queue::Room;
 use super::request::{Answer, Request};
 use crate::store::StoreError;
 
-/// How many requests may be in flight: at first, at least, and at most.
+/// How many requests may be in flight at first.
 const FIRST_LIMIT: usize = 512;
+
+/// The limit never falls below this.
 const LEAST_LIMIT: usize = 32;
+
+/// The limit never rises above this.
 const MAX_LIMIT: usize = 8192;
 
-/// The limit grows by one for so many answers: by a quarter with each round trip.
+/// The limit grows by one per this many answers, which is a quarter per round trip.
 const ANSWERS_TO_GROW: usize = 4;
 
-/// How many bytes may be, unless it is one request alone.
+/// The maximum number of bytes in flight, unless a single request is larger.
 const MAX_BYTES: usize = 4 << 20;
 
-/// What is in flight on a connection, in the order in which it is answered.
+/// The requests in flight on a connection, in the order in which they are answered.
 pub(super) struct InFlight {
     sent: VecDeque<Sent>,
     bytes: usize,
-    /// When a request was last answered, or the first of these was sent.
+    /// When a request was last answered, or the first one was sent.
     progress: Instant,
-    /// A running mean of how long answers have taken.
+    /// A moving average of the time that answers took.
     round_trip: Duration,
     limit: Limit,
 }
 
 struct Sent {
-    /// `None`: a PING of the connection's own.
+    /// `None` for a PING.
     request: Option<Request>,
     at: Instant,
-    /// How many were in flight before it.
+    /// How many requests were in flight before it.
     ahead: usize,
     missing: usize,
     values: Vec<Value>,
-    /// Set if one of its replies cannot be handed on.
+    /// Set if one of its replies cannot be parsed.
     error: Option<StoreError>,
 }
 
@@ -50,12 +54,12 @@ pub(super) struct Answered {
     pub(super) answer: Answer,
 }
 
-/// A reply that no request can have caused.
+/// A reply that does not belong to any request.
 #[derive(Debug)]
 pub(super) struct Unsolicited;
 
 impl InFlight {
-    /// `patience` is how long an answer may take before it counts as slow.
+    /// `patience` is the time after which an answer counts as slow.
     pub(super) fn new(now: Instant, patience: Duration) -> Self {
         Self {
             sent: VecDeque::new(),
@@ -70,7 +74,7 @@ impl InFlight {
         self.sent.is_empty()
     }
 
-    /// Since when nothing was answered, though something is in flight.
+    /// Since when there was no answer, if requests are in flight.
     pub(super) fn waiting_since(&self) -> Option<Instant> {
         (!self.is_empty()).then_some(self.progress)
     }
@@ -80,10 +84,10 @@ impl InFlight {
         Room { requests: self.limit.allowed.saturating_sub(self.sent.len()), bytes }
     }
 
-    /// Whether a request can be answered in time, as far as can be told. With nothing in flight that
-    /// is unknown, and worth a try.
+    /// Estimates whether a request can be answered in time. With nothing in flight, any request
+    /// whose deadline has not passed is tried.
     pub(super) fn can_answer(&self, request: &Request, now: Instant) -> bool {
-        // A quarter more, since more may be in flight now.
+        // Add a quarter, because more requests may be in flight now.
         let expected = if self.is_empty() { Duration::ZERO } else { self.round_trip * 5 / 4 };
         now + expected < request.deadline
     }
@@ -139,7 +143,7 @@ impl InFlight {
         };
         self.bytes -= request.packed.len();
         let took = now.saturating_duration_since(at);
-        // It falls sooner than it rises: what is refused for it could have been answered.
+        // Lower the estimate quickly, because a high one refuses requests that could be answered.
         let weight = if took < self.round_trip { 2 } else { 8 };
         self.round_trip = (self.round_trip * (weight - 1) + took) / weight;
         // What this process has added tells nothing about Redis.
@@ -147,22 +151,22 @@ impl InFlight {
         Ok(Some(Answered { request, answer: error.map_or(Ok(values), Err) }))
     }
 
-    /// Everything in flight, which will not be answered.
+    /// Returns all requests in flight, which will not be answered.
     pub(super) fn give_up(&mut self) -> impl Iterator<Item = Request> {
         std::mem::take(&mut self.sent).into_iter().filter_map(|sent| sent.request)
     }
 }
 
-/// How many requests may be in flight, found out as TCP finds out its window: more as long as answers
-/// come soon, fewer as soon as they come late. So what Redis cannot answer in time waits where it
-/// can still be refused, at no cost.
+/// How many requests may be in flight, adjusted like TCP's congestion window: more while answers
+/// are fast, fewer when they are slow. Excess requests stay in the queue, where they can be refused
+/// safely.
 struct Limit {
     allowed: usize,
-    /// Answers since it last grew.
+    /// Answers since the limit last grew.
     credit: usize,
     /// How long an answer may take.
     patience: Duration,
-    /// The shortest that one has taken. Where Redis is far away, none can take less.
+    /// The shortest round trip so far: a lower bound given by the distance to Redis.
     shortest: Duration,
 }
 
@@ -171,17 +175,17 @@ impl Limit {
         Self { allowed: FIRST_LIMIT, credit: 0, patience, shortest: Duration::MAX }
     }
 
-    /// A request was answered before which so many were in flight.
+    /// Adjusts the limit to an answer that took `took`, with `ahead` requests in flight before it.
     fn answered(&mut self, ahead: usize, took: Duration) {
         self.shortest = self.shortest.min(took);
         let patience = self.patience.max(self.shortest * 3 / 2);
         if took > patience {
-            // As many as are answered at this rate within the patience.
+            // As many as are answered within `patience` at this rate.
             let bearable = ahead as u128 * patience.as_nanos() / took.as_nanos();
             let bearable = usize::try_from(bearable).unwrap_or(usize::MAX);
             self.allowed = self.allowed.min(bearable).max(LEAST_LIMIT);
         } else if ahead >= self.allowed / 2 {
-            // With less in flight, nothing tells that more can be borne.
+            // Grow only if at least half of the limit was used.
             self.credit += 1;
             if self.credit == ANSWERS_TO_GROW {
                 self.allowed = (self.allowed + 1).min(MAX_LIMIT);
@@ -274,8 +278,9 @@ mod tests {
         assert!(in_flight.can_answer(&request(start, 150 * MILLIS).0, start));
     }
 
-    /// A server that answers so many requests a second, in order, and a crowd that fills every
-    /// room. Returns how many are answered within a second, and the longest that took, once settled.
+    /// Simulates a server that answers `each_milli` requests per millisecond, in order, while
+    /// requests fill all the room. Returns the answers per second and the longest time that one
+    /// took, after warming up.
     fn simulate(each_milli: usize, round_trip: usize) -> (usize, usize) {
         let start = Instant::now();
         let mut in_flight = InFlight::new(start, 360 * MILLIS);

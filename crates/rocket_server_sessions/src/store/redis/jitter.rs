@@ -9,7 +9,7 @@ pub(super) fn random() -> u8 {
     random[0]
 }
 
-/// Between half the pause and the whole.
+/// Returns a random time between half of `pause` and all of it.
 pub(super) fn jittered(pause: Duration) -> Duration {
     pause.mul_f32(0.5 + f32::from(random()) / 512.0)
 }

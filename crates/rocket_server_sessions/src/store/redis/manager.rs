@@ -1,4 +1,4 @@
-//! Which connections r2d2 makes, and which it may hand out again.
+//! The r2d2 connection manager.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,14 +9,14 @@ use super::connection::Connection;
 use super::reply_error::ConnectError;
 use super::sentinel::Sentinels;
 
-/// A connection that was idle for longer must show that it still works. Cloud Run stops the CPU
-/// between requests, and what lies between forgets connections without a word.
+/// A connection that was idle for longer is checked or replaced before it is used. Cloud Run
+/// freezes the CPU between requests, and middleboxes silently drop idle connections.
 pub(super) const PING_AFTER_IDLE: Duration = Duration::from_secs(30);
 
-/// Whatever takes so much longer than it may was frozen with the process.
+/// If an operation is overdue by this much, the process was frozen.
 const FREEZE: Duration = Duration::from_secs(1);
 
-/// Makes and judges connections for r2d2.
+/// Opens and checks connections for r2d2.
 pub(super) struct Manager {
     pub(super) target: Target,
     pub(super) timeout: Duration,
@@ -26,7 +26,7 @@ pub(super) struct Manager {
 /// What to connect to.
 pub(super) enum Target {
     Server(Address),
-    /// The server that is the master at the time.
+    /// The current master.
     Master(Arc<Sentinels>),
 }
 
@@ -46,7 +46,8 @@ impl r2d2::ManageConnection for Manager {
     fn connect(&self) -> Result<Connection, ConnectError> {
         let begun = Instant::now();
         self.target.open(begun + self.timeout).inspect_err(|error| {
-            // What failed long after its time-out was frozen, and says nothing about the server now.
+            // If it failed long after its timeout, the process was frozen, and the failure does not
+            // count.
             if begun.elapsed() < self.timeout + FREEZE {
                 self.failures.record(error.to_string());
             }
@@ -54,7 +55,8 @@ impl r2d2::ManageConnection for Manager {
     }
 
     fn is_valid(&self, connection: &mut Connection) -> Result<(), ConnectError> {
-        // A connection serves for as long as it lives, so what is idle here was made and not needed.
+        // A connection that has served requests is never returned to the pool, so an idle one was
+        // never needed.
         let is_current = match &self.target {
             Target::Server(_) => true,
             Target::Master(sentinels) => sentinels.is_current(connection.generation),

@@ -1,4 +1,4 @@
-//! What the adapter measures, for the recorder of metrics that is installed.
+//! Metrics of the Redis store.
 //!
 //! A cluster has a queue and a breaker for each server. They share these metrics, so gauges are
 //! incremented and decremented, and never set.
@@ -8,7 +8,7 @@ use metrics::{
     gauge, histogram,
 };
 
-/// Handles, kept because finding one by its name takes longer than counting.
+/// Handles of the metrics. They are kept because looking one up takes longer than counting.
 #[derive(Clone)]
 pub(super) struct Metrics {
     /// Requests that wait for a connection.
@@ -32,19 +32,19 @@ impl Metrics {
         }
     }
 
-    /// So many requests wait no longer.
+    /// Records that `requests` left the queue.
     pub(super) fn taken(&self, requests: usize) {
         self.queue_depth.decrement(number(requests));
     }
 
-    /// So many requests share a write.
+    /// Records a write of `requests` requests with `commands` commands.
     pub(super) fn sent(&self, requests: usize, commands: usize) {
         self.batch_size.record(number(requests));
         self.commands.increment(number(commands).into());
     }
 }
 
-/// How many breakers are open.
+/// The gauge of open breakers.
 pub(super) fn open_breakers() -> Gauge {
     const OPEN: &str = "session_redis_breaker_open";
     describe_gauge!(OPEN, "Redis servers whose requests are refused at once.");

@@ -1,4 +1,25 @@
-//! Sessions in Redis: one hash for each, over connections of an r2d2 pool.
+//! The Redis store: one hash per session, over connections of an r2d2 pool.
+//!
+//! A call of the store passes through these modules:
+//!
+//! 1. `commands` and `user_index` encode the call as a `pipeline`; `scripts` has its Lua. A
+//!    `cluster` sends each part to the server that has its slot.
+//! 2. `server` refuses it immediately if the `breaker` is open. Otherwise it makes a request with a
+//!    deadline, and waits for the reply.
+//! 3. `queue` keeps the request until a driver takes it, or refuses it if too many are waiting.
+//! 4. `driver` is a task for each connection. It gets the connection from r2d2 (`manager`,
+//!    `connection`), and probes the server during an outage.
+//! 5. `duplex` takes requests from the queue, sends them and receives replies on one connection.
+//! 6. `request` is marked as sent. Before this, a timeout means that nothing was changed; after it,
+//!    that the outcome is unknown.
+//! 7. `in_flight` keeps the request until all its replies have been received, and limits how many
+//!    requests are on the connection.
+//! 8. `transport` writes the commands to the socket and reads bytes from it, through TLS if needed.
+//! 9. `decoder` splits the bytes into replies; `framing` finds their ends.
+//!
+//! The replies go back the same way: `in_flight` assigns them to the oldest request, `duplex`
+//! checks them for errors of the server (`reply_error`) and updates the breaker, `request` wakes
+//! the caller, and `commands` or `user_index` reads them.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -49,22 +70,22 @@ use super::{
     Rotation, Store, StoreError, StoreErrorKind, Update, UpdateResult, Values, size,
 };
 
-/// Keeps sessions in Redis, or whatever speaks its protocol: Upstash, Valkey, Dragonfly. It may be
-/// one server, the master that sentinels name, or a cluster.
+/// Keeps sessions in Redis or a compatible server, such as Upstash or Valkey: a single server, a
+/// cluster, or a master under sentinels.
 ///
-/// Each request is one pipeline on one connection, and so one round trip. Commands of many
-/// requests share a write. While Redis does not answer, requests are refused at once.
+/// A call is usually one pipeline on one connection, and so one round trip. Concurrent calls share
+/// a write. While Redis does not answer, calls fail immediately.
 pub struct Redis {
     servers: Arc<Servers>,
     orphans: Arc<OrphanKeys>,
     prefix: String,
 }
 
-/// Who is asked.
+/// The servers.
 enum Servers {
-    /// One for all sessions.
+    /// One server for all sessions.
     One(Server),
-    /// One for each slot.
+    /// One server for each slot.
     Cluster(Cluster),
     #[cfg(test)]
     Simulated(crate::simulation::World),
@@ -84,7 +105,7 @@ impl Servers {
         }
     }
 
-    /// Whether what is asked now would be refused at once, whatever it is about.
+    /// Whether all requests are currently refused.
     fn is_refusing(&self) -> bool {
         match self {
             Self::One(server) => server.is_refusing(),
@@ -96,12 +117,12 @@ impl Servers {
 }
 
 impl Redis {
-    /// Opens the store. Nothing is connected before the first request, so an application starts
-    /// whether or not Redis is there.
+    /// Opens the store. It connects at the first request, so an application starts even if Redis is
+    /// not available.
     ///
     /// # Errors
     ///
-    /// [`OpenError`] for a setting that cannot work.
+    /// [`OpenError`] if a setting is invalid.
     pub fn open(settings: &Settings) -> Result<Self, OpenError> {
         let one = |target| Servers::One(Server::new(target, settings));
         let servers = match Topology::parse(settings)? {
@@ -113,7 +134,7 @@ impl Redis {
         Ok(Self { servers: Arc::new(servers), orphans, prefix: settings.prefix.clone() })
     }
 
-    /// The store as it is, with somebody else in Redis' place.
+    /// A store on a simulated Redis.
     #[cfg(test)]
     pub(crate) fn simulated(world: crate::simulation::World, prefix: &str) -> Self {
         let servers = Arc::new(Servers::Simulated(world));
@@ -121,7 +142,7 @@ impl Redis {
         Self { servers, orphans, prefix: prefix.to_owned() }
     }
 
-    /// Forgets earlier writes.
+    /// Forgets the orphans of earlier writes.
     #[cfg(test)]
     pub(crate) fn forget_orphans(&self) {
         self.orphans.clear();
@@ -131,7 +152,7 @@ impl Redis {
         self.servers.ask(pipeline).await
     }
 
-    /// An update that decides nothing.
+    /// Runs an update without a script.
     async fn update_plainly(
         &self,
         record: RecordId,
@@ -156,7 +177,8 @@ impl Redis {
             }
             PlainReply::Late(_) => return Err(late(update)),
             PlainReply::Foreign if self.is_live(record).await? => {
-                // The record is in order, so the reply was not about it, and must not be shown.
+                // The record is intact, so the reply belongs to another request and must not be
+                // used.
                 let why = "a reply was about another session";
                 return Err(StoreError {
                     retry_after: Duration::ZERO,
@@ -179,7 +201,7 @@ impl Redis {
         Ok(result)
     }
 
-    /// Takes an increment back that has made a field, and the record too large.
+    /// Undoes an increment that created a field and made the record too large.
     async fn check_size(
         &self,
         record: RecordId,
@@ -194,7 +216,7 @@ impl Redis {
         {
             let take_back = commands::take_back(&self.key(record), record.id, name, *sum);
             let replies = self.ask(take_back).await.map_err(unknown)?;
-            // If others have counted on meanwhile, it stays.
+            // If another request has incremented the field since, it stays.
             if commands::read_take_back(replies)? {
                 return Ok(UpdateResult::TooLarge(size));
             }
@@ -202,7 +224,7 @@ impl Redis {
         Ok(UpdateResult::Applied(applied))
     }
 
-    /// Why there is no hash.
+    /// Finds out why the key is not a hash.
     async fn absent(&self, record: RecordId) -> Result<UpdateResult, StoreError> {
         let replies = self.ask(commands::death(&self.key(record))).await?;
         let death = commands::read_death(replies)?;
@@ -223,7 +245,7 @@ impl Redis {
         Ok(())
     }
 
-    /// Deletes orphans of earlier writes. The caller does not wait for it.
+    /// Deletes orphans of earlier writes in the background.
     fn delete_old_orphans(&self) {
         if self.servers.is_refusing() {
             return;
@@ -255,20 +277,20 @@ impl Redis {
     }
 }
 
-/// Whether an update makes a key if there is none. Such a key has no time to live.
+/// Whether an update creates the key if it is missing. Such a key has no time to live.
 fn makes_key(update: &Update) -> bool {
     matches!(update.ops[..], [Op::Increment(..)])
 }
 
-/// A change that was made just before its record moved on or was destroyed. The fields beside it
-/// cannot be read any more.
+/// The error for a change that was applied just before the session was rotated or destroyed, so
+/// that the fields could not be read.
 fn late(update: &Update) -> StoreError {
     let field = update.ops.first().map_or("it", Op::field);
-    let why = format!("the session moved on just after `{field}` was changed");
+    let why = format!("the session was rotated or destroyed just after `{field}` was changed");
     StoreError { retry_after: Duration::ZERO, ..StoreError::unanswered(why) }
 }
 
-/// What fails after a part of the work was done.
+/// Marks the outcome as unknown, because part of the work was done.
 fn unknown(error: StoreError) -> StoreError {
     StoreError { kind: StoreErrorKind::OutcomeUnknown, ..error }
 }
@@ -351,7 +373,7 @@ impl Store for Redis {
 
     async fn index(&self, user: &str) -> Result<Vec<IndexEntry>, StoreError> {
         let replies = self.ask(user_index::read(&self.index_key(user))).await?;
-        // To find nothing would be to say that the user has no session.
+        // Returning nothing would mean that the user has no sessions.
         let damaged = "a user's index of sessions is damaged; their next log-in begins it anew";
         user_index::entries(replies)?.ok_or_else(|| StoreError::refused(damaged))
     }

@@ -1,10 +1,9 @@
-//! Keys that an increment may have made by accident, where a record had vanished.
+//! Keys that an increment may have created because the record had vanished.
 //!
-//! An increment gives no time to live, so if the record had vanished, it leaves a key that would stay
-//! for ever: an orphan. Usually the reply shows that, and the orphan is deleted at once. If the reply
-//! is lost, or the future that waits for it is dropped, the key is remembered here, and is looked at
-//! along with a later call. What a process remembers ends with it, and the oldest of too many keys is
-//! forgotten.
+//! An increment sets no time to live, so if the record had vanished, it creates a key that never
+//! expires: an orphan. Usually the reply shows this, and the orphan is deleted immediately. If the
+//! reply is lost, or the future that waits for it is dropped, the key is remembered here, and is
+//! checked during a later call. The list is lost when the process stops, and is limited in size.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,31 +13,31 @@ use rocket::tokio::time::Instant;
 
 use crate::store::RecordId;
 
-/// More of them would be an outage of its own.
+/// The maximum number of remembered keys.
 const MAX_KEYS: usize = 1024;
 
-/// How many are looked at in one go.
+/// How many keys are checked at a time.
 const MAX_BATCH: usize = 64;
 
-/// How much longer than the deadline a key is left alone: by then no write to it is on its way.
+/// How long after the deadline a key is checked, when no write to it can be in flight.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// The places in which an orphan may be, the oldest first.
+/// The records whose keys may be orphans, the oldest first.
 pub(super) struct OrphanKeys {
-    /// How long a write may be on its way.
+    /// How long a write may be in flight.
     deadline: Duration,
     records: Mutex<VecDeque<(Instant, RecordId)>>,
 }
 
-/// A write whose reply has not told yet whether it has made an orphan. Unless it is settled, its key
-/// is remembered, also if its future is dropped.
+/// A write that may have created an orphan. If it is dropped without [`settle`](Self::settle), its
+/// key is remembered.
 pub(super) struct PendingWrite<'k> {
     keys: &'k OrphanKeys,
     record: Option<RecordId>,
 }
 
 impl PendingWrite<'_> {
-    /// There is no orphan, or it was deleted.
+    /// Records that there is no orphan, or that it was deleted.
     pub(super) fn settle(mut self) {
         self.record = None;
     }
@@ -74,7 +73,7 @@ impl OrphanKeys {
         self.records.lock().clear();
     }
 
-    /// Takes some of those that no write is on its way to any more.
+    /// Takes some of the keys to which no write can be in flight any more.
     pub(super) fn take_old(&self) -> Vec<RecordId> {
         let mut records = self.records.lock();
         let patience = self.deadline + MARGIN;

@@ -1,4 +1,4 @@
-//! Commands on their way: packed, and in units that a server carries out as a whole or not at all.
+//! Encoded commands, in units that a server applies as a whole or not at all.
 
 use std::ops::Range;
 
@@ -7,33 +7,33 @@ use redis::{ToRedisArgs, cmd};
 /// How many slots a cluster has.
 pub(super) const SLOTS: u16 = 16_384;
 
-/// Packed commands, in units that are carried out as a whole or not at all.
+/// Encoded commands, in units that are applied as a whole or not at all.
 #[derive(Default)]
 pub(super) struct Pipeline {
     pub(super) packed: Vec<u8>,
     pub(super) units: Vec<Unit>,
 }
 
-/// One command, or one transaction.
+/// One command, script or transaction.
 #[derive(Clone, Copy)]
 pub(super) struct Unit {
-    /// Where its packed commands end.
+    /// The end of its encoded commands.
     pub(super) end: usize,
-    /// How many replies it gets.
+    /// The number of its replies.
     pub(super) replies: usize,
-    /// How many commands it is billed as at Upstash: a script is billed with each command in it.
+    /// The number of commands that Upstash bills, including those inside scripts.
     pub(super) commands: usize,
     /// The cluster slot of its keys.
     pub(super) slot: u16,
 }
 
 impl Pipeline {
-    /// How many replies come in all.
+    /// The number of replies to all units.
     pub(super) fn replies(&self) -> usize {
         self.units.iter().map(|unit| unit.replies).sum()
     }
 
-    /// How many commands it is billed as in all.
+    /// The number of billed commands in all units.
     pub(super) fn commands(&self) -> usize {
         self.units.iter().map(|unit| unit.commands).sum()
     }
@@ -43,7 +43,8 @@ impl Pipeline {
         self.close(1, 1, key);
     }
 
-    /// A script, over keys of one slot, which carries out so many commands at most. It is sent whole.
+    /// Adds a script. `keys` must share a slot, and the script must run at most `commands`
+    /// commands.
     pub(super) fn script(
         &mut self,
         text: &str,
@@ -57,7 +58,7 @@ impl Pipeline {
         self.close(1, 1 + commands, keys.first().copied().unwrap_or_default());
     }
 
-    /// Some of the units alone.
+    /// Returns a pipeline of some of the units.
     pub(super) fn part(&self, units: Range<usize>) -> Self {
         let end_before = |at: usize| at.checked_sub(1).map_or(0, |before| self.units[before].end);
         let (start, end) = (end_before(units.start), end_before(units.end));
@@ -72,7 +73,7 @@ impl Pipeline {
         self.units.push(Unit { end: self.packed.len(), replies, commands, slot: slot(key) });
     }
 
-    /// Commands about `key`, and others in the same slot, that are carried out in one step.
+    /// Adds a transaction over `key`, and other keys in the same slot.
     pub(super) fn transaction(&mut self, key: &str, fill: impl FnOnce(&mut Transaction<'_>)) {
         cmd("MULTI").write_packed_command(&mut self.packed);
         let mut transaction = Transaction { packed: &mut self.packed, commands: 0 };
@@ -102,8 +103,8 @@ fn write(packed: &mut Vec<u8>, name: &'static str, key: &str, args: impl ToRedis
     command.write_packed_command(packed);
 }
 
-/// The cluster slot of a key: what stands in its braces decides, as the Redis Cluster Specification
-/// says.
+/// The cluster slot of a key, computed from its hash tag (the text in braces) as specified by Redis
+/// Cluster.
 fn slot(key: &str) -> u16 {
     static CRC: crc::Crc<u16> = crc::Crc::<u16>::new(&crc::CRC_16_XMODEM);
     let tag = key.split_once('{').and_then(|(_, rest)| Some(rest.split_once('}')?.0));

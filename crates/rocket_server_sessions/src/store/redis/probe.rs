@@ -1,4 +1,4 @@
-//! Tries what sessions need of Redis, step by step, so that the first step that fails tells the cause.
+//! Checks step by step what sessions need of Redis. The first step that fails shows the cause.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, ToSocketAddrs};
@@ -17,11 +17,11 @@ use crate::id::PublicId;
 /// How long one step may take.
 const STEP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How many round trips are measured.
+/// The number of round trips that are measured.
 const PINGS: usize = 5;
 
 impl Settings {
-    /// Tries the servers that the settings name.
+    /// Checks the servers in the settings.
     pub(crate) fn probe(&self) -> Vec<Finding> {
         let mut probe = Probe { prefix: &self.prefix, findings: Vec::new() };
         match Topology::parse(self) {
@@ -36,7 +36,7 @@ fn deadline() -> Instant {
     Instant::now() + STEP_TIMEOUT
 }
 
-/// Why a command is refused.
+/// Why a command was refused.
 enum Lack {
     Right,
     Other(String),
@@ -83,7 +83,7 @@ impl Probe<'_> {
         }
     }
 
-    /// Finds the host, connects, shakes hands and logs in.
+    /// Looks the host up, connects, does the TLS handshake and authenticates.
     fn connect(&mut self, address: &Address) -> Option<Connection> {
         if address.host.parse::<IpAddr>().is_err() && !self.resolve(address) {
             return None;
@@ -106,7 +106,7 @@ impl Probe<'_> {
             }
         };
         self.ok("connection", format!("{place}{}", took(begun)));
-        // Before the log-in, since any answer tells that the two sides speak the same protocol.
+        // Before authentication, because any reply shows that the protocols match.
         let begun = Instant::now();
         let step = if address.tls.is_some() { "TLS" } else { "answer" };
         match connection.ping(deadline()) {
@@ -156,13 +156,13 @@ impl Probe<'_> {
         }
     }
 
-    /// Tries what sessions need of the server that has their records.
+    /// Checks the server that has the probe's key.
     fn try_sessions(&mut self, mut connection: Connection, cluster: Option<&Address>) {
         self.version(&mut connection);
         let probe_id = PublicId::new(std::time::SystemTime::now());
         let key = format!("{}{{{probe_id}}}:check", self.prefix);
         if let Some(seed) = cluster {
-            // Any command with the key is answered with the place of its owner.
+            // A command with the key is redirected to the key's owner.
             let asked = connection.ask(cmd("EXISTS").arg(&key), deadline());
             let moved = asked.err();
             let owner = moved.as_ref().and_then(RedisError::redirect_node);
@@ -189,7 +189,7 @@ impl Probe<'_> {
                 return;
             }
             Err(error) => {
-                self.failed("version", format!("it does not tell: {error}"));
+                self.failed("version", format!("it is unknown: {error}"));
                 return;
             }
         };
@@ -211,8 +211,9 @@ impl Probe<'_> {
         }
     }
 
-    /// Queues each command that sessions need in a transaction that is never carried out: a server
-    /// checks rights, memory and slots when it queues, so no key is written and no script runs.
+    /// Queues each command that sessions need in a transaction that is never executed. A server
+    /// checks rights, memory and slots when a command is queued, so no key is written and no script
+    /// runs.
     fn rights(&mut self, connection: &mut Connection, key: &str, is_cluster: bool) {
         let mut missing = Vec::new();
         let of_clusters = is_cluster.then(needed_in_cluster);
@@ -227,7 +228,7 @@ impl Probe<'_> {
                 }
             }
             if name == "MULTI" {
-                // Without a transaction, the commands would be carried out.
+                // Without a transaction, the commands would be executed.
                 missing.extend(needed(key).iter().map(|(name, _)| *name).filter(|it| *it != name));
                 break;
             }
@@ -246,14 +247,14 @@ impl Probe<'_> {
         }
     }
 
-    /// What an error to one of the commands tells.
+    /// Interprets an error of a command.
     fn lack(&self, name: &str, error: &RedisError) -> Lack {
         let text = error.to_string();
         let Some(code) = error.code() else {
             return Lack::Other(format!("{name} is not answered: {error}"));
         };
         match code {
-            // EXEC itself is told of so.
+            // A missing right for EXEC is reported this way.
             "EXECABORT" if text.contains("NOPERM") => Lack::Right,
             "NOPERM" if text.contains("command") => Lack::Right,
             "NOPERM" => Lack::Other(format!(
@@ -287,7 +288,7 @@ impl Probe<'_> {
     }
 }
 
-/// What a server's silence after the connection means; other errors speak for themselves.
+/// Explains a timeout after connecting.
 fn hung(error: &RedisError, address: &Address) -> String {
     let text = describe_connect(error, address).to_string();
     if error.is_timeout() && address.tls.is_none() {
@@ -297,8 +298,8 @@ fn hung(error: &RedisError, address: &Address) -> String {
     }
 }
 
-/// The commands, with the name of the right that each needs. The last transaction stays open, until
-/// the connection is closed.
+/// The commands, with the right that each needs. The last transaction stays open until the
+/// connection is closed.
 fn needed(key: &str) -> Vec<(&'static str, Cmd)> {
     let other = format!("{key}:other");
     let command = |name: &'static str, args: &[&str]| (name, cmd(name).arg(args).take());
@@ -326,7 +327,7 @@ fn needed_in_cluster() -> [(&'static str, Cmd); 2] {
     [("CLUSTER|SLOTS", cmd("CLUSTER").arg("SLOTS").take()), ("ASKING", cmd("ASKING"))]
 }
 
-/// Reads `host:port` as a cluster writes it; an address of IPv6 has no brackets there.
+/// Reads `host:port` as a cluster writes it: with or without brackets around an IPv6 address.
 fn split(place: &str) -> Option<(String, u16)> {
     let (host, port) = place.rsplit_once(':')?;
     let host = host.trim_matches(['[', ']']);

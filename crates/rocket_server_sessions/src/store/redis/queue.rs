@@ -11,12 +11,12 @@ use super::metrics::{Metrics, number};
 use super::request::Request;
 use crate::store::StoreError;
 
-/// The requests of one server, and a seat for each driver.
+/// The waiting requests of one server, and the state of each driver.
 pub(super) struct Queue {
     inner: Mutex<Inner>,
-    /// How many requests may wait.
+    /// The maximum number of waiting requests.
     capacity: usize,
-    /// While every connection is full, how long the first of them may have waited.
+    /// How long the first request may have waited while all connections are full.
     patience: Duration,
     metrics: Metrics,
 }
@@ -30,24 +30,24 @@ struct Inner {
 #[derive(Default)]
 struct Seat {
     stage: Stage,
-    /// Wakes the driver if it has something to do.
+    /// Wakes the driver when there is something to do.
     waker: Option<Waker>,
 }
 
-/// What a driver is about to do.
+/// The state of a driver.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// There is none, or its runtime has ended.
+    /// There is no driver, or its runtime has ended.
     #[default]
     Vacant,
-    /// It connects as soon as requests wait that no other driver takes.
+    /// It connects as soon as there are requests that no other driver takes.
     Unconnected,
     Connecting,
     /// It takes requests.
     Open,
-    /// It takes requests again as soon as some have been answered.
+    /// It takes requests again when some have been answered.
     Full,
-    /// It takes none, and must not be woken.
+    /// It takes no requests, and must not be woken.
     Resting,
 }
 
@@ -63,15 +63,15 @@ impl Queue {
         Self { inner: Mutex::new(inner), capacity, patience, metrics }
     }
 
-    /// Adds a request. Returns the seats that need a driver, which are taken from now on.
+    /// Adds a request. Returns the seats for which the caller must start drivers.
     ///
     /// # Errors
     ///
-    /// So many wait that this one would not be answered in time.
+    /// If the queue is full, or all connections are full and the first request has waited too long.
     pub(super) fn push(&self, request: Request) -> Result<Vec<usize>, StoreError> {
         let mut inner = self.inner.lock();
         let is_late = |first: &Request| request.queued_at > first.queued_at + self.patience;
-        // A driver with room takes what waits as soon as it runs.
+        // A driver with room takes the waiting requests as soon as it runs.
         let is_full = !inner.is_any(&[Stage::Open]) && inner.is_any(&[Stage::Full]);
         if inner.requests.len() >= self.capacity
             || (is_full && inner.requests.front().is_some_and(is_late))
@@ -85,8 +85,8 @@ impl Queue {
         Ok(vacant)
     }
 
-    /// Moves requests to `taken`, the oldest first: as many as there is room for. If none are left,
-    /// the driver is woken when others come. Returns `false` if none will ever come.
+    /// Moves requests to `taken`, the oldest first, as many as there is room for. If none are left,
+    /// the driver is woken when there are more. Returns `false` if the queue is closed.
     pub(super) fn take(
         &self,
         seat: usize,
@@ -118,14 +118,15 @@ impl Queue {
         !is_closed
     }
 
-    /// Puts back what was taken and not sent.
+    /// Puts requests back that were taken and not sent.
     pub(super) fn put_back(&self, taken: &mut Vec<Request>) {
         self.metrics.queue_depth.increment(number(taken.len()));
         let mut inner = self.inner.lock();
         taken.drain(..).rev().for_each(|request| inner.requests.push_front(request));
     }
 
-    /// Waits until requests wait that no other driver takes. Returns `false` if none will ever come.
+    /// Waits until there are requests that no other driver takes. Returns `false` if the queue is
+    /// closed.
     pub(super) async fn wait(&self, seat: usize) -> bool {
         self.set(seat, Stage::Unconnected);
         poll_fn(|cx| {
@@ -142,14 +143,14 @@ impl Queue {
         .await
     }
 
-    /// Says what a driver is about to do. Whatever waits is left to the others.
+    /// Sets the state of a driver, and wakes another one if requests are waiting.
     pub(super) fn set(&self, seat: usize, stage: Stage) {
         let mut inner = self.inner.lock();
         inner.seats[seat] = Seat { stage, waker: None };
         inner.wake_one();
     }
 
-    /// A driver has ended. What it leaves behind is refused if there is no other.
+    /// Removes a driver. If it was the last one, all waiting requests are refused.
     pub(super) fn leave(&self, seat: usize) {
         self.set(seat, Stage::Vacant);
         let inner = self.inner.lock();
@@ -163,7 +164,7 @@ impl Queue {
         self.inner.lock().is_any(&[Stage::Open, Stage::Full])
     }
 
-    /// Refuses everything that waits.
+    /// Refuses all waiting requests.
     pub(super) fn refuse_all(&self, why: &StoreError) {
         for request in self.clear(self.inner.lock()) {
             request.answer(Err(why.clone()));
@@ -177,7 +178,7 @@ impl Queue {
         requests
     }
 
-    /// Nobody will ask any more: the drivers end.
+    /// Closes the queue and stops the drivers.
     pub(super) fn close(&self) {
         let mut inner = self.inner.lock();
         inner.is_closed = true;
@@ -189,7 +190,7 @@ impl Queue {
     }
 }
 
-/// How much a driver can take.
+/// How much more a driver can take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
     pub(super) requests: usize,
@@ -201,7 +202,7 @@ impl Inner {
         self.seats.iter().any(|seat| stages.contains(&seat.stage))
     }
 
-    /// Takes the seats that have no driver, and returns them.
+    /// Marks the vacant seats as taken, and returns them.
     fn fill(&mut self) -> Vec<usize> {
         let vacant = self.seats.iter_mut().enumerate().filter(|(_, it)| it.stage == Stage::Vacant);
         let filled = vacant.map(|(number, seat)| {
@@ -211,8 +212,8 @@ impl Inner {
         filled.collect()
     }
 
-    /// Wakes the first driver that can take a request: it takes all that it has room for. Another one
-    /// connects only if each that is connected is full.
+    /// Wakes the first driver that can take requests. It takes as many as it has room for. Another
+    /// driver connects only if all connected ones are full.
     fn wake_one(&self) {
         if self.requests.is_empty() {
             return;

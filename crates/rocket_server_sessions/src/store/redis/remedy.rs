@@ -1,4 +1,4 @@
-//! What to do about an error of a connection, if its cause can be told.
+//! Advice for errors of Redis, if their cause is known.
 
 use redis::RedisError;
 
@@ -20,7 +20,7 @@ const SERVER: [(&str, &str, &str); 15] = [
     ),
     ("READONLY", "", "it is a replica and takes no writes: name the master in `url`"),
     ("LOADING", "", "it is loading its data: wait"),
-    ("OOM", "", "its memory is full: raise `maxmemory`, or let it evict keys"),
+    ("OOM", "", "its memory is full: raise `maxmemory`; evicting keys instead would lose sessions"),
     (
         "ERR",
         "without any password",
@@ -85,7 +85,8 @@ const TLS: [(&str, &str); 11] = [
 const NO_CLIENT_CERTIFICATE: &str = "it demands a client certificate, which sessions cannot show: \
                                      set `tls-auth-clients no` on the server and use a password";
 
-/// A server that wants a certificate says so and closes, and the second may be seen first.
+/// A server that requires a client certificate sends an alert and closes the connection. The close
+/// may be seen first.
 const CLOSED: &str = "it has closed the connection: if it demands a client certificate, set \
                       `tls-auth-clients no` on the server; if it does not speak TLS, write \
                       `redis://` instead of `rediss://`";
@@ -94,7 +95,7 @@ const NOT_TLS: &str = "if it does not speak TLS, write `redis://` instead of `re
 
 const PERHAPS_TLS: &str = "if it speaks TLS, write `rediss://` instead of `redis://`";
 
-/// The remedy; `None` if the cause cannot be told.
+/// Returns the advice for an error, or `None` if the cause is unknown.
 pub(super) fn remedy(error: &RedisError, is_encrypted: bool) -> Option<&'static str> {
     let text = error.to_string();
     if let Some(code) = error.code() {
@@ -106,7 +107,7 @@ pub(super) fn remedy(error: &RedisError, is_encrypted: bool) -> Option<&'static 
         return Some("nothing listens there: check the host and the port in `url`");
     }
     if is_encrypted {
-        // A plain server takes the greeting for the beginning of a command, and may wait for more.
+        // A server without TLS parses the handshake as a command, and may wait for more input.
         let known = TLS.iter().find(|(part, _)| text.contains(part)).map(|(_, remedy)| *remedy);
         let known = known.or(error.is_timeout().then_some(NOT_TLS));
         return known.or(error.is_connection_dropped().then_some(CLOSED));

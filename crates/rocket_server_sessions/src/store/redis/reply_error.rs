@@ -1,4 +1,4 @@
-//! What Redis' errors mean for a session, and for the connection.
+//! What the errors of Redis mean for a session and for the connection.
 
 use redis::{RedisError, ServerError, Value};
 
@@ -7,7 +7,7 @@ use super::breaker::Severity;
 use super::remedy::remedy;
 use crate::store::StoreError;
 
-/// A request that Redis has answered with an error about its own state, rather than the record's.
+/// An error about the state of the server, not of the record.
 pub(super) struct ServerFailure {
     pub(super) error: StoreError,
     pub(super) severity: Severity,
@@ -18,7 +18,7 @@ pub(super) struct ServerFailure {
 pub(super) enum ReplyError {
     WrongType,
     NotAnInteger,
-    /// Another server of the cluster has it, or will have it in a moment. Nothing was done.
+    /// The key belongs to another server of the cluster, or is being moved. Nothing was changed.
     Elsewhere,
 }
 
@@ -41,13 +41,21 @@ pub(super) fn has_error(reply: &Value, about: ReplyError) -> bool {
     matches!(reply, Value::ServerError(error) if reply_error(error) == Some(about))
 }
 
-/// The first error among the replies that is about the server.
+/// Returns the first error in the replies that is about the server.
 pub(super) fn server_failure(replies: &[Value], is_cluster: bool) -> Option<ServerFailure> {
     let is_meant = |at: usize| !(is_cluster && is_redirection(&replies[..=at]));
     let mut errors = replies.iter().map(server_error).enumerate();
     let (at, error) = errors.find_map(|(at, it)| Some((at, it.filter(|_| is_meant(at))?)))?;
     let details = error.details().unwrap_or_default();
+<<<<<<< HEAD
     let code = cause(error);
+=======
+    // `EXEC` may check a transaction again as a whole. The cause is then in the details.
+    let code = match details.split_once("because of: ") {
+        Some((_, cause)) if error.code() == ABORTED => cause.split(' ').next().unwrap_or_default(),
+        _ => error.code(),
+    };
+>>>>>>> h/p3
     let severity = if is_quota(details) { Severity::Quota } else { Severity::Connection };
     // The text may name the user or the key; the code does not.
     let message = match severity {
@@ -59,16 +67,22 @@ pub(super) fn server_failure(replies: &[Value], is_cluster: bool) -> Option<Serv
         _ if code == "NOPERM" => format!("Redis refused: NOPERM{}", missing_right(details)),
         _ => format!("Redis refused: {code}"),
     };
+<<<<<<< HEAD
     // What was answered before was done; a pipeline of ours reads after it has written. A script that
     // lacks a right may have done a part of its work.
     let is_partly_done = replies[..at].iter().any(is_done)
         || is_done_in_part(&replies[at])
         || (code == "NOPERM" && is_of_script(details));
+=======
+    // A pipeline continues after an error, so other commands may have been applied.
+    let is_partly_done = replies.iter().any(is_done);
+>>>>>>> h/p3
     let error =
         if is_partly_done { StoreError::unanswered(message) } else { StoreError::refused(message) };
     Some(ServerFailure { error, severity })
 }
 
+<<<<<<< HEAD
 /// The code of the error, or of its cause.
 fn cause(error: &ServerError) -> &str {
     let details = error.details().unwrap_or_default();
@@ -97,6 +111,9 @@ fn is_done_in_part(reply: &Value) -> bool {
 }
 
 /// Which right is missing. The command is named; the user and the key are not.
+=======
+/// Names the missing right: the command, but not the user or the key.
+>>>>>>> h/p3
 fn missing_right(details: &str) -> String {
     let command = details.split_once("run the '").and_then(|(_, rest)| rest.split('\'').next());
     match command {
@@ -109,11 +126,10 @@ fn missing_right(details: &str) -> String {
     }
 }
 
-/// What an aborted transaction is answered by.
+/// The error code of an aborted transaction.
 const ABORTED: &str = "EXECABORT";
 
-/// Whether the last of these replies says that another server has the keys: by itself, or as the end
-/// of a transaction in which one has said so.
+/// Whether the last of these replies is a redirection, or aborts a transaction because of one.
 fn is_redirection(replies: &[Value]) -> bool {
     let is_elsewhere = |reply: &Value| has_error(reply, ReplyError::Elsewhere);
     let Some((Value::ServerError(last), before)) = replies.split_last() else { return false };
@@ -133,8 +149,8 @@ fn server_error(reply: &Value) -> Option<&ServerError> {
     }
 }
 
-/// Whether a reply is to something that was carried out: neither an error, nor the acknowledgement
-/// of a transaction's parts, which are carried out with `EXEC` or thrown away.
+/// Whether a reply means that a command was applied. Errors do not, and neither do the replies to
+/// the parts of a transaction, which are applied by `EXEC` or discarded.
 fn is_done(reply: &Value) -> bool {
     match reply {
         Value::ServerError(_) | Value::Okay => false,
@@ -143,19 +159,19 @@ fn is_done(reply: &Value) -> bool {
     }
 }
 
-/// Upstash's words for an account, a database or a plan that is used up.
+/// Upstash's messages for an account, a database or a plan that is used up.
 fn is_quota(details: &str) -> bool {
     ["max requests limit", "max daily request limit", "DB capacity quota"]
         .iter()
         .any(|text| details.contains(text))
 }
 
-/// Why there is no connection, for the log.
+/// A connection error, for the log.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct ConnectError(pub(super) String);
 
-/// Why there is no connection, for the log, with the remedy if the cause can be told.
+/// Describes a connection error for the log, with advice if the cause is known.
 pub(super) fn describe_connect(error: &RedisError, address: &Address) -> ConnectError {
     let (host, port) = (&address.host, address.port);
     let remedy = remedy(error, address.tls.is_some());
@@ -172,7 +188,7 @@ mod tests {
     use super::super::address::tests::address;
     use super::*;
 
-    /// What a server says, read as it comes over the wire.
+    /// Parses replies in wire format.
     fn replies(lines: &[&str]) -> Vec<Value> {
         lines
             .iter()

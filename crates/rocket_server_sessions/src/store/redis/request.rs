@@ -1,4 +1,4 @@
-//! One request on its way to Redis, seen from both ends.
+//! A queued request and its reply.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
@@ -12,11 +12,11 @@ use rocket::tokio::time::timeout_at;
 use super::pipeline::Pipeline;
 use crate::store::StoreError;
 
-/// What a request gets: the replies to its commands, errors about the record among them.
+/// The result of a request: the replies to its commands, including errors about the record.
 pub(super) type Answer = Result<Vec<Value>, StoreError>;
 
-/// Whether a request was sent decides what its caller is told after a time-out, so there is one place
-/// that says so, and each of the two ends can change it once.
+/// Whether a request was sent. This decides which error its caller gets after a timeout, so both
+/// ends share it atomically. It changes once: the first end that leaves the queue wins.
 #[derive(Default)]
 struct Stage(AtomicU8);
 
@@ -25,13 +25,13 @@ impl Stage {
     const SENT: u8 = 1;
     const CANCELLED: u8 = 2;
 
-    /// Leaves the queue. Returns whether it was still there.
+    /// Leaves the queue. Returns whether the request was still in it.
     fn leave(&self, to: u8) -> bool {
         self.0.compare_exchange(Self::QUEUED, to, AcqRel, Acquire).is_ok()
     }
 }
 
-/// The end that sends: packed commands, and where their replies go.
+/// The sender's half: the encoded commands, and the channel for their replies.
 pub(super) struct Request {
     pub(super) packed: Vec<u8>,
     pub(super) replies: usize,
@@ -42,7 +42,7 @@ pub(super) struct Request {
     answer: oneshot::Sender<Answer>,
 }
 
-/// The end that waits. A request that nobody waits for any more is never sent.
+/// The caller's half. Dropping it cancels a request that was not sent yet.
 pub(super) struct Reply {
     deadline: Instant,
     stage: Arc<Stage>,
@@ -65,13 +65,13 @@ impl Request {
         (request, Reply { deadline, stage, answer: receiver })
     }
 
-    /// Claims the request for sending. Returns whether anybody still waits for it.
+    /// Claims the request for sending. Returns `false` if the caller has given up.
     pub(super) fn begin(&self) -> bool {
         self.stage.leave(Stage::SENT)
     }
 
     pub(super) fn answer(self, answer: Answer) {
-        // If nobody waits any more, they have been told that the outcome is unknown.
+        // If the caller has given up, it was already told that the outcome is unknown.
         let _ = self.answer.send(answer);
     }
 }
@@ -81,7 +81,7 @@ impl Reply {
     pub(super) async fn wait(mut self) -> Answer {
         match timeout_at(self.deadline.into(), &mut self.answer).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(self.give_up("what talked to Redis has ended")),
+            Ok(Err(_)) => Err(self.give_up("the task that talks to Redis has ended")),
             Err(_) => Err(self.give_up("Redis did not answer in time")),
         }
     }

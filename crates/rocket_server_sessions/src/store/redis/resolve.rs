@@ -1,8 +1,7 @@
-//! Looking up host names, within a time limit.
+//! Looks host names up, with a deadline.
 //!
-//! The system's resolver has no time-out of its own to speak of: a name server that is silent holds
-//! it for many seconds. So a thread looks the name up, and those who need it wait as long as they
-//! like. All who ask for a name meanwhile share that thread.
+//! The system resolver may block for many seconds. So lookups run on their own threads, and callers
+//! wait with a deadline. Concurrent lookups of a name share a thread.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -54,7 +53,7 @@ fn resolve_with(
     }
 }
 
-/// Joins the lookup of a name, or begins it.
+/// Joins a running lookup of a name, or starts one.
 fn join(
     host: &str,
     port: u16,
@@ -108,7 +107,7 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         }
         assert!(start.elapsed() < Duration::from_millis(250), "{:?}", start.elapsed());
-        // Other names are not held up, and whoever waits long enough gets the answer.
+        // Other names are not delayed, and a caller that waits long enough gets the answer.
         assert!(resolve("localhost", 7, within(250)).is_ok());
         let found = resolve_with("hangs.example", 7, within(5_000), hang).unwrap();
         assert_eq!((found, LOOKUPS.load(Ordering::Relaxed)), (vec![answer], 1));

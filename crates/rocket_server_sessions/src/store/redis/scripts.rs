@@ -1,13 +1,13 @@
-//! What must decide and write in one step, as Lua.
+//! The Lua scripts, for calls that must check and write in one step.
 //!
-//! Each script declares its keys, which share a cluster slot, and does nothing unless it finds what
-//! it is about. They are sent whole (`EVAL`): they are short and rare, and no server has to know
-//! them beforehand. Numbers are compared and returned as text, since Lua's have 53 bits.
+//! Each script declares its keys, which share a cluster slot, and checks the key before it writes.
+//! Scripts are sent with `EVAL`, because they are short and rare, and so need not be loaded first.
+//! Numbers are handled as strings, because Lua's have 53 bits of precision.
 //!
-//! A reply is a list that begins with what was found: `live`, `dead` with the tombstone's text,
-//! `gone`, or what the script says of itself.
+//! A reply is a list that starts with what was found: `live`, `dead` with the tombstone's text,
+//! `gone`, or another word that the script documents.
 
-/// Finds out why `KEYS[1]` is no hash.
+/// Finds out why `KEYS[1]` is not a hash.
 macro_rules! absent {
     () => {
         "\
@@ -21,7 +21,7 @@ end
     };
 }
 
-/// Leaves the script unless `KEYS[1]` is the live record of the session `ARGV[1]`.
+/// Returns from the script unless `KEYS[1]` is the live record of the session `ARGV[1]`.
 macro_rules! live {
     () => {
         concat!(
@@ -35,13 +35,14 @@ if id ~= ARGV[1] then return {'gone'} end
     };
 }
 
-/// Carries out changes and reads, all of them or none.
+/// Applies changes and reads fields in one step. An increment of a field that is not an integer
+/// fails alone; the other changes are applied.
 ///
 /// `ARGV`: the public id; the size limit, or `-1`; `all` or `some`; the number of changes; for each
 /// its kind, field and value; and the fields to read.
 ///
-/// Replies `live`, the time of the last touch, the results, and the fields; or `large` and the size.
-/// The limit is checked before anything is written, so nothing has to be taken back.
+/// Replies `live`, the time of the last touch, the results, and the fields; or `large` and the
+/// size. The limit is checked before anything is written, so nothing has to be undone.
 pub(super) const UPDATE: &str = concat!(
     absent!(),
     "\
@@ -116,7 +117,7 @@ return {'live', record['@seen'] or false, results, fields}
 "
 );
 
-/// Makes a record, unless something stands there already.
+/// Creates a record, unless the key exists. Replies `live` or `barred`.
 ///
 /// `ARGV`: the time to live, and the fields with their values.
 pub(super) const CREATE: &str = "\
@@ -126,10 +127,10 @@ redis.call('EXPIRE', KEYS[1], ARGV[1])
 return {'live'}
 ";
 
-/// Deletes a field that an increment has made, unless it has been changed since.
+/// Deletes a field that an increment created, unless it has been changed since.
 ///
-/// `ARGV`: the public id, the field, and what the increment has left there. Replies `live`, and
-/// whether the field was deleted.
+/// `ARGV`: the public id, the field, and the result of the increment. Replies `live`, and whether
+/// the field was deleted.
 pub(super) const TAKE_BACK: &str = concat!(
     live!(),
     "\
@@ -139,7 +140,7 @@ return {'live', '1'}
 "
 );
 
-/// Sets a record's time to live anew. A plain `EXPIRE` would also lengthen the life of a tombstone.
+/// Renews a record's time to live. A plain `EXPIRE` would also extend a tombstone's.
 ///
 /// `ARGV`: the public id, the time now, and the time to live, in seconds.
 pub(super) const TOUCH: &str = concat!(
@@ -151,15 +152,17 @@ return {'live'}
 "
 );
 
-/// Moves a record to a new place, and leaves a tombstone. Logs a user in, if one is named.
+/// Moves a record to a new key, and writes a tombstone to the old one. Logs a user in, if one is
+/// given.
 ///
-/// `KEYS`: the old and the new place. `ARGV`: the public id; the times to live of the tombstone and
-/// the record; the user or nothing; and the fields to set, with their values.
+/// `KEYS`: the old and the new key. `ARGV`: the public id; the times to live of the tombstone and
+/// the record; the user, or an empty string; and the fields to set, with their values.
 ///
-/// Replies `live`; `other` and the user whose session was destroyed instead; or `barred`.
+/// Replies `live`; `other` and the user whose session was destroyed instead; or `barred` if the new
+/// key exists.
 ///
-/// `RENAME` comes first: if the user may not do that, nothing has happened. It works when memory is
-/// full, and after it the script may write all the same.
+/// `RENAME` comes first: if the ACL forbids it, nothing was changed. It is allowed when memory is
+/// full, and the script may then write.
 pub(super) const ROTATE: &str = concat!(
     live!(),
     "\
@@ -178,10 +181,10 @@ return {'live'}
 "
 );
 
-/// Deletes a record, and then tries to leave a tombstone: deleting works when memory is full.
+/// Deletes a record, and then tries to write a tombstone. Deleting works even when memory is full.
 ///
 /// `ARGV`: the public id, the time to live of the tombstone, and the user whose record it must be,
-/// or nothing. Replies `live` and the user who was logged in; or `other`.
+/// or an empty string. Replies `live` and the user who was logged in; or `other`.
 pub(super) const DESTROY: &str = concat!(
     live!(),
     "\
@@ -193,7 +196,8 @@ return {'live', owner}
 "
 );
 
-/// Leaves a tombstone in a place that is empty, so that it stays so.
+/// Writes a tombstone, unless the record or a tombstone exists. Then no record can be created
+/// there.
 ///
 /// `ARGV`: the public id, and the time to live of the tombstone.
 pub(super) const SETTLE: &str = concat!(
@@ -207,7 +211,7 @@ return {'gone'}
 "
 );
 
-/// Deletes a hash that is no record: what an increment has made where the record was gone.
+/// Deletes a hash that an increment created after the record had vanished.
 ///
 /// `ARGV`: the public id.
 pub(super) const DELETE_ORPHAN: &str = "\

@@ -1,9 +1,9 @@
-//! Which server is the master, as its sentinels say.
+//! Finds the master with the help of sentinels.
 //!
-//! An old master may live on after another one was promoted, and takes writes for some ten seconds
-//! that are lost in the end. So the sentinels are asked again and again while requests come, and a
-//! connection to any other server than the master is given up. What most of the sentinels name and
-//! what calls itself master is the master. Configuration epochs break ties.
+//! After a failover, the old master may accept writes for about ten seconds, which are lost. So the
+//! sentinels are polled while there are requests, and connections to other servers are closed. The
+//! master is the server that most sentinels report and that reports itself as master. Configuration
+//! epochs break ties.
 
 use std::cmp::Reverse;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,20 +21,20 @@ use super::address::Address;
 use super::connection::Connection;
 use super::reply_error::{ConnectError, describe_connect};
 
-/// How old an answer may be before the sentinels are asked again. That costs each two cheap commands.
+/// How often the sentinels are polled, at most. Each poll costs each sentinel two cheap commands.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long that may take. No request waits for it.
+/// How long a poll may take. Requests do not wait for it.
 const WATCH_TIMEOUT: Duration = Duration::from_millis(800);
 
-/// A sentinel that has not answered is not waited for during this time, unless none answers.
+/// How long a sentinel that failed is not waited for, unless all have failed.
 const REST: Duration = Duration::from_secs(10);
 
-/// What knows the master, and how to speak to it.
+/// The sentinels of one master.
 pub(super) struct Sentinels {
-    /// What they call the master and its replicas.
+    /// The name of the master in the sentinels' configuration.
     service: String,
-    /// A server of theirs, at a place that is not known yet.
+    /// The credentials and TLS settings of the master, whose host and port the sentinels report.
     server: Address,
     nodes: Vec<Arc<Node>>,
     is_watching: AtomicBool,
@@ -51,15 +51,15 @@ struct State {
 
 struct Node {
     address: Address,
-    /// Locked while the sentinel is being asked.
+    /// Locked while the sentinel is asked.
     connection: Mutex<Option<Connection>>,
     failed: Mutex<Option<Instant>>,
 }
 
-/// What one sentinel says, or what most of them do.
+/// The master as reported by one or more sentinels.
 #[derive(Clone)]
 struct MasterInfo {
-    /// The configuration that says so. Each failover raises it.
+    /// The configuration epoch. Each failover increases it.
     epoch: u64,
     address: Address,
 }
@@ -80,18 +80,18 @@ impl Sentinels {
         Self { service, server, nodes, is_watching, state }
     }
 
-    /// Where they listen, and how to log in to them.
+    /// The addresses and credentials of the sentinels.
     pub(super) fn addresses(&self) -> Vec<Address> {
         self.nodes.iter().map(|node| node.address.clone()).collect()
     }
 
-    /// A connection to the master.
+    /// Connects to the master.
     pub(super) fn open_master(&self, deadline: Instant) -> Result<Connection, ConnectError> {
-        // The other half of the time is for the master.
+        // The other half of the time is for connecting to the master.
         let half = deadline.saturating_duration_since(Instant::now()) / 2;
         let (candidates, why) = self.candidates(Instant::now() + half);
         let mut why = ConnectError(why.map_or_else(
-            || format!("the sentinels do not agree who is the master `{}`", self.service),
+            || format!("the sentinels do not agree on the master `{}`", self.service),
             |why| format!("no sentinel names the master `{}`: {why}", self.service),
         ));
         for (tried, candidate) in candidates.iter().enumerate() {
@@ -108,8 +108,8 @@ impl Sentinels {
         Err(why)
     }
 
-    /// Whether a connection that was opened under `generation` still leads to the master, as far as is
-    /// known. What is known is brought up to date meanwhile.
+    /// Whether a connection that was opened under `generation` still leads to the master, as far as
+    /// is known. Starts a poll in the background if one is due.
     pub(super) fn is_current(self: &Arc<Self>, generation: u64) -> bool {
         let state = self.state.lock();
         let is_due = state.asked.is_none_or(|at| at.elapsed() > WATCH_INTERVAL);
@@ -129,7 +129,7 @@ impl Sentinels {
         is_current
     }
 
-    /// Looks whether there is another master now.
+    /// Checks whether the master has changed.
     fn watch(&self) {
         let deadline = Instant::now() + WATCH_TIMEOUT;
         let (candidates, _) = self.candidates(deadline);
@@ -143,7 +143,7 @@ impl Sentinels {
         }
     }
 
-    /// What may be the master, the likeliest first; and why a sentinel did not answer, if none did.
+    /// Returns the candidates for the master, the best first, and an error if no sentinel answered.
     fn candidates(&self, deadline: Instant) -> (Vec<MasterInfo>, Option<String>) {
         let (votes, why) = self.ask_all(deadline);
         let mut state = self.state.lock();
@@ -152,7 +152,7 @@ impl Sentinels {
         (rank(&votes, self.nodes.len(), state.master.as_ref()), why)
     }
 
-    /// Remembers the master. Returns the number of its generation.
+    /// Stores the master. Returns its generation.
     fn adopt(&self, master: &MasterInfo) -> u64 {
         let mut state = self.state.lock();
         if !state.master.as_ref().is_some_and(|known| known.is_same_server(master)) {
@@ -166,8 +166,8 @@ impl Sentinels {
         state.generation
     }
 
-    /// Asks all sentinels at the same time, until most agree or none is left to wait for. No lock is
-    /// held meanwhile but that of each sentinel itself.
+    /// Asks all sentinels concurrently, until a majority agrees or none is left to wait for. Only
+    /// the lock of each sentinel is held.
     fn ask_all(&self, deadline: Instant) -> (Vec<MasterInfo>, String) {
         let is_resting = |node: &Node| node.failed.lock().is_some_and(|at| at.elapsed() < REST);
         let (resting, awake): (Vec<_>, Vec<_>) = self.nodes.iter().partition(|it| is_resting(it));
@@ -188,9 +188,9 @@ impl Sentinels {
     ) {
         let (node, service, server) = (node.clone(), self.service.clone(), self.server.clone());
         let thread = thread::Builder::new().name("session-redis-ask".to_owned());
-        // Without a thread there is no answer, as if the sentinel were away.
+        // If the thread cannot be started, the sentinel counts as not answering.
         let _ = thread.spawn(move || {
-            // Who asks it already, waits for it already.
+            // Another thread is already asking this sentinel.
             let Some(mut connection) = node.connection.try_lock() else { return };
             let answer = node.ask(&mut connection, &service, &server, deadline);
             *node.failed.lock() = answer.is_err().then(Instant::now);
@@ -200,8 +200,8 @@ impl Sentinels {
     }
 }
 
-/// Collects answers until most of all sentinels agree, or so many have answered. Returns what they
-/// say, and why the last one that failed has failed.
+/// Collects answers until a majority of `all` sentinels agrees, or `number` have answered or
+/// failed. Returns the answers and the last error.
 fn gather(
     answers: &Receiver<Result<MasterInfo, String>>,
     number: usize,
@@ -229,8 +229,8 @@ fn gather(
     (votes, why)
 }
 
-/// What may be the master: what most sentinels name comes first, and the latest configuration breaks
-/// ties. Once a master is known, a minority is believed only if it knows of a later failover.
+/// Ranks the candidates for the master by the number of sentinels that report them, and then by
+/// epoch. Once a master is known, a minority is believed only if it reports a later failover.
 fn rank(votes: &[MasterInfo], all: usize, known: Option<&MasterInfo>) -> Vec<MasterInfo> {
     let mut candidates: Vec<(usize, MasterInfo)> = Vec::new();
     for vote in votes {
@@ -251,11 +251,11 @@ fn rank(votes: &[MasterInfo], all: usize, known: Option<&MasterInfo>) -> Vec<Mas
 }
 
 impl MasterInfo {
-    /// A connection to the server, which must call itself a master.
+    /// Connects to the server, which must report itself as master.
     fn open(&self, deadline: Instant) -> Result<Connection, ConnectError> {
         let address = &self.address;
         let mut connection = Connection::open(address, deadline)?;
-        // HELLO needs no rights, unlike ROLE.
+        // HELLO needs no ACL rights, unlike ROLE.
         let about = connection.ask(cmd("HELLO").arg(2), deadline);
         let about = about.map_err(|error| describe_connect(&error, address))?;
         if value_of(&about, "role") == Some(b"master") {
@@ -267,7 +267,7 @@ impl MasterInfo {
 }
 
 impl Node {
-    /// What the sentinel says, on the connection that was kept if that still works.
+    /// Asks the sentinel for the master. Uses the kept connection if it still works.
     fn ask(
         &self,
         kept: &mut Option<Connection>,
@@ -287,9 +287,9 @@ impl Node {
         Ok(info)
     }
 
-    /// The epoch is asked for before the address: if a failover comes between the two, the new
-    /// master goes with the old epoch, and is heard of again; the other way round, the old one would
-    /// go with the new epoch.
+    /// The epoch is read before the address. If a failover happens in between, the new master is
+    /// paired with the old epoch, which the next poll corrects. In the other order, the old master
+    /// would be paired with the new epoch.
     fn ask_on(
         &self,
         connection: &mut Connection,
@@ -317,7 +317,7 @@ impl Node {
     }
 }
 
-/// What a flat list of names and values has for a name.
+/// Looks a name up in a flat list of names and values.
 fn value_of<'v>(list: &'v Value, name: &str) -> Option<&'v [u8]> {
     let Value::Array(items) = list else { return None };
     items.chunks_exact(2).find_map(|pair| match pair {
@@ -361,7 +361,7 @@ mod tests {
         MasterInfo { epoch, address: address.unwrap() }
     }
 
-    /// Whom three sentinels lead to, in order.
+    /// The hosts to which the votes of three sentinels lead, in order.
     fn ranked(votes: &[(&str, u64)], known: Option<(&str, u64)>) -> Vec<String> {
         let votes: Vec<_> = votes.iter().map(|(host, epoch)| info(host, *epoch)).collect();
         let known = known.map(|(host, epoch)| info(host, epoch));
@@ -372,7 +372,7 @@ mod tests {
     fn what_most_sentinels_name_is_the_master_whatever_the_epoch() {
         assert_eq!(ranked(&[("old", 1), ("new", 2), ("old", 1)], Some(("old", 1))), ["old", "new"]);
         assert_eq!(ranked(&[("old", 1), ("new", 2), ("new", 2)], Some(("old", 1)))[0], "new");
-        // Set up anew, they count from the start: another master under the same epoch, or a lower one.
+        // After a new setup, epochs start again: another master has the same epoch or a lower one.
         for epoch in [0, 7] {
             let votes = [("other", epoch), ("other", epoch)];
             assert_eq!(ranked(&votes, Some(("known", 7))), ["other"]);
@@ -407,7 +407,7 @@ mod tests {
     #[test]
     fn connection_to_a_master_that_was_replaced_is_not_current() {
         let sentinels = sentinels("redis-sentinel://a?sentinelServiceName=m");
-        // Nobody is asked here.
+        // Do not ask the sentinels in this test.
         sentinels.is_watching.store(true, Relaxed);
         let first = sentinels.adopt(&info("first", 1));
         assert_eq!(sentinels.adopt(&info("first", 2)), first, "a new epoch alone is no new master");

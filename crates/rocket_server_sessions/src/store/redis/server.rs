@@ -1,4 +1,4 @@
-//! One Redis server: what waits for it, who talks to it, and whether it is known to be away.
+//! One Redis server: its queue, its drivers and its circuit breaker.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,36 +18,36 @@ use super::request::Request;
 use super::sentinel::Sentinels;
 use crate::store::StoreError;
 
-/// The part of a visitor's request's deadline that one call of the store may take. It must give up
-/// first: only here it is known whether the call was sent.
+/// The fraction of a request's deadline that a single store call may take. The call must time out
+/// before the request does, because only the call knows whether it was sent.
 const DEADLINE_SHARE: f32 = 0.85;
 
-/// A server, as its callers see it.
+/// The handle that callers use.
 pub(super) struct Server(Arc<Shared>);
 
-/// What its callers and its drivers share.
+/// The state that callers and drivers share.
 pub(super) struct Shared {
     pub(super) queue: Queue,
     pub(super) breaker: Breaker,
     pub(super) metrics: Metrics,
     pub(super) sentinels: Option<Arc<Sentinels>>,
-    /// How long a request may take in all.
+    /// How long a request may take.
     pub(super) deadline: Duration,
-    /// Whether it may say that another server has a record.
+    /// Whether it may redirect requests to other servers.
     pub(super) is_cluster: bool,
-    /// What tells it from others in the log: nothing, or its place and a colon.
+    /// The prefix of log messages: empty, or `host:port: `.
     pub(super) name: String,
     pool: Pool<Manager>,
     failures: Arc<Failures>,
 }
 
 impl Server {
-    /// Nothing is connected before the first request.
+    /// Creates the server. It connects at the first request.
     pub(super) fn new(target: Target, settings: &Settings) -> Self {
         Self::with_name(target, settings, String::new())
     }
 
-    /// A server of a cluster.
+    /// Creates a server of a cluster.
     pub(super) fn in_cluster(address: Address, settings: &Settings) -> Self {
         let name = format!("{}:{}: ", address.host, address.port);
         Self::with_name(Target::Server(address), settings, name)
@@ -60,7 +60,7 @@ impl Server {
             Target::Server(_) => None,
             Target::Master(sentinels) => Some(sentinels.clone()),
         };
-        // Sooner than those who wait for the connection give up, so that they learn why.
+        // Shorter than the wait for the connection, so that the cause is known in time.
         let timeout = deadline.mul_f32(0.85);
         let pool = Pool::builder()
             .max_size(settings.connections)
@@ -85,12 +85,12 @@ impl Server {
         }))
     }
 
-    /// Whether what is asked now would be refused at once.
+    /// Whether all requests are currently refused.
     pub(super) fn is_refusing(&self) -> bool {
         self.0.breaker.admit().is_err()
     }
 
-    /// Sends packed commands, and returns their replies; errors about the record are among them.
+    /// Sends a pipeline and returns the replies. Errors about the record are returned as replies.
     pub(super) async fn ask(&self, pipeline: Pipeline) -> Result<Vec<Value>, StoreError> {
         self.0.breaker.admit()?;
         let now = Instant::now();
@@ -109,16 +109,15 @@ impl Drop for Server {
 }
 
 impl Shared {
-    /// Something has failed. If that opens the breaker, everything that waits is refused, and the caller
-    /// must probe the server after the pause that is returned.
+    /// Records a failure. If it opens the breaker, all waiting requests are refused, and the caller
+    /// must probe the server after the returned pause.
     pub(super) fn failed(&self, severity: Severity, why: &str) -> Option<Duration> {
         let pause = self.breaker.failed(severity, why)?;
         self.queue.refuse_all(&StoreError::refused("there is no connection to Redis"));
         Some(pause)
     }
 
-    /// Blocks until there is a connection that works as far as can be told, or returns the reason why
-    /// there is none.
+    /// Blocks until there is a connection, or returns the reason why there is none.
     pub(super) fn check_out(
         &self,
         deadline: Instant,
@@ -159,8 +158,8 @@ mod tests {
 
     const MILLIS: Duration = Duration::from_millis(1);
 
-    /// A server that answers `HGET key NAME:MILLIS` by the name, so long after it was received, in
-    /// order. It counts its connections.
+    /// A server that answers `HGET key NAME:MILLIS` with the name after that time, in order. It
+    /// counts its connections.
     struct Echo {
         port: u16,
         connections: Arc<AtomicUsize>,
@@ -171,7 +170,7 @@ mod tests {
             Self::with_room_for(usize::MAX)
         }
 
-        /// Further connections are closed as soon as they are made.
+        /// Closes further connections immediately.
         fn with_room_for(number: usize) -> Self {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let port = listener.local_addr().unwrap().port();
@@ -203,7 +202,7 @@ mod tests {
     fn serve(mut stream: TcpStream) {
         let (replies, due) = channel::<(Instant, String)>();
         let mut out = stream.try_clone().unwrap();
-        // Later commands are read meanwhile.
+        // In a thread, so that later commands are read during the wait.
         thread::spawn(move || {
             for (due, reply) in due {
                 thread::sleep(due.saturating_duration_since(Instant::now()));
@@ -228,7 +227,7 @@ mod tests {
         }
     }
 
-    /// Asks for a name that is answered so much later.
+    /// Asks for a name, which is answered after `millis`.
     async fn ask(server: &Server, name: &str, millis: u32) -> Result<String, StoreErrorKind> {
         let mut pipeline = Pipeline::default();
         pipeline.command("HGET", "key", format!("{name}:{millis}"));
@@ -275,7 +274,7 @@ mod tests {
         );
         assert_eq!(soon, Ok("soon".to_owned()));
         assert_eq!(late, Err(StoreErrorKind::OutcomeUnknown));
-        // It came after the late one, whose reply was nobody's.
+        // The reply to the request that timed out was discarded.
         assert_eq!(next, Ok("next".to_owned()));
         assert_eq!(echo.connections(), 1);
         assert!(!server.is_refusing());
@@ -339,7 +338,7 @@ mod tests {
 
     #[rocket::async_test]
     async fn request_that_expires_before_it_can_be_sent_was_refused() {
-        // It accepts connections and never greets.
+        // A server that accepts connections and never replies.
         let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
         let echo = Echo { port: deaf.local_addr().unwrap().port(), connections: Arc::default() };
         let server = echo.server(200 * MILLIS);

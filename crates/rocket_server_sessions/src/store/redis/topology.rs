@@ -1,4 +1,4 @@
-//! The servers that a URL leads to.
+//! The servers that a URL describes.
 
 use std::sync::Arc;
 
@@ -6,17 +6,17 @@ use super::address::{Address, NO_NAME, OpenError, Settings, wrong};
 use super::sentinel::Sentinels;
 use crate::config::Servers;
 
-/// What the URL leads to.
+/// The kind of setup that a URL describes.
 pub(super) enum Topology {
     /// One server.
     Server(Address),
-    /// The server that sentinels call the master.
+    /// The master that sentinels report.
     Master(Arc<Sentinels>),
-    /// The servers of a cluster, some of which are named.
+    /// Some of the servers of a cluster.
     Cluster(Vec<Address>),
 }
 
-/// The port that sentinels listen on, unless told otherwise.
+/// The default port of sentinels.
 const SENTINEL_PORT: u16 = 26379;
 
 impl Topology {

@@ -1,7 +1,7 @@
-//! A connection in both directions at the same time, without blocking.
+//! A non-blocking, full-duplex connection.
 //!
-//! The connection stays in its r2d2 guard. Its socket is registered with the runtime of the task that
-//! uses it, and TLS is driven by hand: rustls turns bytes into bytes, and does no I/O.
+//! The connection stays in its r2d2 guard. Its socket is registered with the runtime of the task
+//! that uses it, and TLS is driven by hand, because rustls itself does no I/O.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::pin::Pin;
@@ -23,9 +23,9 @@ pub(super) struct Transport {
 }
 
 impl Transport {
-    /// Must be called within the runtime that drives it.
+    /// Must be called within the runtime that uses it.
     pub(super) fn new(mut connection: PooledConnection<Manager>) -> io::Result<Self> {
-        // Whatever happens from here on, the pool must not hand it out again.
+        // The pool must not reuse it.
         connection.mark_broken();
         connection.socket.set_nonblocking(true)?;
         let socket = TcpStream::from_std(connection.socket.try_clone()?)?;
@@ -36,7 +36,7 @@ impl Transport {
         &mut self.connection
     }
 
-    /// Hands what has come to the connection's decoder.
+    /// Passes received bytes to the connection's decoder.
     pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut socket = Socket { stream: &mut self.socket, cx };
         let Connection { tls, decoder, used, .. } = &mut *self.connection;
@@ -54,8 +54,8 @@ impl Transport {
         Poll::Ready(received)
     }
 
-    /// Writes as much as the socket takes. Returns how much of it was accepted; the task is woken when
-    /// more can be.
+    /// Writes as much as the socket accepts, and returns how much that was. The task is woken when
+    /// it accepts more.
     pub(super) fn send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<usize> {
         let mut socket = Socket { stream: &mut self.socket, cx };
         let mut accepted = 0;
@@ -82,7 +82,7 @@ impl Transport {
     }
 }
 
-/// Reads once, and returns what that has made readable.
+/// Reads once, and returns the decrypted bytes.
 fn decrypt(tls: &mut ClientConnection, socket: &mut Socket<'_, '_>) -> io::Result<Vec<u8>> {
     if tls.read_tls(socket)? == 0 {
         return Err(ErrorKind::UnexpectedEof.into());
@@ -98,7 +98,8 @@ fn would_block<T>(result: &io::Result<T>) -> bool {
     result.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
-/// The socket as rustls wants it. If it would block, the task is woken once it would not.
+/// Adapts the socket to the blocking interface of rustls. If it would block, the task is woken
+/// later.
 struct Socket<'s, 'c> {
     stream: &'s mut TcpStream,
     cx: &'s mut Context<'c>,

@@ -6,9 +6,10 @@
 //! | read | `HGETALL` | 1 |
 //! | remove | `HDEL` | 1 |
 //!
-//! The index is a hash with a field for each place in which a session of the user is, was, or is
-//! about to be: `<public id>:<token hash>`, and when that was written. It is in a slot of its own, and
-//! is only a way to find records: whether one lives, and who is logged in, the record itself says.
+//! The index is a hash with a field for each key at which a session of the user is, was, or is
+//! about to be. The field is `<public id>:<token hash>`, and its value is the time when it was
+//! written. The index has its own slot. It only locates records: whether a session is live, and who
+//! is logged in, is always read from the record.
 
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ use super::reply_error::{ReplyError, has_error};
 use crate::id::{PublicId, TokenHash, from_unix, unix};
 use crate::store::{IndexEntry, RecordId, StoreError};
 
-/// The name of a user's index. It holds a hash of the user's name, which may be of any length and
-/// hold any character, and need not be seen by those who can see the keys alone.
+/// The key of a user's index. It contains a hash of the user's name, so that names can have any
+/// length and characters and do not appear in keys.
 pub(super) fn key(prefix: &str, user: &str) -> String {
     format!("{prefix}user:{{{}}}", TokenHash::of(user.as_bytes()).encode())
 }
@@ -29,7 +30,7 @@ pub(super) fn key(prefix: &str, user: &str) -> String {
 pub(super) fn add(key: &str, entry: &IndexEntry, ttl: Duration) -> Pipeline {
     let mut pipeline = Pipeline::default();
     let written = unix(entry.written).as_secs();
-    // In one transaction: a connection that breaks between the two must leave no key for ever.
+    // In one transaction, because a broken connection must not leave a key without a time to live.
     pipeline.transaction(key, |it| {
         it.command("HSET", key, (field(entry.record), written));
         it.command("EXPIRE", key, seconds(ttl));
@@ -51,14 +52,14 @@ pub(super) fn remove(key: &str, records: &[RecordId]) -> Pipeline {
     pipeline
 }
 
-/// Deletes what stands in the way of an index.
+/// Deletes a key of another type.
 pub(super) fn delete(key: &str) -> Pipeline {
     let mut pipeline = Pipeline::default();
     pipeline.command("DEL", key, NOTHING);
     pipeline
 }
 
-/// Reads the replies to [`add`] and [`read`]. `None` if the key is no index.
+/// Reads the replies to [`add`] and [`read`]. `None` if the key is not a hash.
 pub(super) fn entries(replies: Vec<Value>) -> Result<Option<Vec<IndexEntry>>, StoreError> {
     let index = replies.into_iter().next_back().ok_or_else(|| nonsense("a reply is missing"))?;
     if has_error(&index, ReplyError::WrongType) {

@@ -1,9 +1,9 @@
 //! A Redis Cluster: each session's commands go to the server that has its slot.
 //!
-//! Each master has connections of its own, so one that hangs holds up its own requests only. If a
-//! server refuses a unit of a pipeline because another one has the slot, the unit was not carried out,
-//! and is sent there. So is what was certainly not sent. Nothing else is sent twice; redis-rs' own
-//! connection to a cluster repeats a command after a time-out.
+//! Each master has its own connections, so a hanging master only delays its own requests. A unit
+//! that is redirected was not applied, and is sent to the slot's owner. A request that was not sent
+//! is retried if the slot has a new owner. Nothing else is sent twice. (redis-rs' own cluster
+//! connection repeats a command after a timeout.)
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,13 +24,13 @@ use super::address::{Address, Settings};
 use super::pipeline::Pipeline;
 use crate::store::{StoreError, StoreErrorKind};
 
-/// How often one request is sent on. In a healthy cluster, once is enough.
+/// How many redirections a request follows. In a healthy cluster, one is enough.
 const MAX_HOPS: usize = 8;
 
-/// While a slot moves, a transaction over two of its keys has to wait until both have moved.
+/// While a slot is being migrated, a unit with two keys has to wait until both have moved.
 const MOVE_PAUSE: Duration = Duration::from_millis(20);
 
-/// How long a request that was refused waits for the news that another server has taken over.
+/// How long a refused request waits for a failover to become visible.
 const TAKEOVER_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// The servers of a cluster.
@@ -44,7 +44,7 @@ impl Cluster {
         Self { map: Arc::new(SlotMap::new(seeds, settings)), deadline: settings.deadline }
     }
 
-    /// Sends each slot's units to its owner, all at the same time, and returns the replies in order.
+    /// Sends each slot's units to its owner, concurrently, and returns the replies in order.
     pub(super) async fn ask(&self, pipeline: Pipeline) -> Result<Vec<Value>, StoreError> {
         let mut parts = Vec::new();
         let mut start = 0;
@@ -59,11 +59,11 @@ impl Cluster {
         Ok(try_join_all(asked).await?.concat())
     }
 
-    /// Sends units of one slot, in order, wherever the slot goes meanwhile.
+    /// Sends the units of one slot to its owner, and follows redirections.
     async fn ask_owner(&self, slot: u16, pipeline: Pipeline) -> Result<Vec<Value>, StoreError> {
         let mut replies = Vec::with_capacity(pipeline.replies());
         self.try_ask_owner(slot, pipeline, &mut replies).await.map_err(|error| {
-            // If a part of it was done before, it was not refused.
+            // If some units were applied, the outcome of the whole is unknown.
             if replies.is_empty() {
                 error
             } else {
@@ -116,10 +116,12 @@ impl Cluster {
                 }
             };
         }
-        Err(StoreError::refused("the servers of the cluster do not agree who has the session"))
+        Err(StoreError::refused(
+            "the servers of the cluster do not agree which one has the session",
+        ))
     }
 
-    /// Another server than this one, if the others say that it has the slot now.
+    /// Returns the slot's new owner, if the cluster reports another one than `server`.
     async fn new_owner(&self, slot: u16, server: &Arc<Node>) -> Option<Arc<Node>> {
         if let Some(refresh) = self.map.refresh() {
             let _ = time::timeout(TAKEOVER_TIMEOUT, refresh).await;

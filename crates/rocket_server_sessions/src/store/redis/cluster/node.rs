@@ -11,13 +11,13 @@ use crate::store::redis::address::{Address, Settings};
 use crate::store::redis::pipeline::{Pipeline, Unit};
 use crate::store::redis::server::Server;
 
-/// Lets one unit through to a slot that has not arrived yet as a whole.
+/// Allows the next unit on a slot that is being imported.
 const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 
-/// A server that has no slots, and has not been asked for so long, is forgotten.
+/// How long a server without slots is kept after its last request.
 const FORGET_AFTER: Duration = Duration::from_mins(1);
 
-/// A server of a cluster, with connections of its own.
+/// A server of a cluster, with its own connections.
 pub(super) struct Node {
     pub(super) address: Address,
     server: Server,
@@ -71,13 +71,14 @@ impl Node {
         self.server.is_refusing()
     }
 
-    /// It is a master, as the map says.
+    /// Records that the map lists this server as a master.
     pub(super) fn has_slots(&self) {
         self.had_slots.store(true, Ordering::Relaxed);
     }
 
-    /// Whether a server without slots can be forgotten: it does not answer, and another one has its
-    /// slots; or it was not asked for long. Slots may be on their way to a server that had none yet.
+    /// Whether a server without slots can be dropped: it failed and lost its slots to another one,
+    /// or it was not used for [`FORGET_AFTER`]. A server that never had slots is kept until then,
+    /// because slots may be migrating to it.
     pub(super) fn is_dispensable(&self) -> bool {
         let Address { host, port, .. } = &self.address;
         if self.is_refusing() && self.had_slots.load(Ordering::Relaxed) {

@@ -1,22 +1,23 @@
-//! What a server says about a slot that it does not have, or no longer has.
+//! Redirections: the replies of a server that does not have a slot.
 
 use redis::{ServerError, Value};
 
 use crate::store::StoreError;
 use crate::store::redis::pipeline::Pipeline;
 
-/// Where a refused unit is to be sent.
+/// Where to send a unit that was redirected.
 pub(super) enum Redirect {
-    /// There, now and later.
+    /// `MOVED`: to this server, from now on.
     Moved(String),
-    /// There, this once.
+    /// `ASK`: to this server, once.
     Ask(String),
-    /// To the same server, in a moment.
+    /// `TRYAGAIN`: to the slot's owner, a moment later.
     Wait,
 }
 
-/// Returns the replies of the units that were carried out, and where to send the others. The others come
-/// last: what has moved away does not move back between two commands.
+/// Returns the replies of the units that were applied, and where to send the others. After a
+/// redirected unit, all later ones must be redirected too; anything else is an error, because the
+/// rest is sent again as a whole.
 pub(super) fn split(
     pipeline: &Pipeline,
     replies: Vec<Value>,
@@ -29,7 +30,7 @@ pub(super) fn split(
         match own.iter().find_map(read) {
             Some(found) => drop(redirect.get_or_insert(found)),
             None if redirect.is_none() => done.push(own),
-            None => return Err(StoreError::unanswered("the session moved to and fro meanwhile")),
+            None => return Err(StoreError::unanswered("the session moved back and forth")),
         }
     }
     Ok((done, redirect))

@@ -1,7 +1,7 @@
-//! Which server has which slot, and how that is found out.
+//! The map from slots to servers.
 //!
-//! The map is fetched with the first request, and anew when a server has sent a request on or has
-//! failed. Nothing watches it in between: on Cloud Run there is no CPU between requests.
+//! The map is fetched at the first request, and again after a redirection or a failure. It is not
+//! polled: Cloud Run provides no CPU between requests.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -23,31 +23,31 @@ use crate::store::redis::jitter::{jittered, random};
 use crate::store::redis::pipeline::SLOTS;
 use crate::store::redis::reply_error::{ConnectError, describe_connect};
 
-/// The map is fetched no more often than this. While it stays the same, the pause grows.
+/// The map is fetched at most this often. While it stays the same, the pause grows.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long servers are asked for the map in all, and how many of them.
+/// How long fetching the map may take, and how many servers are asked.
 const FETCH_TIMEOUT: Duration = Duration::from_millis(600);
 const MAX_TRIES: usize = 4;
 
-/// How long a request waits for a map when the last one could not be fetched …
+/// How long a request waits for the map if the last fetch failed recently.
 const REFRESH_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// … unless that is so long ago that nothing is known of the servers now.
+/// How long a failure to find a map counts as recent.
 const STALE: Duration = Duration::from_secs(2);
 
 /// The servers of a cluster, and their slots.
 pub(super) struct SlotMap {
     settings: Settings,
-    /// Servers that the URL names. One may be gone, and another may be no master.
+    /// The servers in the URL. Some may be gone, or may not be masters.
     seeds: Vec<Address>,
     known: RwLock<Known>,
-    /// Locked while the map is being fetched.
+    /// Locked during a fetch.
     refresh: Arc<tokio::sync::Mutex<RefreshState>>,
-    /// Whether it is to be fetched as soon as it may be.
+    /// Whether a refresh is scheduled.
     is_wanted: AtomicBool,
-    /// When a request has last waited in vain for any map at all.
+    /// When a request last failed because there was no map.
     lost: Mutex<Option<Instant>>,
 }
 
@@ -55,18 +55,18 @@ pub(super) struct SlotMap {
 struct RefreshState {
     due: Instant,
     pause: Duration,
-    /// Which server is asked first, after others have not answered.
+    /// The index of the server that is asked first. It moves on if none has answered.
     start: usize,
     error: RefreshError,
 }
 
-/// Why the map cannot be fetched is logged once.
+/// Whether fetching fails, so that the reason is logged only once.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum RefreshError {
     None,
-    /// The last map goes on.
+    /// The last map is still used.
     Outdated,
-    /// There is none.
+    /// There is no map.
     Lost,
 }
 
@@ -94,14 +94,14 @@ impl SlotMap {
         }
     }
 
-    /// Returns the server that has a slot. If that is not known, fetches the map.
+    /// Returns the server that has a slot. If it is not known, fetches the map.
     pub(super) async fn owner(self: &Arc<Self>, slot: u16) -> Result<Arc<Node>, StoreError> {
         if let Some(owner) = self.known_owner(slot) {
             return Ok(owner);
         }
         let is_lost = self.lost.lock().is_some_and(|at| at.elapsed() < STALE);
         if is_lost {
-            // While an outage is known, one request waits at a time, and not for long.
+            // During an outage, only one request at a time waits, and only briefly.
             if let Some(refresh) = self.refresh() {
                 let _ = timeout(REFRESH_TIMEOUT, refresh).await;
             }
@@ -126,7 +126,7 @@ impl SlotMap {
         self.known.read().owners[usize::from(slot)].clone()
     }
 
-    /// A server says that another one has a slot.
+    /// Records a `MOVED` redirection, and returns the slot's new owner.
     pub(super) fn moved(
         self: &Arc<Self>,
         slot: u16,
@@ -135,14 +135,16 @@ impl SlotMap {
     ) -> Result<Arc<Node>, StoreError> {
         let owner = self.server_at(place, by)?;
         self.known.write().owners[usize::from(slot)] = Some(owner.clone());
-        // Where one slot has moved, others may have.
+        // If one slot has moved, others may have too.
         drop(self.refresh());
         Ok(owner)
     }
 
-    /// The server at `host:port`. Without a host, it is on the same host as the one that says so.
+    /// Returns the server at `host:port`. Without a host, it is on the host of the server that sent
+    /// the redirection.
     pub(super) fn server_at(&self, place: &str, by: &Node) -> Result<Arc<Node>, StoreError> {
-        let nonsense = || StoreError::refused("a server of the cluster sends on to nowhere");
+        let nonsense =
+            || StoreError::refused("a server of the cluster sent an invalid redirection");
         let (host, port) = place.rsplit_once(':').ok_or_else(nonsense)?;
         let host = if is_name(host.as_bytes()) { host } else { &by.address.host };
         let port = port.parse().map_err(|_| nonsense())?;
@@ -155,13 +157,13 @@ impl SlotMap {
         }
         let address = self.seeds[0].at(host, port);
         let address = address
-            .ok_or_else(|| ConnectError(format!("{host}:{port} is no name of a certificate")))?;
+            .ok_or_else(|| ConnectError(format!("{host} is not a valid TLS server name")))?;
         let server = Arc::new(Node::new(address, &self.settings));
         known.servers.push(server.clone());
         Ok(server)
     }
 
-    /// Begins to fetch the map, unless that is under way, or was done just now.
+    /// Starts to fetch the map, unless a fetch is running or has just ended.
     pub(super) fn refresh(self: &Arc<Self>) -> Option<JoinHandle<()>> {
         self.refresh_in(self.refresh.clone().try_lock_owned().ok()?)
     }
@@ -178,14 +180,14 @@ impl SlotMap {
             let begun = Instant::now();
             let is_news = map.fetch(&mut state);
             state.pause = if is_news { FIRST_PAUSE } else { (state.pause * 2).min(LONGEST_PAUSE) };
-            // From its beginning: if the process was frozen, it may have ended long after.
+            // Measured from the start of the fetch, in case the process was frozen during it.
             state.due = begun + jittered(state.pause);
         }))
     }
 
-    /// Has the map fetched as soon as it may be: the server that has just failed may have been replaced.
+    /// Schedules a refresh, because the failed server may have been replaced.
     pub(super) fn refresh_soon(self: &Arc<Self>) {
-        // One fetch serves all whose requests have failed meanwhile.
+        // One refresh serves all failed requests.
         if self.is_wanted.swap(true, Relaxed) {
             return;
         }
@@ -198,7 +200,7 @@ impl SlotMap {
         });
     }
 
-    /// Asks one server after the other, until one answers. Returns whether that has changed the map.
+    /// Asks one server after the other until one answers. Returns whether the map has changed.
     fn fetch(&self, state: &mut RefreshState) -> bool {
         let candidates = self.candidates();
         let number = candidates.len();
@@ -227,7 +229,7 @@ impl SlotMap {
                 Err(further) => why = further,
             }
         }
-        // The next time, the servers that were asked now come last.
+        // Next time, ask the other servers first.
         state.start = (state.start + MAX_TRIES) % number;
         if state.error == RefreshError::None {
             if self.known.read().servers.is_empty() {
@@ -241,8 +243,8 @@ impl SlotMap {
         false
     }
 
-    /// The servers to ask for the map: those that answer, in an order that differs from instance to
-    /// instance; those that the URL names; and the others.
+    /// The servers to ask for the map: first known servers that answer, in an order that differs
+    /// between instances; then the servers in the URL; then the others.
     fn candidates(&self) -> Vec<Address> {
         let mut servers = self.known.read().servers.clone();
         if !servers.is_empty() {
@@ -262,7 +264,7 @@ impl SlotMap {
         all
     }
 
-    /// Takes over a map. Returns whether it differs from the one before.
+    /// Installs a map. Returns whether it differs from the previous one.
     fn install(&self, ranges: &[Slots]) -> Result<bool, ConnectError> {
         let mut known = self.known.write();
         let mut owners = vec![None; usize::from(SLOTS)];
@@ -292,7 +294,7 @@ fn distinct(owners: &[Option<Arc<Node>>]) -> Vec<*const Node> {
     servers
 }
 
-/// Neighbouring slots with one owner.
+/// A range of slots with one owner.
 struct Slots {
     first: usize,
     last: usize,
@@ -300,20 +302,21 @@ struct Slots {
     port: u16,
 }
 
-/// Asks a server for the map, on a connection of its own. Every version and every cloud knows
-/// `CLUSTER SLOTS`.
+/// Asks a server for the map, on a separate connection. All versions and clouds support `CLUSTER
+/// SLOTS`.
 fn ranges(address: &Address, deadline: Instant) -> Result<Vec<Slots>, ConnectError> {
     let mut connection = Connection::open(address, deadline)?;
     let reply = connection.ask(cmd("CLUSTER").arg("SLOTS"), deadline);
     let reply = reply.map_err(|error| describe_connect(&error, address))?;
-    let nonsense = || ConnectError(format!("{}:{} gives no map", address.host, address.port));
+    let nonsense =
+        || ConnectError(format!("{}:{} returns no slot map", address.host, address.port));
     let Value::Array(ranges) = reply else { return Err(nonsense()) };
     let ranges: Option<Vec<_>> =
         ranges.into_iter().map(|it| Slots::read(it, &address.host)).collect();
     ranges.filter(|ranges| !ranges.is_empty()).ok_or_else(nonsense)
 }
 
-/// Whether this is a name. A server that does not know its own says nothing, or `?`.
+/// Whether `host` is a host name. A server that does not know its own sends nothing or `?`.
 fn is_name(host: &[u8]) -> bool {
     !host.is_empty() && host != b"?"
 }
@@ -328,7 +331,7 @@ impl Slots {
         let [host, Value::Int(port), ..] = &master[..] else { return None };
         let host = match host {
             Value::BulkString(host) if is_name(host) => String::from_utf8(host.clone()).ok()?,
-            // It does not know its own name: it is reached as it was reached now.
+            // Use the name under which the server was reached.
             _ => asked.to_owned(),
         };
         let (first, last) = (usize::try_from(*first).ok()?, usize::try_from(*last).ok()?);
