@@ -84,13 +84,8 @@ impl Driver {
             Ok(mut duplex) => {
                 let end = duplex.run().await;
                 server.queue.set(self.seat, Stage::Resting);
-<<<<<<< HEAD
                 let (answered, mut pause) = duplex.finish();
                 // Whoever hears of a failure may ask again at once: the breaker must know by then.
-=======
-                let (unanswered, mut pause) = duplex.finish();
-                // Update the breaker first: callers may retry as soon as they get the error.
->>>>>>> h/p3
                 if let End::Failed(severity, why) = end {
                     pause = server.failed(severity, &why).or(pause);
                 }

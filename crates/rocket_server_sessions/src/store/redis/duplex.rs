@@ -48,13 +48,9 @@ pub(super) struct Duplex<'s> {
     timer: Pin<Box<Sleep>>,
     /// The deadline of a PING. Nothing else is sent until it is answered.
     ping_due: Option<Instant>,
-<<<<<<< HEAD
     /// When this task last had a turn.
     turned: Instant,
     /// When replies and requests last certainly matched.
-=======
-    /// When replies were last known to match requests.
->>>>>>> h/p3
     matched: Instant,
     has_answered: bool,
     /// Whether this task has yielded since it was woken.
@@ -109,7 +105,6 @@ impl<'s> Duplex<'s> {
         .await
     }
 
-<<<<<<< HEAD
     /// Closes the connection. Returns the answers that are still to be handed out, and the pause to make
     /// if the breaker was opened.
     pub(super) fn finish(mut self) -> (Vec<Answered>, Option<Duration>) {
@@ -118,12 +113,6 @@ impl<'s> Duplex<'s> {
             self.in_flight.give_up().map(|request| Answered { request, answer: broke() });
         self.answered.extend(unanswered);
         (self.answered, self.opened)
-=======
-    /// Returns the unanswered requests, and the pause before the first probe if the breaker was
-    /// opened.
-    pub(super) fn finish(mut self) -> (Vec<Request>, Option<Duration>) {
-        (self.in_flight.give_up().collect(), self.opened)
->>>>>>> h/p3
     }
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
@@ -189,15 +178,9 @@ impl<'s> Duplex<'s> {
         if is_empty { Ok(()) } else { Err(self.unsolicited()) }
     }
 
-<<<<<<< HEAD
     /// Hands out answers. The breaker learns of a failure first, and the connection is closed if nothing
     /// else is in flight: a caller that is refused may ask again at once.
     fn deliver(&mut self) -> Result<(), End> {
-=======
-    /// Delivers answers. The breaker is updated first, because callers may retry as soon as they
-    /// get an error.
-    fn deliver(&mut self) {
->>>>>>> h/p3
         if self.answered.is_empty() {
             return Ok(());
         }

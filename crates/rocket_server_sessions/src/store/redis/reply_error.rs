@@ -47,15 +47,7 @@ pub(super) fn server_failure(replies: &[Value], is_cluster: bool) -> Option<Serv
     let mut errors = replies.iter().map(server_error).enumerate();
     let (at, error) = errors.find_map(|(at, it)| Some((at, it.filter(|_| is_meant(at))?)))?;
     let details = error.details().unwrap_or_default();
-<<<<<<< HEAD
     let code = cause(error);
-=======
-    // `EXEC` may check a transaction again as a whole. The cause is then in the details.
-    let code = match details.split_once("because of: ") {
-        Some((_, cause)) if error.code() == ABORTED => cause.split(' ').next().unwrap_or_default(),
-        _ => error.code(),
-    };
->>>>>>> h/p3
     let severity = if is_quota(details) { Severity::Quota } else { Severity::Connection };
     // The text may name the user or the key; the code does not.
     let message = match severity {
@@ -67,22 +59,16 @@ pub(super) fn server_failure(replies: &[Value], is_cluster: bool) -> Option<Serv
         _ if code == "NOPERM" => format!("Redis refused: NOPERM{}", missing_right(details)),
         _ => format!("Redis refused: {code}"),
     };
-<<<<<<< HEAD
     // What was answered before was done; a pipeline of ours reads after it has written. A script that
     // lacks a right may have done a part of its work.
     let is_partly_done = replies[..at].iter().any(is_done)
         || is_done_in_part(&replies[at])
         || (code == "NOPERM" && is_of_script(details));
-=======
-    // A pipeline continues after an error, so other commands may have been applied.
-    let is_partly_done = replies.iter().any(is_done);
->>>>>>> h/p3
     let error =
         if is_partly_done { StoreError::unanswered(message) } else { StoreError::refused(message) };
     Some(ServerFailure { error, severity })
 }
 
-<<<<<<< HEAD
 /// The code of the error, or of its cause.
 fn cause(error: &ServerError) -> &str {
     let details = error.details().unwrap_or_default();
@@ -111,9 +97,6 @@ fn is_done_in_part(reply: &Value) -> bool {
 }
 
 /// Which right is missing. The command is named; the user and the key are not.
-=======
-/// Names the missing right: the command, but not the user or the key.
->>>>>>> h/p3
 fn missing_right(details: &str) -> String {
     let command = details.split_once("run the '").and_then(|(_, rest)| rest.split('\'').next());
     match command {
