@@ -8,8 +8,8 @@ use crate::request::RequestSession;
 use crate::snapshot::Snapshot;
 use crate::store::{Applied, Fields, Op, OpResult, Update};
 
-/// A set of changes that are sent in one round trip; [`Session::batch`](super::Session::batch)
-/// starts one.
+/// A set of changes that are sent in one round trip. Created by
+/// [`Session::batch`](super::Session::batch).
 ///
 /// Nothing is sent before [`commit`](Self::commit).
 #[must_use = "a batch does nothing until it is committed"]
@@ -41,8 +41,8 @@ impl<'r> Batch<'r> {
         self
     }
 
-    /// Reads `field` and deletes it in one step: the snapshot of [`commit`](Self::commit) contains
-    /// its value, and no other request gets it. Useful for flash messages.
+    /// Atomically reads and deletes `field`. The snapshot that [`commit`](Self::commit) returns
+    /// contains its value; no other request can read it. Useful for flash messages.
     pub fn take<T>(mut self, field: impl Into<Field<T>>) -> Self {
         self.ops.push(Op::Take(field.into().into_name()));
         self
@@ -62,9 +62,10 @@ impl<'r> Batch<'r> {
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`] and [`Error::Serialize`]: nothing was changed. [`Error::NotAnInteger`]:
-    /// the other changes were made. For the errors of every method, see
-    /// [`Session`](crate::Session#errors).
+    /// [`Error::Serialize`] if a value cannot be serialized, and [`Error::TooLarge`] if a limit is
+    /// exceeded. In both cases, nothing was changed. [`Error::NotAnInteger`] if an incremented field
+    /// is not an integer or the sum overflows; the other changes were made. For the errors common to
+    /// all methods, see [`Session`](crate::Session#errors).
     pub async fn commit(self) -> Result<Snapshot> {
         if let Some(error) = self.error {
             return Err(error);

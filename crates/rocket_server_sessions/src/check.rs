@@ -117,8 +117,8 @@ pub(crate) fn log_at_launch(config: &Config) {
     }
 }
 
-/// The result of [`check`]. `Display` prints a report without secrets; [`is_ok`](Self::is_ok) gives
-/// the exit status.
+/// The result of [`check`]. Its `Display` implementation prints a report without secrets. Use
+/// [`is_ok`](Self::is_ok) to choose the exit status.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     settings: Vec<(String, String, String)>,

@@ -13,8 +13,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a session operation failed.
 ///
-/// As a [`Responder`], it forwards to the catcher of [`Error::status`]. The fairing adds
-/// `Retry-After` to the response if the store failed. The cookie is not changed.
+/// As a [`Responder`], it forwards to the error catcher for [`status`](Self::status). The fairing
+/// adds `Retry-After` to the response if the store failed. The cookie is not changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -27,7 +27,7 @@ pub enum Error {
         source: StoreError,
     },
 
-    /// The store did not answer in time, or failed half-way. The change may or may not have been
+    /// The store did not answer in time, or failed halfway. The change may or may not have been
     /// made. It is not retried.
     #[error("the session store did not answer: {source}")]
     OutcomeUnknown {
@@ -37,10 +37,10 @@ pub enum Error {
         source: StoreError,
     },
 
-    /// Another request has rotated or destroyed the session, and this request has the old token; or
-    /// the record disappeared during this request. Nothing was changed. Usually the browser has, or
-    /// is about to get, a newer cookie: reload the page. If the session was destroyed, writes with
-    /// the old cookie create a new session after 30 seconds.
+    /// Another request rotated or destroyed the session while this one was using the old token, or
+    /// the record disappeared during the request. Nothing was changed. Usually the browser has
+    /// received a newer cookie by now, so reloading the page helps. After a destroy, writes with the
+    /// old cookie fail for 30 seconds; then they create a new session.
     #[error("the session has just changed, and this request came with its old cookie")]
     Conflict,
 
@@ -74,7 +74,8 @@ pub enum Error {
         source: serde_json::Error,
     },
 
-    /// A field's name, its value, or the whole record exceeds its limit.
+    /// A field's name, its value, or the whole record exceeds its limit, or a user's name is
+    /// empty.
     #[error("the session field `{field}` makes {what} {size} long, and at most {limit} is allowed")]
     TooLarge {
         /// The field.
@@ -90,8 +91,8 @@ pub enum Error {
 
 impl Error {
     /// The status that a response to this error should have: 503 if the store fails, 409 for
-    /// [`Conflict`](Self::Conflict), 413 for [`TooLarge`](Self::TooLarge), 500 for the application's
-    /// own errors.
+    /// [`Conflict`](Self::Conflict), 413 for [`TooLarge`](Self::TooLarge), 500 for values that
+    /// cannot be serialized or do not match their key's type.
     #[must_use]
     pub fn status(&self) -> Status {
         match self {

@@ -16,8 +16,8 @@ use super::id::PublicId;
 pub enum Event {
     /// A session was created.
     Created(PublicId),
-    /// The session's idle timeout is being reset. This is emitted before the store is asked, and
-    /// also if the store then fails.
+    /// The session's idle timeout is about to be reset. Emitted before the call to the store, so it
+    /// does not mean that the call succeeded.
     Touched(PublicId),
     /// The session got a new token.
     Regenerated(PublicId),
@@ -25,14 +25,14 @@ pub enum Event {
     LoggedIn(PublicId),
     /// The session was destroyed.
     Destroyed(PublicId),
-    /// The session has expired.
+    /// The session reached its absolute lifetime. Idle expiry is reported as
+    /// [`Rejection::Missing`].
     Expired(PublicId, Deadline),
     /// A cookie was ignored.
     Rejected(Rejection),
 }
 
-/// Which limit was reached. Idle sessions expire in the store; their cookies are rejected as
-/// [`Rejection::Missing`].
+/// The limit that an expired session reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Deadline {

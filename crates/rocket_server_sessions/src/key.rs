@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// A session field, or a family of fields, and the type of its value.
+/// Names a session field, or a family of fields, and the type of its values.
 ///
 /// Declare keys as constants. Values are stored as JSON.
 ///
@@ -57,7 +57,7 @@ impl<T> fmt::Debug for Key<T> {
     }
 }
 
-/// One field of a session: a [`Key`], or an item of its family.
+/// One field of a session: a plain [`Key`], or one item of a key's family.
 ///
 /// Every method that takes a field takes a `Key` as well.
 pub struct Field<T> {

@@ -30,7 +30,7 @@ use crate::store::{Fields, Op, OpResult, USER, Update};
 ///
 /// # Errors
 ///
-/// Every method that asks the store can fail with these:
+/// Every method that accesses the store can fail with these:
 ///
 /// - [`Error::Unavailable`] if the store cannot be reached: nothing was changed.
 /// - [`Error::OutcomeUnknown`] if it was reached and did not answer: the change may have been made.
@@ -58,7 +58,7 @@ pub struct Session<'r> {
     request: &'r RequestSession,
 }
 
-/// Information about a session that needs no round trip.
+/// Information about a session, available without a round trip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Info {
@@ -70,10 +70,11 @@ pub struct Info {
     pub created: SystemTime,
     /// When the session expires, regardless of use.
     pub absolute_expiry: SystemTime,
-    /// When its time to live was last set. `None` until the store has answered in this request.
-    pub last_seen: Option<SystemTime>,
-    /// When it expires if it is not used again. `None` until the store has answered in this
+    /// When the session's idle timeout was last reset. `None` until the store has answered in this
     /// request.
+    pub last_seen: Option<SystemTime>,
+    /// When the session expires unless it is used again. `None` until the store has answered in
+    /// this request.
     pub idle_expiry: Option<SystemTime>,
 }
 
@@ -93,8 +94,8 @@ impl Session<'_> {
 }
 
 impl<'r> Session<'r> {
-    /// Returns information about the session. No round trip. `None` if there is no session. May
-    /// return a session that has been destroyed or has expired, because the store is not asked.
+    /// Returns information about the session, or `None` if there is none. This makes no round trip,
+    /// so the session may already have been destroyed or have expired.
     ///
     /// ```
     /// # use rocket_server_sessions::Session;
@@ -183,7 +184,8 @@ impl<'r> Session<'r> {
     ///
     /// # Errors
     ///
-    /// [`Error::Serialize`] and [`Error::TooLarge`]: nothing was changed.
+    /// [`Error::Serialize`] if `value` cannot be serialized, and [`Error::TooLarge`] if a limit is
+    /// exceeded. In both cases, nothing was changed.
     pub async fn insert<T: Serialize>(&self, field: impl Into<Field<T>>, value: &T) -> Result<()> {
         let field = field.into();
         let op = Op::Insert(field.name().to_owned(), encode(&field, value)?);
@@ -210,8 +212,8 @@ impl<'r> Session<'r> {
     ///
     /// # Errors
     ///
-    /// [`Error::NotAnInteger`]: the field was not changed. After [`Error::OutcomeUnknown`], it may
-    /// have been incremented once.
+    /// [`Error::NotAnInteger`] if the field is not an integer or the sum overflows; the field is not
+    /// changed. After [`Error::OutcomeUnknown`], it may have been incremented once.
     pub async fn increment(&self, field: impl Into<Field<i64>>, by: i64) -> Result<i64> {
         let field = field.into().into_name();
         let op = Op::Increment(field.clone(), by);
@@ -342,11 +344,13 @@ impl<'r> Session<'r> {
     /// data, and adds the session to the user's [list](crate::UserSessions). `label` describes the
     /// session in that list, for example the browser. It is truncated to 120 characters.
     ///
-    /// Creates a session if there is none, or if it is dead or gone. If another user is logged in,
-    /// that session is destroyed and a new one is created. If the user has more sessions than
-    /// [`max_user_sessions`](crate::Config::max_user_sessions), the oldest log-ins are destroyed.
+    /// Creates a session if there is none, or if the current one was destroyed, replaced or lost. If
+    /// another user is logged in, that session is destroyed and a new one is created. If the user
+    /// has more sessions than [`max_user_sessions`](crate::Config::max_user_sessions), the sessions
+    /// with the oldest log-ins are destroyed.
     ///
-    /// Two round trips; up to four if the session is dead, gone or another user's.
+    /// Two round trips; up to four if the current session no longer exists or belongs to another
+    /// user.
     ///
     /// ```
     /// # use rocket_server_sessions::{Result, SameOrigin, Session};
@@ -389,10 +393,10 @@ impl<'r> Session<'r> {
         self.request.with_deadline(identity::destroy(self.request)).await
     }
 
-    /// Sets whether the cookie is kept when the browser is closed. Without a session, this applies
-    /// to the session that the request creates. Otherwise the cookie is sent again. One round trip,
-    /// one command; none if there is no session yet, or if the store has already answered in this
-    /// request.
+    /// Sets whether the cookie outlives the browser. If there is a session, its cookie is sent again
+    /// with the new setting; otherwise, the setting applies to the session that this request
+    /// creates. One round trip, one command; none if there is no session yet, or if the store has
+    /// already answered in this request.
     ///
     /// ```
     /// # use rocket_server_sessions::{Result, Session};

@@ -77,7 +77,7 @@ impl Clock for ManualClock {
     }
 }
 
-/// A call that a [`Spy`] recorded. Each is one round trip.
+/// A call that a [`Spy`] recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
     /// [`Store::create`], with the fields and the time to live.
@@ -98,7 +98,7 @@ pub enum Call {
     IndexAdd,
     /// [`Store::index`].
     Index,
-    /// [`Store::index_remove`], with the number of places.
+    /// [`Store::index_remove`], with the number of records.
     IndexRemove(usize),
 }
 
@@ -121,7 +121,8 @@ impl<S: Store> Spy<S> {
         std::mem::take(&mut *self.calls.lock())
     }
 
-    /// The number of recorded calls since [`take_calls`](Self::take_calls).
+    /// The number of recorded calls since [`take_calls`](Self::take_calls). In Redis, a call is
+    /// usually one round trip.
     pub fn round_trips(&self) -> usize {
         self.calls.lock().len()
     }

@@ -15,8 +15,8 @@ use crate::user_index::UserIndex;
 ///
 /// Sessions are listed here after [`Session::log_in`](crate::Session::log_in).
 ///
-/// There is no access control: pass the name of the [logged-in user](crate::Session::user), or of any
-/// user if the request comes from an administrator.
+/// These methods do not check permissions. Pass only the [logged-in user](crate::Session::user),
+/// unless an administrator sent the request.
 ///
 /// ```
 /// use rocket_server_sessions::{Result, SameOrigin, Session, UserSessions};
@@ -88,34 +88,41 @@ impl UserSessions<'_> {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`](crate::Error::Unavailable) if the store fails, and
-    /// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown) if it may have been destroyed.
+    /// [`Error::Unavailable`](crate::Error::Unavailable) if the store cannot be reached; nothing was
+    /// changed. [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown) if the store did not answer;
+    /// the session may have been destroyed.
     pub async fn destroy(&self, user: &str, id: PublicId) -> Result<bool> {
         Ok(self.destroy_if(user, |it| it == id).await? > 0)
     }
 
-    /// Destroys all sessions of `user` except `own`, and returns their number. For "log out
-    /// everywhere else".
+    /// Destroys all sessions of `user` except `own`, and returns how many were destroyed. Use
+    /// it for "log out everywhere else".
     ///
     /// Two round trips: one command for the index, five for each session. One or two more if a
-    /// session is rotated meanwhile. A concurrent log-in of the same user is destroyed, fails, or
-    /// starts afterwards.
+    /// session is rotated meanwhile. If the same user logs in concurrently, the new session is
+    /// destroyed too, the log-in fails with [`Error::Conflict`](crate::Error::Conflict), or it takes
+    /// effect after this call.
     ///
     /// # Errors
     ///
-    /// The same as [`destroy`](Self::destroy). Some sessions may have been destroyed.
+    /// The same as [`destroy`](Self::destroy). After
+    /// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown), some of the sessions may have been
+    /// destroyed.
     pub async fn destroy_others(&self, user: &str, own: PublicId) -> Result<usize> {
         self.destroy_if(user, |it| it != own).await
     }
 
-    /// Destroys all sessions of `user`, including the current one, and returns their number. Use it
-    /// after a password change or when an account is closed (OWASP ASVS 5.0, 7.4.2 and 7.4.3).
+    /// Destroys all sessions of `user`, including the current one, and returns how many were
+    /// destroyed. Use it after a password change or when an account is closed (OWASP ASVS 5.0, 7.4.2
+    /// and 7.4.3).
     ///
     /// As many round trips as [`destroy_others`](Self::destroy_others).
     ///
     /// # Errors
     ///
-    /// The same as [`destroy`](Self::destroy). Some sessions may have been destroyed.
+    /// The same as [`destroy`](Self::destroy). After
+    /// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown), some of the sessions may have been
+    /// destroyed.
     pub async fn destroy_all(&self, user: &str) -> Result<usize> {
         self.destroy_if(user, |_| true).await
     }

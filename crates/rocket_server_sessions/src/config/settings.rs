@@ -24,11 +24,11 @@ pub struct Config {
     /// Where Redis is: `redis://` or, encrypted, `rediss://[user:password@]host[:port][/database]`.
     /// If it is unset or empty, sessions are kept in the process's memory.
     ///
-    /// A cluster is `redis-cluster://…` or `rediss-cluster://…`, with further servers as
-    /// `?node=host:port&node=…`. The master that sentinels report is `redis-sentinel://…` or
-    /// `rediss-sentinel://…`, with `?sentinelServiceName=NAME` and further sentinels as `&node=…`.
-    /// User, password and database are for the master; `sentinelUsername` and `sentinelPassword`
-    /// are for the sentinels.
+    /// For a cluster, use `redis-cluster://…` or `rediss-cluster://…`, with further servers as
+    /// `?node=host:port&node=…`. For Sentinel, use `redis-sentinel://…` or `rediss-sentinel://…`,
+    /// with `?sentinelServiceName=NAME` and further sentinels as `&node=…`. The user, password and
+    /// database apply to the master; `sentinelUsername` and `sentinelPassword` apply to the
+    /// sentinels.
     ///
     /// _Default:_ unset.
     pub url: Option<RedisUrl>,

@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | live | the session's fields, and its marker | the record |
 //! | dead | a tombstone, for a short time | [`Death`]: the token was destroyed or rotated |
-//! | gone | nothing (or something that is not a record) | nothing; nothing is changed |
+//! | gone | no record (the key is missing, or holds something else) | `Gone`; the store is not changed |
 //!
 //! The marker says which session a record belongs to. Only [`create`](Store::create) writes it, so
 //! dead and gone records cannot come back. Every record, tombstone and index has a time to live.
@@ -36,7 +36,7 @@ pub use redis::{OpenError, Redis, Settings};
 /// The fields of a record: names and JSON strings. Names that begin with `@` are reserved.
 pub type Values = BTreeMap<String, String>;
 
-/// The place of a record: the session's public id, and the hash of its token.
+/// The id that a record is stored under: the session's public id, and the hash of its token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordId {
     /// The session's public id. It also determines the cluster slot.
@@ -103,11 +103,11 @@ fn integer(text: &str) -> Option<i64> {
 pub enum OpResult {
     /// The operation was applied.
     Done,
-    /// The field's number after an increment.
+    /// The field's value after an increment.
     Count(i64),
-    /// The increment was refused: the field holds no integer, or the sum does not fit into 64 bits.
+    /// The increment was refused: the field is not an integer, or the sum does not fit into 64 bits.
     NotAnInteger,
-    /// What a taken field held.
+    /// The value of a taken field, if it existed.
     Taken(Option<String>),
 }
 
@@ -127,8 +127,9 @@ pub struct Update {
     pub ops: Vec<Op>,
     /// What to read after the changes.
     pub read: Fields,
-    /// The maximum size of the record: the bytes of its names and values. Inserts and new fields
-    /// that exceed it are rejected. `None` disables the check.
+    /// The maximum size of the record: the bytes of its names and values. If an insert or a
+    /// new field would make the record larger, the whole update is rejected with
+    /// [`UpdateResult::TooLarge`]. `None` disables the check.
     pub max_size: Option<usize>,
 }
 
@@ -153,7 +154,8 @@ pub struct Applied {
     /// The fields that were read, without the marker and the time of the last touch.
     pub fields: Values,
     /// When the record's time to live was last set by a [`touch`](Store::touch) or a
-    /// [`rotate`](Store::rotate), to the second. `None`: not since it was created.
+    /// [`rotate`](Store::rotate), to the second. `None` if that has not happened since
+    /// the record was created.
     pub seen: Option<SystemTime>,
 }
 
@@ -180,16 +182,16 @@ pub enum Death {
     Rotated,
 }
 
-/// A new token for a session: its record moves.
+/// Replaces a session's token, which moves its record to a new [`RecordId`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rotation {
-    /// Where the record is.
+    /// The record's current id.
     pub from: RecordId,
     /// The hash of the new token.
     pub to: TokenHash,
     /// The record's time to live from now on.
     pub ttl: Duration,
-    /// When the record was last seen, if its cookie has come back.
+    /// The time to store as last seen; `None` if the browser has not yet sent the cookie back.
     pub seen: Option<SystemTime>,
     /// The user to log in, if any.
     pub user: Option<LoggedIn>,
@@ -238,11 +240,11 @@ pub(crate) const LOGIN: &str = "@login";
 /// The result of a [`Rotation`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RotateResult {
-    /// The record was moved, and its old place has a tombstone.
+    /// The record was moved, and its old id has a tombstone.
     Rotated,
     /// Another user was logged in. That session was destroyed. Contains the user's name.
     OtherUser(String),
-    /// The new place is occupied. Nothing was changed.
+    /// The new id is occupied. Nothing was changed.
     Barred,
     /// The token is dead. Nothing was changed.
     Dead(Death),
@@ -263,10 +265,10 @@ pub enum DestroyResult {
     Gone,
 }
 
-/// The status of a place.
+/// The status of a [`RecordId`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordStatus {
-    /// A record.
+    /// A live record.
     Live {
         /// When its time to live was last set, as in [`Applied::seen`].
         seen: Option<SystemTime>,
@@ -275,14 +277,14 @@ pub enum RecordStatus {
     },
     /// A tombstone.
     Dead,
-    /// Nothing.
+    /// Neither a record nor a tombstone.
     Gone,
 }
 
-/// A place that contains, contained, or is about to contain a session of a user.
+/// The id of a record that is, was, or is about to be a session of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexEntry {
-    /// The place.
+    /// The record's id.
     pub record: RecordId,
     /// When the entry was written, to the second.
     pub written: SystemTime,
@@ -310,12 +312,12 @@ pub enum StoreErrorKind {
 }
 
 impl StoreError {
-    /// Nothing was changed.
+    /// Creates an error for a call that was not applied.
     pub fn refused(message: impl fmt::Display) -> Self {
         Self::new(StoreErrorKind::Refused, message)
     }
 
-    /// The call was sent, and no answer came.
+    /// Creates an error for a call that was sent but not answered, so that it may have been applied.
     pub fn unanswered(message: impl fmt::Display) -> Self {
         Self::new(StoreErrorKind::OutcomeUnknown, message)
     }
@@ -341,7 +343,7 @@ pub trait Store: Send + Sync + 'static {
         true
     }
 
-    /// Creates a record with its marker. Returns `false`, and changes nothing, if the place is
+    /// Creates a record with its marker. Returns `false`, and changes nothing, if its id is
     /// occupied.
     async fn create(
         &self,
@@ -363,11 +365,11 @@ pub trait Store: Send + Sync + 'static {
         ttl: Duration,
     ) -> Result<(), StoreError>;
 
-    /// Moves a record to a new token, leaves a tombstone in its old place, and logs a user in if the
+    /// Moves a record to a new token, leaves a tombstone at its old id, and logs a user in if the
     /// rotation names one.
     async fn rotate(&self, rotation: &Rotation) -> Result<RotateResult, StoreError>;
 
-    /// Deletes a record, and then leaves a tombstone in its place if there is memory for it. If `user`
+    /// Deletes a record, and then leaves a tombstone at its id if there is memory for it. If `user`
     /// is given, only a record in which they are logged in is deleted.
     async fn destroy(
         &self,
@@ -379,7 +381,7 @@ pub trait Store: Send + Sync + 'static {
     /// cannot create it, and returns `false`.
     async fn settle(&self, record: RecordId) -> Result<bool, StoreError>;
 
-    /// Returns the status of each place, in the same order.
+    /// Returns the status of each record, in the same order.
     async fn status(&self, records: &[RecordId]) -> Result<Vec<RecordStatus>, StoreError>;
 
     /// Adds an entry to a user's index, resets its time to live to `ttl`, and returns the index.
@@ -393,7 +395,7 @@ pub trait Store: Send + Sync + 'static {
     /// Returns a user's index, in no particular order.
     async fn index(&self, user: &str) -> Result<Vec<IndexEntry>, StoreError>;
 
-    /// Removes places from a user's index.
+    /// Removes records from a user's index.
     async fn index_remove(&self, user: &str, records: &[RecordId]) -> Result<(), StoreError>;
 }
 
