@@ -52,29 +52,22 @@ pub(super) fn create(key: &str, id: PublicId, fields: &Values, ttl: Duration) ->
     script(scripts::CREATE, 3, &[key], args)
 }
 
-/// Whether an update needs no script: it has at most one change, which is an increment or a
-/// removal.
-pub(super) fn is_plain(update: &Update) -> bool {
-    matches!(update.ops[..], [] | [Op::Increment(..) | Op::Remove(_)])
-}
-
-/// Encodes an update that [is plain](is_plain). It writes before it reads: even an eventually
+/// Encodes an update without a script. `None` if it needs one: it has more than one change, or one
+/// that is neither an increment nor a removal. It writes before it reads: even an eventually
 /// consistent server keeps the order of one connection.
-pub(super) fn plain_update(key: &str, update: &Update) -> Pipeline {
+pub(super) fn plain_update(key: &str, update: &Update) -> Option<Pipeline> {
     let mut pipeline = Pipeline::default();
-    for op in &update.ops {
-        match op {
-            Op::Increment(name, by) => pipeline.command("HINCRBY", key, (name, by)),
-            Op::Insert(name, _) | Op::Remove(name) | Op::Take(name) => {
-                pipeline.command("HDEL", key, name);
-            }
-        }
+    match &update.ops[..] {
+        [] => {}
+        [Op::Increment(name, by)] => pipeline.command("HINCRBY", key, (name, by)),
+        [Op::Remove(name)] => pipeline.command("HDEL", key, name),
+        _ => return None,
     }
     match &update.read {
         Fields::Some(names) => pipeline.command("HMGET", key, (MARKER, SEEN, names)),
         Fields::All => pipeline.command("HGETALL", key, NOTHING),
     }
-    pipeline
+    Some(pipeline)
 }
 
 pub(super) fn script_update(key: &str, id: PublicId, update: &Update) -> Pipeline {

@@ -157,10 +157,10 @@ impl Redis {
         &self,
         record: RecordId,
         update: &Update,
+        pipeline: Pipeline,
     ) -> Result<UpdateResult, StoreError> {
-        let key = self.key(record);
         let pending = makes_key(update).then(|| self.orphans.pending(record));
-        let replies = match self.ask(commands::plain_update(&key, update)).await {
+        let replies = match self.ask(pipeline).await {
             Ok(replies) => replies,
             Err(error) => {
                 if let (StoreErrorKind::Refused, Some(pending)) = (error.kind, pending) {
@@ -313,10 +313,11 @@ impl Store for Redis {
 
     async fn update(&self, record: RecordId, update: &Update) -> Result<UpdateResult, StoreError> {
         self.delete_old_orphans();
-        if commands::is_plain(update) {
-            return self.update_plainly(record, update).await;
+        let key = self.key(record);
+        if let Some(pipeline) = commands::plain_update(&key, update) {
+            return self.update_plainly(record, update, pipeline).await;
         }
-        let pipeline = commands::script_update(&self.key(record), record.id, update);
+        let pipeline = commands::script_update(&key, record.id, update);
         commands::read_script_update(update, self.ask(pipeline).await?)
     }
 
