@@ -6,7 +6,7 @@ mod visitor;
 pub use keep_alive::KeepAlive;
 pub use visitor::{Reply, Visitor, send};
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -100,8 +100,16 @@ impl App {
         let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let listeners = vec![listen(out, log.clone()), listen(err, log.clone())];
         let app = Self { port, child, log, listeners };
-        wait_for("the application to listen", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        wait_for("the application to answer", || app.answers());
         app
+    }
+
+    /// Whether it has launched. Rocket listens before that, and answers only then.
+    fn answers(&self) -> bool {
+        TcpStream::connect(("127.0.0.1", self.port)).is_ok_and(|mut stream| {
+            stream.write_all(b"GET /health/live HTTP/1.0\r\n\r\n").is_ok()
+                && stream.read(&mut [0]).is_ok_and(|n| n > 0)
+        })
     }
 
     /// On Redis, when the check at launch is over and its commands are no longer in the way.
