@@ -27,8 +27,8 @@ pub enum Error {
         source: StoreError,
     },
 
-    /// The store did not answer in time, or failed halfway. The change may or may not have been
-    /// made. It is not retried.
+    /// The store did not answer in time, or the operation failed halfway. The change may or may not
+    /// have been made. It is not retried.
     #[error("the session store did not answer: {source}")]
     OutcomeUnknown {
         /// How long to wait before trying again.
@@ -116,11 +116,16 @@ impl Error {
         }
     }
 
-    /// Converts the error for an operation that was partly applied.
+    /// Converts an error that promises that nothing was changed, for an operation that was partly
+    /// applied.
     pub(crate) fn partially_applied(self) -> Self {
         match self {
             Self::Unavailable { retry_after, source } => {
                 Self::OutcomeUnknown { retry_after, source }
+            }
+            Self::Conflict => {
+                let source = StoreError::unanswered("another request stopped it halfway");
+                Self::OutcomeUnknown { retry_after: Duration::ZERO, source }
             }
             other => other,
         }
@@ -143,5 +148,19 @@ impl<'r> Responder<'r, 'static> for Error {
             log::error!("{self}");
         }
         Err(self.status())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_after_a_part_was_applied_does_not_promise_that_nothing_was_changed() {
+        let refused = Error::from(StoreError::refused("no connection"));
+        for error in [refused, Error::Conflict] {
+            let error = error.partially_applied();
+            assert!(matches!(error, Error::OutcomeUnknown { .. }), "{error}");
+        }
     }
 }

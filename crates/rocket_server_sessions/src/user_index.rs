@@ -18,6 +18,7 @@ use crate::id::PublicId;
 use crate::setup::sessions::{Sessions, detach};
 use crate::store::{
     Death, DestroyResult, IndexEntry, LoggedIn, RecordId, RecordStatus, RotateResult, StoreError,
+    StoreErrorKind,
 };
 
 /// An entry whose place has been empty for this long is not a log-in in progress. The margin allows
@@ -155,16 +156,16 @@ impl UserIndex {
             handled.extend(entries.iter().map(|it| it.record));
             let ends = self.destroy_at(entries).await;
             let mut gone_on = BTreeSet::new();
-            let mut failure = None;
+            let mut failures = Vec::new();
             for (record, end) in ends {
                 match end {
                     Ok(DestroyResult::Destroyed(_)) => destroyed.push(record),
                     Ok(DestroyResult::Dead(Death::Rotated)) => drop(gone_on.insert(record.id)),
                     Ok(_) => {}
-                    Err(error) => failure = Some(error),
+                    Err(error) => failures.push(error),
                 }
             }
-            if let Some(error) = failure {
+            if let Some(error) = least_certain(failures) {
                 return Err(partly(error, &destroyed));
             }
             for record in &destroyed {
@@ -252,4 +253,24 @@ impl UserIndex {
 fn partly(error: StoreError, destroyed: &[RecordId]) -> Error {
     let error = Error::from(error);
     if destroyed.is_empty() { error } else { error.partially_applied() }
+}
+
+/// The error of several calls: if any of them may have been applied, it says so.
+fn least_certain(errors: Vec<StoreError>) -> Option<StoreError> {
+    errors.into_iter().max_by_key(|it| it.kind == StoreErrorKind::OutcomeUnknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcome_of_several_calls_is_unknown_if_that_of_any_is() {
+        let (refused, unanswered) = (StoreError::refused("a"), StoreError::unanswered("b"));
+        for errors in [[refused.clone(), unanswered.clone()], [unanswered, refused.clone()]] {
+            let error = least_certain(errors.to_vec()).unwrap();
+            assert_eq!(error.kind, StoreErrorKind::OutcomeUnknown);
+        }
+        assert_eq!(least_certain(vec![refused]).unwrap().kind, StoreErrorKind::Refused);
+    }
 }

@@ -30,7 +30,7 @@ use super::browser::Browser;
 use super::keyspace::Keyspace;
 use super::machine::Place;
 use super::operations::{Outcome, Step};
-use super::records::{Record, effects, records};
+use super::records::{Record, effects, is_known, records};
 use super::scheduler::Plan;
 use super::world::{Author, Event};
 
@@ -88,8 +88,7 @@ impl Invariants {
             self.requests.iter().enumerate().filter(|(_, it)| it.fate == Fate::Delivered);
         let before = delivered.map(|(at, _)| at).collect();
         let seen = &mut self.requests[request];
-        let is_there = |place: &Place| keyspace.get(place.as_bytes()).is_some();
-        seen.is_unknown = !presented.as_ref().is_some_and(is_there);
+        seen.is_unknown = !presented.as_ref().is_some_and(|place| is_known(place, keyspace));
         (seen.presented, seen.has_begun_after) = (presented, before);
     }
 
@@ -290,7 +289,12 @@ impl Invariants {
         // Nobody can tell a request without a session from a new browser, a repeated token may be
         // overtaken within seconds, and what began with the new cookie may have gone on from there.
         let is_excused = own().any(|(at, it)| {
-            let is_late = it.steps.iter().any(|it| matches!(it.step, Step::Wait(_)));
+            let has_waited = |it: &Stage| {
+                matches!(it.step, Step::Wait(_)) && matches!(it.outcome, Some(Outcome::Done(_)))
+            };
+            let backwards = it.steps.iter().rev();
+            let is_late =
+                backwards.take_while(|it| matches!(it.step, Step::Wait(_))).any(has_waited);
             let is_repeated = it.presented.clone().map(CookieChange::Set).as_ref()
                 == Some(&it.cookie)
                 && !is_late;

@@ -54,6 +54,15 @@ pub(super) fn records(keyspace: &Keyspace) -> Vec<Record> {
     keys.filter_map(|(key, it)| Record::read(std::str::from_utf8(key).ok()?, &it.data)).collect()
 }
 
+/// Whether a live record or a tombstone is at a place. What an increment leaves there after the
+/// record has vanished is neither.
+pub(super) fn is_known(place: &str, keyspace: &Keyspace) -> bool {
+    keyspace.get(place.as_bytes()).is_some_and(|entry| match &*entry.data {
+        Data::Text(_) => true,
+        data @ Data::Hash(_) => Record::read(place, data).is_some(),
+    })
+}
+
 /// What a unit of commands has done to one session.
 #[derive(Clone, Debug)]
 pub(super) enum Effect {

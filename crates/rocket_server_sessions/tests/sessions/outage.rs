@@ -4,7 +4,9 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use rocket::http::Status;
-use rocket_server_sessions::store::StoreError;
+use rocket_server_sessions::store::{
+    PublicId, RecordId, RotateResult, Rotation, Store as _, StoreError, TokenHash,
+};
 
 use crate::world::{REDIS, World, on_every_store};
 use test_support::{RedisServer, wait_for};
@@ -205,6 +207,33 @@ async fn destroy_works_when_redis_has_no_memory_left() {
         assert_eq!(world.keys.of_type("hash").iter().filter(|it| !it.contains("user:")).count(), 0);
         assert_eq!(copy.body("/fields").await, "0", "{start}");
     }
+}
+
+#[rocket::async_test]
+async fn rotation_that_was_given_up_on_is_settled_when_redis_has_no_memory_left() {
+    let redis = RedisServer::start();
+    let world = World::on(&redis).await;
+    let mut visitor = world.visitor();
+    visitor.body("/count/a").await;
+    let key = world.keys.only();
+    let (id, hash) = key.split_once('{').unwrap().1.split_once("}:").unwrap();
+    let [token_hash, new] = [hash, &"A".repeat(22)].map(|it| TokenHash::parse(it).unwrap());
+    let from = RecordId { id: PublicId::parse(id).unwrap(), token_hash };
+    let to = RecordId { token_hash: new, ..from };
+    let mut own = redis.connect();
+    let mut limit = |memory: &str| {
+        redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(memory).exec(&mut own).unwrap();
+    };
+    limit("1");
+    let is_there = world.store.settle(to).await;
+    // The rotation arrives after all. It needs no memory before it may write.
+    let ttl = Duration::from_mins(1);
+    let rotation = Rotation { from, to: to.token_hash, ttl, seen: None, user: None };
+    let late = world.store.rotate(&rotation).await;
+    limit("0");
+    assert!(!is_there.unwrap());
+    assert_eq!(late.unwrap(), RotateResult::Barred);
+    assert_eq!(visitor.body("/count/a").await, "2");
 }
 
 #[rocket::async_test]

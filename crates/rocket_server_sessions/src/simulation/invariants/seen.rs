@@ -92,16 +92,18 @@ impl Seen {
         effects.any(|it| matches!(it, Effect::Created(_)))
     }
 
-    /// Whether a step has acknowledged another token, or that there is none any more.
+    /// Whether a step has replaced the token or destroyed the request's session, and the response
+    /// says so. The handler need not have waited for it.
     pub(super) fn has_changed_identity(&self) -> bool {
+        let is_own = |it: &Effect| match it {
+            Effect::Deleted(record) => self.presented.as_ref() == Some(&record.place),
+            Effect::Created(_) | Effect::Changed { .. } => false,
+        };
         let is_change = |it: &Stage| match it.step {
-            Step::Regenerate | Step::LogIn(_) | Step::Destroy => true,
-            // Their own session was among those.
-            Step::DestroyAll(_) | Step::DestroyOthers(_) => self.cookie == CookieChange::Cleared,
+            Step::Regenerate | Step::LogIn(_) | Step::Destroy => !it.effects.is_empty(),
+            Step::DestroyAll(_) | Step::DestroyOthers(_) => it.effects.iter().any(is_own),
             _ => false,
         };
-        let is_done = |it: &Stage| matches!(it.outcome, Some(Outcome::Done(_)));
-        self.cookie != CookieChange::Kept
-            && self.steps.iter().any(|it| is_change(it) && is_done(it) && !it.effects.is_empty())
+        self.cookie != CookieChange::Kept && self.steps.iter().any(is_change)
     }
 }

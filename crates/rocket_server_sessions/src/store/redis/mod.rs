@@ -149,6 +149,7 @@ impl Redis {
     }
 
     async fn ask(&self, pipeline: Pipeline) -> Result<Vec<Value>, StoreError> {
+        self.delete_old_orphans();
         self.servers.ask(pipeline).await
     }
 
@@ -312,7 +313,6 @@ impl Store for Redis {
     }
 
     async fn update(&self, record: RecordId, update: &Update) -> Result<UpdateResult, StoreError> {
-        self.delete_old_orphans();
         let key = self.key(record);
         if let Some(pipeline) = commands::plain_update(&key, update) {
             return self.update_plainly(record, update, pipeline).await;

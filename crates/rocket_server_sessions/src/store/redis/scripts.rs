@@ -199,6 +199,9 @@ return {'live', owner}
 /// Writes a tombstone, unless the record or a tombstone exists. Then no record can be created
 /// there.
 ///
+/// `DEL` comes first: it is allowed when memory is full, and the script may then write. Otherwise a
+/// pending script that memory does not stop, such as a rotation, could still create the record.
+///
 /// `ARGV`: the public id, and the time to live of the tombstone.
 pub(super) const SETTLE: &str = concat!(
     absent!(),
@@ -206,6 +209,7 @@ pub(super) const SETTLE: &str = concat!(
 local id = redis.pcall('HGET', KEYS[1], '@id')
 if type(id) == 'table' then return absent(id) end
 if id == ARGV[1] then return {'live'} end
+redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], 'destroyed', 'EX', ARGV[2])
 return {'gone'}
 "
