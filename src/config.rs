@@ -93,7 +93,7 @@ fn warnings(figment: &Figment) -> impl Iterator<Item = Warning> {
     unread.chain(log_level.map(|_| {
         Warning {
             text:
-                "nothing reads the setting `log_level`; set RUST_LOG instead, such as RUST_LOG=warn"
+                "the setting `log_level` has no effect; set RUST_LOG instead, such as RUST_LOG=warn"
                     .to_owned(),
             is_about_sessions: false,
         }
@@ -169,7 +169,7 @@ impl Provider for RocketVariables {
             && Toml::file(&file).metadata().source.is_none()
         {
             let file = file.display();
-            return Err(format!("ROCKET_CONFIG names `{file}`, and there is no such file").into());
+            return Err(format!("ROCKET_CONFIG names `{file}`, which does not exist").into());
         }
         Ok(Map::new())
     }

@@ -53,8 +53,10 @@ impl HttpClient for Collector {
         // Log only the first failure and the first success after it: spans are sent every few seconds.
         if self.is_failing.swap(failure.is_some(), Ordering::Relaxed) != failure.is_some() {
             match failure {
-                Some(failure) => log::warn!("{url} takes no traces, which are dropped: {failure}"),
-                None => log::info!("{url} takes traces again"),
+                Some(failure) => {
+                    log::warn!("{url} does not accept traces, so they are dropped: {failure}")
+                }
+                None => log::info!("{url} accepts traces again"),
             }
         }
         result

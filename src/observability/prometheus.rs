@@ -62,7 +62,9 @@ static RECORDER: LazyLock<PrometheusHandle> = LazyLock::new(|| {
         .build_recorder();
     let handle = recorder.handle();
     if set_global_recorder(recorder).is_err() {
-        log::warn!("`{KEY}`: this process has another recorder of metrics, so there are none here");
+        log::warn!(
+            "`{KEY}`: this process already has a metrics recorder, so no metrics are served"
+        );
     }
     handle
 });

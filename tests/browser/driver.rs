@@ -158,7 +158,7 @@ impl Browser {
         count
     }
 
-    /// Presses a key, wherever the focus is.
+    /// Presses a key in the element that has the focus.
     pub fn press(&self, key: &str) {
         let actions =
             [json!({"type": "keyDown", "value": key}), json!({"type": "keyUp", "value": key})];

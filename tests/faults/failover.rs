@@ -43,7 +43,11 @@ fn master_of_a_cluster_that_hangs_is_replaced_and_no_count_is_lost() {
 #[test]
 fn master_of_a_cluster_that_hands_over_takes_no_count_with_it() {
     let cluster = Cluster::start(1);
-    let mut trial = Trial::start("A master of a cluster hands over", &cluster, &cluster.url());
+    let mut trial = Trial::start(
+        "A master of a cluster hands over to its replica (`CLUSTER FAILOVER`)",
+        &cluster,
+        &cluster.url(),
+    );
     let master = busiest(&cluster);
     // It holds writes back until its replica has them all: on a busy machine, for longer than they wait.
     trial.with_fault_during(|| cluster.hand_over(master));
@@ -52,7 +56,7 @@ fn master_of_a_cluster_that_hands_over_takes_no_count_with_it() {
 }
 
 #[test]
-fn slots_that_move_under_load_lose_no_count_and_refuse_nobody() {
+fn slots_that_move_under_load_lose_no_count_and_refuse_no_request() {
     let cluster = Cluster::start(0);
     let mut trial = Trial::start("Slots move to another server", &cluster, &cluster.url());
     let from = busiest(&cluster);
@@ -72,7 +76,7 @@ fn slots_that_move_under_load_lose_no_count_and_refuse_nobody() {
 }
 
 #[test]
-fn rotation_amid_a_move_of_its_slot_waits_until_both_keys_can_be_had() {
+fn rotation_during_a_move_of_its_slot_waits_for_both_keys() {
     let cluster = Cluster::start(0);
     let app = App::on_redis(&cluster.url());
     let mut visitor = app.visitor();
@@ -249,7 +253,11 @@ fn url_of(sentinels: &[RedisServer]) -> String {
 fn master_that_dies_under_sentinels_is_replaced_and_no_count_is_lost() {
     let watched = Watched::start();
     let [master, replica] = &watched.servers;
-    let mut trial = Trial::start("The master of sentinels is killed", master, &watched.url());
+    let mut trial = Trial::start(
+        "The master is killed together with one of its sentinels",
+        master,
+        &watched.url(),
+    );
     master.signal("KILL");
     // The sentinel that is named first goes with it.
     watched.sentinels[0].signal("KILL");
@@ -263,7 +271,11 @@ fn master_that_dies_under_sentinels_is_replaced_and_no_count_is_lost() {
 fn master_that_sentinels_replace_in_peace_takes_no_count_with_it() {
     let watched = Watched::start();
     let [master, replica] = &watched.servers;
-    let mut trial = Trial::start("Sentinels hand over", master, &watched.url());
+    let mut trial = Trial::start(
+        "Sentinels promote the replica while the old master keeps running",
+        master,
+        &watched.url(),
+    );
     let bound = ["SET", "min-replicas-to-write", "1"];
     cmd("CONFIG").arg(&bound).exec(&mut master.connect()).unwrap();
     let is_master = |server: &RedisServer| {
@@ -274,18 +286,18 @@ fn master_that_sentinels_replace_in_peace_takes_no_count_with_it() {
             .and_then(|mut connection| cmd("INFO").arg("replication").query(&mut connection));
         about.is_ok_and(|it| it.contains("role:master"))
     };
-    // Nobody comes at the moment itself: what a server has not passed on by then, no client can save.
+    // No request is sent at that moment: a client cannot save what the server has not replicated by then.
     wait_for("the replica to be in step", || is_replicated(master));
     let failover = ["FAILOVER", "sessions"];
     cmd("SENTINEL").arg(&failover).exec(&mut watched.sentinels[0].connect()).unwrap();
     wait_for("the replica to be the master", || is_master(replica));
     let took = trial.outlast(TAKEOVER);
-    assert!(is_master(master), "it was left within {took:?}, while it lived on");
+    assert!(is_master(master), "it was left within {took:?}, while it kept running");
     trial.end(replica, 0..=3);
 }
 
 #[test]
-fn sentinels_that_are_set_up_anew_with_another_master_are_believed() {
+fn sentinels_that_are_set_up_again_with_another_master_are_trusted() {
     let (old, new) = (RedisServer::start(), RedisServer::start());
     let folder = Folder::new("sentinels");
     let ports = std::array::from_fn(|_| free_port());

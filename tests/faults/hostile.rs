@@ -1,4 +1,4 @@
-//! Requests that nobody well-meaning sends, over raw sockets.
+//! Requests of attackers and broken clients, over raw sockets.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ const NAME: &str = "__Host-session";
 struct Site {
     redis: RedisServer,
     app: App,
-    /// Somebody with a session of two views of `/foo`.
+    /// A visitor whose session has two views of `/foo`.
     visitor: Visitor,
 }
 
@@ -308,7 +308,7 @@ fn forged_cookies_by_the_thousand_make_no_key_and_ask_no_redis() {
 }
 
 #[test]
-fn slow_visitors_by_the_thousand_keep_nobody_waiting() {
+fn slow_visitors_by_the_thousand_keep_no_other_visitor_waiting() {
     let mut site = Site::start();
     let mut slow: Vec<_> = (0..1_000)
         .map(|_| {

@@ -99,7 +99,7 @@ async fn many_late_replies(rounds: usize) {
     let rounds = rounds / PAIRS;
     let pairs = (0..PAIRS).map(|number| late_replies(&redis, number, rounds));
     rocket::futures::future::join_all(pairs).await;
-    println!("A10 {} late replies: nobody saw another's count", rounds * PAIRS);
+    println!("A10 {} late replies: no visitor got another's count", rounds * PAIRS);
 }
 
 #[rocket::async_test]

@@ -27,7 +27,7 @@ struct Rush {
     refused: u64,
     /// What half of the refused have waited at most.
     refusal: Duration,
-    /// The longest wait, beyond that of somebody who needs no store.
+    /// The longest wait, beyond that of a request that does not use the store.
     longest: Duration,
 }
 

@@ -160,8 +160,8 @@ impl Front {
         Self { instances, url: redis.url(), turn: AtomicUsize::new(0) }
     }
 
-    /// Whoever holds an instance has a request under way there; one that is being replaced, or is
-    /// about to be, is passed over.
+    /// A read lock on an instance means that a request is running there. An instance that is being
+    /// replaced, or is about to be, is skipped.
     fn get(&self, visitor: &mut Visitor, path: &str) -> Reply {
         loop {
             let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.instances.len();

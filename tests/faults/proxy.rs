@@ -42,7 +42,7 @@ impl Wire {
         let _ = self.server.shutdown(Shutdown::Both);
     }
 
-    /// Ends the connection by a reset, which is sent once nobody holds the socket any more.
+    /// Ends the connection by a reset, which is sent once the socket is dropped everywhere.
     pub fn reset(&mut self) {
         let _ = SockRef::from(&self.client).set_linger(Some(Duration::ZERO));
         let own = self.client.peer_addr().ok();
@@ -265,7 +265,7 @@ fn connect(shared: &Arc<Shared>, client: TcpStream, server: TcpStream) {
     });
 }
 
-/// A port that lets nobody in and refuses nobody: what is sent to it gets no answer at all.
+/// A port that neither accepts nor refuses connections: what is sent to it gets no answer at all.
 pub struct Deaf {
     _listener: socket2::Socket,
     _queue: Vec<socket2::Socket>,

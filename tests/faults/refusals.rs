@@ -9,7 +9,7 @@ use test_support::{RedisServer, wait_for};
 use crate::stub::{self, Script, Stub};
 use crate::trial::{Trial, log_of_an_outage};
 
-/// A trial on a server that answers by a script for a while: nobody is served, and the server is
+/// A trial on a server that answers by a script for a while: no visitor is served, and the server is
 /// not asked much more often than it is probed.
 fn on_a_scripted_server(name: &str, script: Script) {
     let redis = RedisServer::start();
@@ -37,7 +37,7 @@ fn b01_to_b07_servers_that_refuse_are_a_503_and_are_left_alone() {
         ("B7 MISCONF", "MISCONF Redis is configured to save RDB snapshots"),
         ("B7 BUSY", "BUSY Redis is busy running a script."),
         ("B7 CLUSTERDOWN", "CLUSTERDOWN The cluster is down"),
-        ("B7 an error nobody knows", "ERR whatever"),
+        ("B7 an unknown error", "ERR whatever"),
     ] {
         on_a_scripted_server(name, stub::refusing(error));
     }

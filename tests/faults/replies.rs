@@ -90,7 +90,7 @@ fn a12_garbage_before_a_reply_is_a_503_and_is_forgotten() {
         ("a huge list", b"*1000000000\r\n".to_vec()),
         ("deep nesting", b"*1\r\n".repeat(100_000)),
         ("a line without an end", vec![b'+'; 1 << 20]),
-        ("one reply too many", b":1\r\n".to_vec()),
+        ("an extra reply", b":1\r\n".to_vec()),
     ] {
         let name = format!("A12 {what} before each reply");
         let (redis, trial) =
@@ -100,7 +100,7 @@ fn a12_garbage_before_a_reply_is_a_503_and_is_forgotten() {
 }
 
 #[test]
-fn a12_replies_to_nothing_are_nobodys() {
+fn a12_replies_to_nothing_reach_no_visitor() {
     let redis = RedisServer::start();
     let stub = Stub::before(redis.port);
     let mut trial = Trial::start("A12 two replies for one command, once", &redis, &stub.url());
@@ -110,7 +110,7 @@ fn a12_replies_to_nothing_are_nobodys() {
         let is_due = || once.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left).is_ok();
         (name == "HGETALL" && is_due()).then(|| b"*0\r\n*0\r\n".to_vec())
     }));
-    // What was answered wrongly looks like a lost record; so nobody is asked to judge it here.
+    // A wrong reply looks like a lost record, so the counts of these visitors are not checked here.
     let mut stranger = trial.app.visitor();
     for _ in 0..12 {
         stranger.get("/bar");

@@ -21,7 +21,7 @@ struct Shared {
     seen: Mutex<Vec<String>>,
 }
 
-/// The commands that sign in and look whether somebody is there.
+/// The commands that authenticate and check that the server answers.
 const GREETINGS: [&str; 3] = ["AUTH", "PING", "SELECT"];
 
 /// What frames a transaction. A server that refuses its commands takes these.

@@ -90,7 +90,7 @@ fn app(scheme: &str, port: u16, ca_file: Option<&str>) -> App {
     App::start(&[("REDIS_URL", &url), ("ROCKET_SECRET_KEY", KEY), ("ROCKET_SESSION", &session)])
 }
 
-/// Nobody is served, the log says once why and what to do, and nothing arrives at the server.
+/// No visitor is served, the log says once why and what to do, and nothing arrives at the server.
 fn assert_refused(app: &App, server: &RedisServer, words: &[&str]) {
     let mut visitor = app.visitor();
     for _ in 0..5 {

@@ -120,7 +120,7 @@ fn collector_that_hangs_costs_no_request_and_no_exit() {
 fn collector_that_is_away_is_logged_once_and_found_again() {
     let port = free_port();
     let app = traced(port);
-    let missing = || app.log().matches("takes no traces").count();
+    let missing = || app.log().matches("does not accept traces").count();
     wait_for("the log to say that there is no collector", || {
         view(&app, "");
         missing() > 0
@@ -133,7 +133,7 @@ fn collector_that_is_away_is_logged_once_and_found_again() {
     let collector = Collector::on(port);
     wait_for("the collector to be found", || {
         view(&app, "");
-        app.log().contains("takes traces again")
+        app.log().contains("accepts traces again")
     });
     end(app);
     assert!(count(&collector.received(), "session_store") > 0);

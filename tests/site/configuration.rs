@@ -107,7 +107,7 @@ fn session_variable_is_never_dropped_whatever_else_is_set() {
 }
 
 #[test]
-fn names_that_nothing_reads_are_told_at_launch_once_each() {
+fn unknown_names_are_reported_at_launch_once_each() {
     let app = App::start(&[
         ("ROCKET_SESION", "{idle_timeout=60}"),
         ("ROCKET_PROT", "1"),
@@ -119,11 +119,11 @@ fn names_that_nothing_reads_are_told_at_launch_once_each() {
     wait_for("the launch", || app.log().contains("has launched"));
     let log = app.log();
     for told in [
-        "`sesion`; did you mean `session`? (set in the environment variable ROCKET_SESION)",
-        "`prot`; did you mean `port`?",
-        "`metric_port`; did you mean `metrics_port`?",
-        "`tls`; this build of Rocket does not serve TLS",
-        "`log_level`; set RUST_LOG instead",
+        "`sesion` has no effect; did you mean `session`? (set in the environment variable ROCKET_SESION)",
+        "`prot` has no effect; did you mean `port`?",
+        "`metric_port` has no effect; did you mean `metrics_port`?",
+        "`tls` has no effect; this build of Rocket does not serve TLS",
+        "`log_level` has no effect; set RUST_LOG instead",
         "`relase`; did you mean `release`?",
     ] {
         assert_eq!(log.matches(told).count(), 1, "{told}:\n{log}");
@@ -142,7 +142,7 @@ fn right_configuration_has_nothing_to_warn_of() {
     let app = App::on_redis(&redis.url());
     wait_for("the check", || app.log().contains("checked the store at launch"));
     let log = app.log();
-    assert!(log.contains("it allows what sessions need (redis 7."), "{log}");
+    assert!(log.contains("all checks passed (redis 7."), "{log}");
     let is_complaint = |line: &&str| line.starts_with("WARN") || line.starts_with("ERROR");
     assert_eq!(log.lines().find(is_complaint), None, "{log}");
 }
@@ -285,7 +285,7 @@ fn term_ends_the_process_quickly_and_cleanly() {
 }
 
 #[test]
-fn key_is_rotated_by_its_variables_and_nobody_is_logged_out() {
+fn key_is_rotated_by_its_variables_and_no_user_is_logged_out() {
     const NEW: &str = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=";
     let redis = RedisServer::start();
     let url = redis.url();

@@ -148,7 +148,7 @@ fn metrics_tell_what_was_done_and_what_it_costs() {
     assert_eq!(calls, samples["session_redis_batch_size_sum"]);
     assert_eq!(calls, samples["session_redis_batch_size_bucket{le=\"1\"}"]);
     let commands = redis.commands();
-    // Every new connection begins with a PING, which nobody bills.
+    // Every new connection begins with a PING, which is not billed.
     let billed = commands.iter().filter(|(name, _)| *name != "ping").map(|(_, calls)| calls);
     let billed = u32::try_from(billed.sum::<u64>()).unwrap();
     assert!(billed > 12, "{commands:?}");

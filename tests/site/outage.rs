@@ -61,7 +61,7 @@ fn stalled_redis_is_a_503_in_time_and_the_session_goes_on_afterwards() {
 }
 
 #[test]
-fn stalled_redis_under_load_keeps_nobody_waiting() {
+fn stalled_redis_under_load_keeps_no_visitor_waiting() {
     let redis = RedisServer::start();
     let app = App::on_redis(&redis.url());
     let mut visitor = app.visitor();

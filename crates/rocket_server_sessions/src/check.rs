@@ -48,8 +48,8 @@ pub fn check(figment: &Figment) -> Report {
         Ok(None) => report.push(
             Verdict::Warning,
             "secret_key",
-            "is not set: a random one seals the cookies, which are worth nothing after a restart; \
-             set ROCKET_SECRET_KEY to the output of `openssl rand -base64 32`",
+            "is not set, so cookies are encrypted with a random key, and become invalid when the \
+             process stops; set ROCKET_SECRET_KEY to the output of `openssl rand -base64 32`",
         ),
         Err(error) => report.push(Verdict::Failed, "settings", error),
     }
@@ -58,8 +58,8 @@ pub fn check(figment: &Figment) -> Report {
         None => report.push(
             Verdict::Warning,
             "store",
-            "sessions live in the process's memory and end with it; to keep them, set REDIS_URL or \
-             `url` in [default.session]",
+            "sessions live in the process's memory and end with it; to keep them, set `url` in \
+             [default.session], or ROCKET_SESSION='{url=\"rediss://…\"}'",
         ),
     }
     report
@@ -74,7 +74,7 @@ fn probe(config: &Config) -> Option<Vec<Finding>> {
     }
     #[cfg(not(feature = "redis"))]
     {
-        let text = format!("{url:?} is set, but the feature `redis` is not built in");
+        let text = format!("{url:?} is set, but the crate was built without the feature `redis`");
         Some(vec![Finding::new(Verdict::Failed, "store", text)])
     }
 }
@@ -99,8 +99,9 @@ pub(crate) fn log_at_launch(config: &Config) {
         for Finding { verdict, what, text } in &findings {
             match verdict {
                 Verdict::Ok => log::debug!("checked the store at launch: {what}: {text}"),
+                Verdict::Warning => log::warn!("checked the store at launch: {what}: {text}"),
                 // Only a warning: the first request that fails logs an error.
-                Verdict::Warning | Verdict::Failed => {
+                Verdict::Failed => {
                     log::warn!("checked the store at launch: {what} failed: {text}");
                 }
             }
@@ -109,11 +110,11 @@ pub(crate) fn log_at_launch(config: &Config) {
             let is_told = |it: &&Finding| ["version", "round trip"].contains(&it.what);
             let told: Vec<_> = findings.iter().filter(is_told).map(|it| it.text.as_str()).collect();
             let told = told.join(", round trip ");
-            log::info!("checked the store at launch: it allows what sessions need ({told})");
+            log::info!("checked the store at launch: all checks passed ({told})");
         }
     };
     if let Err(error) = std::thread::Builder::new().name("session-check".to_owned()).spawn(run) {
-        log::warn!("the store was not checked, since a thread cannot be started: {error}");
+        log::warn!("the store was not checked, because a thread cannot be started: {error}");
     }
 }
 
@@ -131,7 +132,7 @@ pub struct Report {
 pub struct Finding {
     /// The result of the check.
     pub verdict: Verdict,
-    /// What was checked, such as `log-in`.
+    /// What was checked, such as `authentication`.
     pub what: &'static str,
     /// Details, with advice if the check failed.
     pub text: String,

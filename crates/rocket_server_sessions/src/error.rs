@@ -41,13 +41,13 @@ pub enum Error {
     /// the record disappeared during the request. Nothing was changed. Usually the browser has
     /// received a newer cookie by now, so reloading the page helps. After a destroy, writes with the
     /// old cookie fail for 30 seconds; then they create a new session.
-    #[error("the session has just changed, and this request came with its old cookie")]
+    #[error("the session was rotated, destroyed or lost while this request was using it")]
     Conflict,
 
     /// A field's value does not have the type of its key.
     // The decoder's message may contain the value, which must not be logged.
     #[error(
-        "the session field `{field}` does not hold what its key says: {:?} error in its JSON at \
+        "the session field `{field}` does not have the type of its key: {:?} error in its JSON at \
          line {}, column {}",
         source.classify(), source.line(), source.column()
     )]
@@ -59,7 +59,7 @@ pub enum Error {
     },
 
     /// The field is not an integer, or the sum overflows 64 bits. The field was not changed.
-    #[error("the session field `{field}` holds no integer that can be incremented")]
+    #[error("the session field `{field}` is not an integer, or the increment would overflow")]
     NotAnInteger {
         /// The field.
         field: String,
@@ -76,11 +76,14 @@ pub enum Error {
 
     /// A field's name, its value, or the whole record exceeds its limit, or a user's name is
     /// empty.
-    #[error("the session field `{field}` makes {what} {size} long, and at most {limit} is allowed")]
+    #[error(
+        "the session field `{field}` cannot be stored: {what} is {size} bytes, and the limit is \
+         {limit}"
+    )]
     TooLarge {
         /// The field.
         field: String,
-        /// What is too large, with its unit.
+        /// What has an invalid size.
         what: &'static str,
         /// The size.
         size: usize,

@@ -11,7 +11,7 @@ use rocket::request::{FromRequest, Outcome};
 /// every request over HTTPS or to localhost, and `Origin` on every `POST`. A `POST` with neither
 /// header is accepted: current browsers always send at least one, so it comes from a client that is
 /// not a browser, and such a client cannot be tricked into sending a visitor's cookie. Do not use
-/// the guard for `GET`: over plain HTTP, and in Safari before 16.4, neither header is sent there.
+/// the guard for `GET`: over plain HTTP, and in Safari before 16.4, a `GET` has neither header.
 ///
 /// `Origin` is compared with the host and port of the request, not with its scheme. The cookie's
 /// `SameSite` attribute alone is not enough: it lets sibling subdomains through.

@@ -324,7 +324,7 @@ impl<'r> Session<'r> {
     /// # use rocket_server_sessions::{Result, Session};
     /// #[rocket::get("/")]
     /// async fn index(session: Session<'_>) -> Result<String> {
-    ///     Ok(session.user().await?.unwrap_or_else(|| "nobody".into()))
+    ///     Ok(session.user().await?.unwrap_or_else(|| "not logged in".into()))
     /// }
     /// ```
     ///
@@ -409,7 +409,8 @@ impl<'r> Session<'r> {
     ///
     /// # Errors
     ///
-    /// See [`Session`](#errors).
+    /// [`Error::Unavailable`] if the response's headers were already sent. For the others, see
+    /// [`Session`](#errors).
     pub async fn remember_me(&self, is_remembered: bool) -> Result<()> {
         self.request.remember_me(is_remembered).await
     }
@@ -433,7 +434,10 @@ pub(crate) fn session_of<'r>(
     };
     match request.local_cache(|| Some(RequestSession::open(request, sessions))) {
         Some(session) => Outcome::Success(session),
-        None => Outcome::Error((Status::InternalServerError, "the response is already made")),
+        None => Outcome::Error((
+            Status::InternalServerError,
+            "the session was first requested after the response was complete",
+        )),
     }
 }
 

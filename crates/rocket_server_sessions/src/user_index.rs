@@ -176,7 +176,8 @@ impl UserIndex {
             }
             moved = Some(gone_on);
         }
-        let error = StoreError::unanswered("a session moves faster than it can be destroyed");
+        let error =
+            StoreError::unanswered("a session was rotated repeatedly while it was being destroyed");
         Err(error.into())
     }
 

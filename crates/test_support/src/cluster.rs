@@ -142,7 +142,7 @@ impl Cluster {
             })
         };
         let masters = self.masters();
-        masters.iter().find(has_it).unwrap_or_else(|| panic!("nobody has slot {slot}"))
+        masters.iter().find(has_it).unwrap_or_else(|| panic!("no master has slot {slot}"))
     }
 
     /// The slot of a key.
@@ -161,12 +161,12 @@ impl Cluster {
         self.owner(self.slot(key)).connect()
     }
 
-    /// Moves a slot to another server while the cluster is at work. `amid` runs when the keys are
-    /// there, and their slot is still here.
-    pub fn move_slot(&self, slot: u16, to: &RedisServer, amid: impl FnOnce()) {
+    /// Moves a slot to another server while the cluster is at work. `during` runs when the keys have
+    /// arrived, and their slot has not.
+    pub fn move_slot(&self, slot: u16, to: &RedisServer, during: impl FnOnce()) {
         let from = self.owner(slot);
         begin_move(slot, from, to);
-        amid();
+        during();
         migrate(slot, from, to);
         let (slot, target) = (slot.to_string(), id(to));
         for server in [to, from] {

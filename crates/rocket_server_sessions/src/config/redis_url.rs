@@ -5,13 +5,13 @@ use std::fmt;
 use percent_encoding::percent_decode_str;
 use serde::de::{Deserialize, Deserializer};
 
-/// The address of a Redis, including its password. `Debug` prints it without user and password.
+/// The address of a Redis server, cluster or sentinels, including its password. `Debug` prints it without user and password.
 ///
 /// | scheme | server |
 /// |---|---|
 /// | `redis://`, `rediss://` | one server |
 /// | `redis-sentinel://`, `rediss-sentinel://` | the master that the sentinels report |
-/// | `redis-cluster://`, `rediss-cluster://` | the masters of a cluster, each for its slots |
+/// | `redis-cluster://`, `rediss-cluster://` | a cluster |
 ///
 /// `rediss` is encrypted. The scheme is followed by `[user:password@]host[:port][/database]`.
 /// Special characters of the password are percent-encoded: `#` is `%23`, `/` is `%2F`, `?` is
@@ -120,7 +120,7 @@ impl Location {
                         the password, as `%2F`, `%3F` or `%23`");
         }
         if fragment.is_some() {
-            return Err("has a part after `#`, which means nothing here; certificates are always \
+            return Err("has a part after `#`, which is not supported; certificates are always \
                         checked: name a private authority in `ca_file`");
         }
         let (login, host) = authority.rsplit_once('@').map_or(("", authority), |it| it);
@@ -135,11 +135,11 @@ impl Location {
         };
         let (servers, nodes) = Query::parse(query, kind)?.servers(kind)?;
         if servers == Servers::Cluster && database != 0 {
-            return Err("names a database; a cluster has none but 0");
+            return Err("names a database; a cluster has only database 0");
         }
         if !is_encrypted && host.ends_with(".upstash.io") {
-            return Err("is of Upstash, which speaks TLS only; write `rediss://` instead of \
-                        `redis://`");
+            return Err("is a host of Upstash, which accepts only TLS; write `rediss://` instead \
+                        of `redis://`");
         }
         Ok(Self { servers, is_encrypted, host, port, username, password, database, nodes })
     }
@@ -262,7 +262,7 @@ impl Query {
                 _ => return Err(unknown_parameter(name, kind)),
             };
             if before.is_some() {
-                return Err("has a parameter twice of which only one counts");
+                return Err("has the same parameter twice");
             }
         }
         Ok(query)
@@ -375,8 +375,8 @@ mod tests {
             ("https://u:hunter2@h", "must begin with"),
             ("unix:///hunter2", "must begin with"),
             ("redis-herd://u:hunter2@h", "must begin with"),
-            ("redis://u:hunter2@x.upstash.io", "TLS only"),
-            ("redis-cluster://u:hunter2@h/1", "none but 0"),
+            ("redis://u:hunter2@x.upstash.io", "only TLS"),
+            ("redis-cluster://u:hunter2@h/1", "only database 0"),
             ("redis-cluster://u:hunter2@h?sentinelServiceName=m", "which a cluster"),
             ("redis-sentinel://u:hunter2@h", "names no master"),
         ] {

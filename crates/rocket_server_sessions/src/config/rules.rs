@@ -11,16 +11,13 @@ pub(super) const RULES: [(&str, &str); 17] = [
     ("cookie_name", "must begin with `__Host-` and continue with letters, digits, `-`, `_` or `.`"),
     (
         "idle_timeout",
-        "must be a length of time from 10 seconds to 400 days: a number of seconds, or a text \
-         such as \"90s\", \"15m\" or \"1day\"",
+        "must be a duration from 10 seconds to 400 days: a number of seconds, or a string such \
+         as \"90s\", \"15m\" or \"1day\"",
     ),
-    (
-        "first_idle_timeout",
-        "must be a length of time from 10 seconds to `idle_timeout`, such as \"15m\"",
-    ),
+    ("first_idle_timeout", "must be a duration from 10 seconds to `idle_timeout`, such as \"15m\""),
     (
         "absolute_lifetime",
-        "must be a length of time from `idle_timeout` to 400 days, after which browsers drop \
+        "must be a duration from `idle_timeout` to 400 days, after which browsers drop \
          cookies, such as \"30days\"",
     ),
     ("remember_me", "must be `true` or `false`"),
@@ -36,25 +33,18 @@ pub(super) const RULES: [(&str, &str); 17] = [
     ),
     ("max_user_sessions", "must be a number from 1 to 1000"),
     ("memory_capacity", "must be a number, 1 or more"),
-    ("deadline", "must be a length of time from 10 milliseconds to 30 seconds, such as \"900ms\""),
+    ("deadline", "must be a duration from 10 milliseconds to 30 seconds, such as \"900ms\""),
     ("connections", "must be a number from 1 to 64"),
     ("queue", "must be a number from 1 to 1000000"),
     ("on_outage", "must be `refuse` or `anonymous`"),
 ];
 
-/// Removed or unsupported keys, with the reason.
-const REFUSED: [(&str, &str); 3] = [
-    (
-        "regenerate_overlap",
-        "was removed: an old cookie stops working as soon as the session is regenerated",
-    ),
-    ("persistent", "is now called `remember_me`"),
-    (
-        "cookie_domain",
-        "cannot be set: with a domain, every subdomain could read and replace the cookie, and \
-         browsers refuse a `__Host-` cookie that has one",
-    ),
-];
+/// Unsupported keys, with the reason.
+const REFUSED: [(&str, &str); 1] = [(
+    "cookie_domain",
+    "cannot be set: with a domain, every subdomain could read and replace the cookie, and browsers \
+     refuse a `__Host-` cookie that has one",
+)];
 
 /// Describes the valid values of a key.
 pub(super) fn rule(key: &str) -> Option<&'static str> {

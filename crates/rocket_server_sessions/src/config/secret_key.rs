@@ -22,9 +22,9 @@ pub(crate) const KEY: &str = "secret_key";
 const FORM: &str =
     "must be 32 or 64 random bytes in base64, as `openssl rand -base64 32` prints them";
 
-const MISSING: &str = "is not set, but several instances share these sessions, and without a common \
-     key none could read another's cookies; set ROCKET_SECRET_KEY to the output of \
-     `openssl rand -base64 32`, the same for every instance";
+const MISSING: &str = "is not set, but instances that share sessions need the same key to decrypt \
+     cookies; set ROCKET_SECRET_KEY to the output of `openssl rand -base64 32`, the same for \
+     every instance";
 
 /// Keys that were published in documentation, such as Rocket's.
 const PUBLISHED: [&str; 1] = ["hPRYyVRiMyxpw5sBB1XeCMN1kFsDCqKvBi2QJxBVHQk="];
@@ -47,7 +47,7 @@ impl SecretKey {
             }
             Err(_) => wrong(FORM),
             Ok(_) if is_published && !is_development => wrong(
-                "is a published key, which anybody can know; make one with `openssl rand -base64 32`",
+                "is an example key from documentation; make your own with `openssl rand -base64 32`",
             ),
             Ok(key) => Ok(Some(key)),
         }

@@ -17,7 +17,7 @@ use super::settings::Config;
 const NAME: &str = "ROCKET_SESSION";
 
 const FORM: &str = "write it as ROCKET_SESSION='{idle_timeout=\"2h\",prefix=\"shop:\"}': braces \
-                    around it, `=` between name and value, double quotes around texts, and \
+                    around it, `=` between name and value, double quotes around strings, and \
                     no comma at the end";
 
 /// Adds the variable to the figment as a table if Figment could not parse it, below providers that
@@ -60,7 +60,7 @@ fn what_is_wrong(text: &str) -> &'static str {
     if !text.starts_with('{') {
         "is not a table"
     } else if !text.ends_with('}') {
-        "is cut off, perhaps by a tool that takes a comma for the end of a variable"
+        "is truncated, perhaps by a tool that splits variables at commas"
     } else if text.contains('\'') {
         "has single quotes inside"
     } else if text.trim_end_matches('}').trim_end().ends_with(',') {
@@ -107,8 +107,8 @@ mod tests {
     fn variable_that_is_no_table_is_refused_whatever_is_set_after_it() {
         for (text, why) in [
             ("{idle_timeout='2h'}", "single quotes"),
-            ("{idle_timeout=\"2h\"", "cut off"),
-            ("{idle_timeout=\"2h\"},", "cut off"),
+            ("{idle_timeout=\"2h\"", "truncated"),
+            ("{idle_timeout=\"2h\"},", "truncated"),
             ("idle_timeout=\"2h\"", "not a table"),
             ("{\"idle_timeout\": \"2h\",}", "ends with a comma"),
             ("{idle_timeout: 2h}", "not a table"),

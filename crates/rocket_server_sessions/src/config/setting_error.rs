@@ -91,7 +91,7 @@ impl From<figment::Error> for SettingError {
                 format!("must be one of {}", known.join(", "))
             }
             Kind::Message(text) if key.is_empty() => without_source(&text),
-            Kind::Message(text) => format!("is wrong: {}", without_source(&text)),
+            Kind::Message(text) => format!("is invalid: {}", without_source(&text)),
             other => other.to_string(),
         };
         // Without a key, the whole provider failed. Name it only if it is a file.
@@ -111,7 +111,7 @@ fn in_words(expected: &str) -> String {
         "u16" => "a number from 0 to 65535".to_owned(),
         "u32" | "u64" | "usize" => "a whole number, 0 or more".to_owned(),
         "bool" | "boolean" | "a boolean" => "`true` or `false`".to_owned(),
-        "string" | "a string" | "str" => "a text".to_owned(),
+        "string" | "a string" | "str" => "a string".to_owned(),
         "sequence" | "a sequence" => "a list".to_owned(),
         "map" | "a map" => "a table".to_owned(),
         other if other.starts_with("struct ") => "a table".to_owned(),

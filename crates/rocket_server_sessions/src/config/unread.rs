@@ -83,7 +83,7 @@ impl Unread {
             (_, None) => String::new(),
         };
         let place = place(figment, &path).map(|it| format!(" (set in {it})")).unwrap_or_default();
-        let message = format!("nothing reads the setting `{path}`{remedy}{place}");
+        let message = format!("the setting `{path}` has no effect{remedy}{place}");
         Self { message, is_about_sessions: meant == Some(Config::KEY) }
     }
 
@@ -99,7 +99,7 @@ impl Unread {
         let is_selected = profile == figment.profile();
         let message = if let Some(meant) = meant {
             format!(
-                "nothing reads the table `[{name}]`, since its first part is the profile; write \
+                "the table `[{name}]` has no effect, because `{name}` is read as a profile; write \
                  `[default.{meant}]`"
             )
         } else if is_selected && !figment.profiles().any(|it| it == profile) {
@@ -107,7 +107,7 @@ impl Unread {
             let meant = meant.map(|it| format!("; did you mean `{it}`?")).unwrap_or_default();
             format!("there are no settings for the selected profile `{name}`{meant}")
         } else if !is_selected && let Some(meant) = nearest(name, USUAL.into_iter()) {
-            format!("nothing reads the profile `{name}`; did you mean `{meant}`?")
+            format!("the profile `{name}` has no effect; did you mean `{meant}`?")
         } else {
             return None;
         };
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_nothing_reads_are_found_with_the_nearest_that_is_read() {
+    fn unknown_names_are_found_with_the_nearest_known_one() {
         for (toml, told) in [
             ("[default.sesion]\nprefix = 'a'", "`session`"),
             ("[session]\nprefix = 'a'", "`[default.session]`"),
@@ -147,7 +147,10 @@ mod tests {
             ("[default]\nmetric_port = 1", "`metrics_port`"),
             ("[default]\nsomething = 1", "`something`"),
             ("[default.tls]\nkey = 'a'", "does not serve TLS"),
-            ("[default.shutdown]\ngarce = 1", "`shutdown.garce`; did you mean `grace`?"),
+            (
+                "[default.shutdown]\ngarce = 1",
+                "`shutdown.garce` has no effect; did you mean `grace`?",
+            ),
             ("[defualt]\nport = 1", "`default`"),
             ("[relase]\nport = 1", "`release`"),
         ] {

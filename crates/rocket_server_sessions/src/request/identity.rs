@@ -55,7 +55,8 @@ pub(crate) async fn regenerate(session: &RequestSession) -> Result<()> {
 /// gone or another user's.
 pub(crate) async fn log_in(session: &RequestSession, user: &str, label: &str) -> Result<()> {
     if user.is_empty() || user.len() > MAX_USER {
-        let (what, size, limit) = ("the user's name in bytes", user.len(), MAX_USER);
+        let (what, size, limit) =
+            ("the length of the user's name (1 or more)", user.len(), MAX_USER);
         return Err(Error::TooLarge { field: USER.to_owned(), what, size, limit });
     }
     let label: String = label.chars().filter(|it| !it.is_control()).take(MAX_LABEL).collect();
@@ -83,12 +84,12 @@ pub(crate) async fn log_in(session: &RequestSession, user: &str, label: &str) ->
             RotateResult::Dead(_) | RotateResult::Gone => {}
         }
     }
-    log_in_anew(session, &turn, &index, &login)
+    log_in_to_new_session(session, &turn, &index, &login)
         .await
         .map_err(|error| if has_destroyed { error.partially_applied() } else { error })
 }
 
-async fn log_in_anew(
+async fn log_in_to_new_session(
     session: &RequestSession,
     turn: &Turn<'_>,
     index: &UserIndex,

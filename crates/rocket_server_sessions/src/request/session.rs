@@ -389,13 +389,13 @@ impl RequestSession {
             return timeout(deadline, work).await.unwrap_or_else(|_| Err(late().into()));
         }
         if let Some(retry_after) = self.outage() {
-            let error = StoreError::refused("it has failed earlier in this request");
+            let error = StoreError::refused("an earlier operation of this request failed");
             return Err(StoreError { retry_after, ..error }.into());
         }
         let _pause = self.wait.start();
         let rest = deadline.saturating_sub(self.wait.so_far());
         if rest.is_zero() {
-            return Err(StoreError::refused("the request has waited for it too long").into());
+            return Err(StoreError::refused("the request has used up its deadline").into());
         }
         let result = timeout(rest, work).await.unwrap_or_else(|_| Err(late().into()));
         let retry_after = result.as_ref().err().and_then(Error::retry_after);
@@ -417,7 +417,7 @@ impl RequestSession {
     /// Fails if the response's headers were sent, because it can no longer set a cookie.
     pub(super) fn refuse_if_answered(&self) -> Result<()> {
         if self.is_answered() {
-            let why = "the response's headers have left already, and cannot set a cookie any more";
+            let why = "the response's headers were already sent, so no cookie can be set";
             return Err(StoreError::refused(why).into());
         }
         Ok(())
@@ -485,10 +485,10 @@ impl RequestSession {
             let too_large =
                 |what, size, limit| Err(Error::TooLarge { field: name.clone(), what, size, limit });
             if name.len() > MAX_FIELD_NAME {
-                return too_large("its name in bytes", name.len(), MAX_FIELD_NAME);
+                return too_large("the length of its name", name.len(), MAX_FIELD_NAME);
             }
             if size > limit {
-                return too_large("its value in bytes", size, limit);
+                return too_large("the length of its value", size, limit);
             }
         }
         Ok(())
@@ -498,7 +498,7 @@ impl RequestSession {
         let grows = |op: &&Op| matches!(op, Op::Insert(..) | Op::Increment(..));
         let field = ops.iter().find(grows).map_or("", Op::field).to_owned();
         let limit = self.sessions.config.max_record_size;
-        Error::TooLarge { field, what: "the session in bytes", size, limit }
+        Error::TooLarge { field, what: "the size of the session", size, limit }
     }
 
     pub(super) fn now(&self) -> SystemTime {

@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn vanished_record_is_begun_anew_by_a_young_request_that_has_read_nothing_in_it() {
+    fn vanished_record_is_replaced_by_a_young_request_that_has_read_nothing_in_it() {
         let identity = identity();
         let own = identity.record;
         for state in all(&identity) {

@@ -155,7 +155,7 @@ fn simulated_redis_without_memory_refuses_what_a_real_one_does() {
     }
 }
 
-/// A connection amid a transaction would queue it.
+/// A connection in a transaction would queue it.
 fn set_limit(pair: &mut Pair, bytes: &str) {
     pair.run(vec![b"MULTI".to_vec()]);
     pair.run(vec![b"EXEC".to_vec()]);

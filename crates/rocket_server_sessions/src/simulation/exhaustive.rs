@@ -124,7 +124,7 @@ pub(super) fn explore_all(
                     let steps: Vec<_> =
                         case.plans.iter().map(|it| (it.browser, &it.steps)).collect();
                     failures.push(format!("{:?} {steps:?}: {why}", case.start));
-                    // What was amid a run is left behind.
+                    // A run that was in progress is left behind.
                     machine = Machine::new(mutation).await;
                     starts = Start::prepare(&machine).await;
                 }

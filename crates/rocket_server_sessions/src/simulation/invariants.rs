@@ -286,7 +286,7 @@ impl Invariants {
             CookieChange::Set(place) => Some(place),
             _ => None,
         };
-        // Nobody can tell a request without a session from a new browser, a repeated token may be
+        // A request without a session cannot be told from a new browser, a repeated token may be
         // overtaken within seconds, and what began with the new cookie may have gone on from there.
         let is_excused = own().any(|(at, it)| {
             let has_waited = |it: &Stage| {

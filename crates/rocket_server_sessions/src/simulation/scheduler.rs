@@ -1,4 +1,4 @@
-//! One run: requests take their steps in the order that somebody chooses.
+//! One run: requests take their steps in a chosen order.
 
 mod action;
 mod job;
@@ -373,7 +373,7 @@ impl<'m, C: Choose> Run<'m, C> {
         }
     }
 
-    /// Nobody waits for what this request has sent.
+    /// The request no longer waits for what it has sent.
     fn abandon(&mut self, request: usize, is_late: bool) {
         let is_own =
             |job: &Job| matches!(job.author, Author::Step { request: it, .. } if it == request);
@@ -430,7 +430,7 @@ impl<'m, C: Choose> Run<'m, C> {
     }
 }
 
-/// The waker of requests: whoever polls them does so anyway when there is an answer.
+/// The waker of requests. It does nothing: requests are polled anyway when there is an answer.
 struct Polled;
 
 impl Wake for Polled {

@@ -63,7 +63,7 @@ impl World {
         what(&mut self.0.lock())
     }
 
-    /// Begins anew, with these requests to come.
+    /// Starts over, with these requests to come.
     pub(super) fn reset(&self, plans: Vec<Vec<Step>>) {
         let count = plans.len();
         *self.0.lock() = State {

@@ -48,7 +48,7 @@ impl Operation {
 
 impl Instrumented {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        describe_histogram!(SECONDS, Unit::Seconds, "How long calls of the store take.");
+        describe_histogram!(SECONDS, Unit::Seconds, "Duration of store calls.");
         Self {
             store,
             create: Operation::register("create"),

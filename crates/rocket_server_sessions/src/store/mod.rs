@@ -298,7 +298,7 @@ pub struct StoreError {
     pub kind: StoreErrorKind,
     /// How long to wait before trying again. Zero if only this call failed.
     pub retry_after: Duration,
-    /// A message for the log, without secrets and keys.
+    /// A message for the log, without secrets or keys.
     pub message: String,
 }
 

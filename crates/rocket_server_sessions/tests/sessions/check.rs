@@ -49,7 +49,7 @@ fn right_server_passes_every_step_and_nothing_is_written() {
     let steps: Vec<_> = report.findings().iter().map(|it| it.what).collect();
     assert_eq!(
         steps,
-        ["DNS", "connection", "log-in", "version", "round trip", "rights"],
+        ["DNS", "connection", "authentication", "version", "round trip", "rights"],
         "{report}"
     );
     assert!(report.is_ok() && report.to_string().contains("redis 7."), "{report}");
@@ -96,14 +96,14 @@ fn refused_login_is_told_with_its_remedy() {
     for (port, rest, remedy) in [
         (closed.port, ":hunter2@", "check the user and the password"),
         (closed.port, "alice:hunter2@", "check the user and the password"),
-        (closed.port, "", "it wants a password"),
+        (closed.port, "", "it requires a password"),
         (open.port, ":hunter2@", "no password is set there"),
         (open.port, "alice:hunter2@", "check the user and the password"),
     ] {
-        assert_fails(&report(&format!("redis://{rest}127.0.0.1:{port}")), "log-in", remedy);
+        assert_fails(&report(&format!("redis://{rest}127.0.0.1:{port}")), "authentication", remedy);
     }
     let url = format!("redis://127.0.0.1:{}/99", open.port);
-    assert_fails(&report(&url), "log-in", "fewer databases");
+    assert_fails(&report(&url), "authentication", "fewer databases");
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn missing_rights_are_named_as_they_are_given() {
 #[test]
 fn server_that_is_full_is_told() {
     let redis = RedisServer::start_with(free_port(), "--maxmemory 1");
-    assert_fails(&report(&redis.url()), "rights", "HSET is answered with OOM");
+    assert_fails(&report(&redis.url()), "rights", "HSET fails with OOM");
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn cluster_and_one_server_are_not_taken_for_each_other() {
     assert!(moved > 0);
     let redis = RedisServer::start();
     let report = report(&redis.url().replace("redis://", "redis-cluster://"));
-    assert!(!report.is_ok() && report.to_string().contains("part of no cluster"), "{report}");
+    assert!(!report.is_ok() && report.to_string().contains("not part of a cluster"), "{report}");
 }
 
 /// Certificates in a folder of their own.
@@ -275,7 +275,7 @@ fn encrypted_and_plain_servers_are_not_taken_for_each_other() {
     certificates.sign(NAME, "-copy_extensions copy -days 2");
     let (server, port) = certificates.redis("--tls-auth-clients no");
     let right = certificates.report("rediss", port);
-    assert!(right.is_ok() && right.to_string().contains("the certificate is right"), "{right}");
+    assert!(right.is_ok() && right.to_string().contains("the certificate is valid"), "{right}");
     assert_fails(&certificates.report("redis", port), "answer", "write `rediss://`");
     assert_fails(&certificates.report("rediss", server.port), "TLS", "write `redis://`");
     let unknown = report(&format!("rediss://127.0.0.1:{port}"));

@@ -335,7 +335,7 @@ on_every_store![
         let (from, to) = (record(0), record(1));
         create(&*store, from, &[]).await;
         let not_theirs = store.destroy(from, Some("alice")).await.unwrap();
-        assert_eq!(not_theirs, DestroyResult::NotTheirs, "nobody is logged in");
+        assert_eq!(not_theirs, DestroyResult::NotTheirs, "no user is logged in");
         store.rotate(&log_in(from, to, "alice")).await.unwrap();
         let not_theirs = store.destroy(to, Some("bob")).await.unwrap();
         assert_eq!(not_theirs, DestroyResult::NotTheirs);

@@ -115,7 +115,7 @@ on_every_store![
         }
     }
 
-    async fn cookies_of_an_older_key_are_read_and_sealed_anew(world: World) {
+    async fn cookies_of_an_older_key_are_read_and_encrypted_again(world: World) {
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;
         visitor.get("/count/a").await;

@@ -57,7 +57,7 @@ async fn impossible_values_fail_the_launch_and_are_named() {
         ("first_idle_timeout", "401days".into()),
         ("absolute_lifetime", 5.into()),
         ("absolute_lifetime", "401days".into()),
-        ("regenerate_overlap", "5s".into()),
+        ("cookie_domain", "example.com".into()),
         ("remember_me", "yes".into()),
         ("prefix", "".into()),
         ("prefix", "a{b}".into()),

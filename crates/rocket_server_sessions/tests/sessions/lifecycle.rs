@@ -276,7 +276,7 @@ on_every_store![
         assert_eq!(visitor.body("/fields").await, "1");
     }
 
-    async fn session_can_begin_anew_in_the_request_that_destroyed_it(world: World) {
+    async fn new_session_can_begin_in_the_request_that_destroyed_the_old_one(world: World) {
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;
         let old = visitor.clone();

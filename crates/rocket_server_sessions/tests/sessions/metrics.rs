@@ -205,7 +205,7 @@ async fn requests_that_a_full_queue_refuses_do_not_count_as_waiting() {
     let waiting = recorder.0.lock().unwrap()["session_redis_queue_depth "].clone();
     // Its one thread has an outage to see to, and looks at the queue when that is over.
     drop(store);
-    wait_for("nobody to wait", || shown(&waiting) == 0.0);
+    wait_for("the queue to be empty", || shown(&waiting) == 0.0);
 }
 
 /// Spans as texts: the name, and the fields in the order of their coming.

@@ -76,7 +76,7 @@ on_every_store![
         assert_eq!(visitor.body("/peek/a").await, "0");
     }
 
-    async fn outage_amid_a_request_never_shows_half_a_session(world: World) {
+    async fn outage_during_a_request_never_shows_half_a_session(world: World) {
         let world = world.reconfigured("session.on_outage", "anonymous").await;
         let mut visitor = world.visitor();
         visitor.body("/both/set/log-in").await;
@@ -94,7 +94,7 @@ on_every_store![
         for fault in [StoreError::refused("down"), StoreError::unanswered("slow")] {
             world.store.fail(Some(fault));
             let looks =
-                [("/peek/a", "0"), ("/text/a", "none"), ("/fields", "0"), ("/user", "nobody")];
+                [("/peek/a", "0"), ("/text/a", "none"), ("/fields", "0"), ("/user", "none")];
             for (path, nothing) in looks {
                 let page = visitor.get(path).await;
                 assert_eq!((page.status, page.body.as_str()), (Status::Ok, nothing), "{path}");
@@ -126,7 +126,7 @@ on_every_store![
         assert_eq!(visitor.body("/count/a").await, "2", "and all is as it was");
     }
 
-    async fn failure_amid_a_log_in_does_not_say_that_nothing_was_changed(world: World) {
+    async fn failure_during_a_log_in_does_not_say_that_nothing_was_changed(world: World) {
         // The first user's session is destroyed by then, and the second one's is not created.
         for calls in [2, 3] {
             let mut visitor = world.visitor();
@@ -136,7 +136,7 @@ on_every_store![
             world.store.fail_after(calls, StoreError::refused("down"));
             assert_eq!(visitor.body("/verdict/log-in-bob").await, "outcome unknown", "{calls}");
             world.store.fail(None);
-            assert_eq!(visitor.body("/user").await, "nobody");
+            assert_eq!(visitor.body("/user").await, "none");
         }
     }
 

@@ -41,7 +41,7 @@ on_every_store![
                 world.advance(31).await;
                 assert_eq!(visitor.body("/text/a").await, "kept", "{step}, {polls} polls");
                 let user = visitor.body("/user").await;
-                assert!(user == "nobody" || step == "log-in", "{step}, {polls} polls: {user}");
+                assert!(user == "none" || step == "log-in", "{step}, {polls} polls: {user}");
                 assert_eq!(visitor.body("/log-out-everywhere/alice").await == "1", user == "alice");
             }
         }
@@ -140,7 +140,7 @@ async fn batch_beside_a_destroy_is_applied_whole_or_not_at_all() {
 }
 
 #[rocket::async_test]
-async fn wire_that_is_cut_amid_a_log_in_leaves_every_key_a_ttl() {
+async fn wire_that_is_cut_during_a_log_in_leaves_every_key_a_ttl() {
     for chunks in 0.. {
         for command in 1.. {
             let (world, trap) = proxy::trap().await;

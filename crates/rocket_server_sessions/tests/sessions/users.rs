@@ -36,7 +36,7 @@ on_every_store![
         visitor.get("/set/cart/apple").await;
         visitor.get("/count/a").await;
         let (before, id) = (visitor.cookie.clone(), visitor.body("/id").await);
-        assert_eq!(visitor.body("/user").await, "nobody");
+        assert_eq!(visitor.body("/user").await, "none");
         let page = visitor.get("/log-in/alice/phone").await;
         assert_eq!((page.status, page.set_cookies.len()), (Status::Ok, 1));
         assert_ne!(visitor.cookie, before);
@@ -51,7 +51,7 @@ on_every_store![
         visitor.get("/count/a").await;
         let mut before = visitor.clone();
         visitor.get("/log-in/alice/phone").await;
-        assert_eq!(before.body("/user").await, "nobody");
+        assert_eq!(before.body("/user").await, "none");
         assert_eq!(before.body("/peek/a").await, "0");
         assert_eq!(before.get("/count/a").await.status, Status::Conflict);
         assert_eq!(visitor.body("/peek/a").await, "1");
@@ -66,7 +66,7 @@ on_every_store![
             let page = visitor.get("/log-in/alice/phone").await;
             assert_eq!((page.status, page.set_cookies.len()), (Status::Ok, 1), "{end}");
             assert_eq!(visitor.body("/user").await, "alice");
-            assert_eq!(visitor.body("/text/cart").await, "none", "{end}: of nobody else's session");
+            assert_eq!(visitor.body("/text/cart").await, "none", "{end}: not of the old session");
             assert_ne!(thief.body("/user").await, "alice");
             assert_ne!(thief.body("/id").await, visitor.body("/id").await);
         }
@@ -116,7 +116,7 @@ on_every_store![
         phone.get("/count/a").await;
         assert_eq!(desktop.body("/log-out/alice/phone").await, "true");
         assert_eq!(desktop.body("/sessions/alice").await, "desktop");
-        assert_eq!(phone.body("/user").await, "nobody");
+        assert_eq!(phone.body("/user").await, "none");
         assert_eq!(phone.get("/count/a").await.status, Status::Conflict);
         world.advance(31).await;
         assert_eq!(phone.body("/count/a").await, "1");
@@ -131,7 +131,7 @@ on_every_store![
         assert_eq!(alice.body("/user").await, "alice");
         assert_eq!(bob.body(&format!("/log-out-id/alice/{id}")).await, "true");
         assert_eq!(bob.body(&format!("/log-out-id/alice/{id}")).await, "false");
-        assert_eq!(alice.body("/user").await, "nobody");
+        assert_eq!(alice.body("/user").await, "none");
     }
 
     async fn destroy_others_leaves_the_own_session(world: World) {
@@ -144,7 +144,7 @@ on_every_store![
         assert_eq!(own.body("/sessions/alice").await, "own");
         assert_eq!(own.body("/user").await, "alice");
         for other in &mut others {
-            assert_eq!(other.body("/user").await, "nobody");
+            assert_eq!(other.body("/user").await, "none");
         }
     }
 
@@ -155,7 +155,7 @@ on_every_store![
         let page = own.get("/log-out-everywhere/alice").await;
         assert_eq!((page.body.as_str(), &own.cookie), ("2", &None));
         for visitor in [&mut phone, &mut copy] {
-            assert_eq!(visitor.body("/user").await, "nobody");
+            assert_eq!(visitor.body("/user").await, "none");
         }
         assert_eq!(own.body("/sessions/alice").await, "");
         assert_eq!(own.body("/log-out-everywhere/alice").await, "0");
@@ -171,7 +171,7 @@ on_every_store![
         let mut admin = world.visitor();
         assert_eq!(admin.body("/sessions/alice").await, "phone");
         assert_eq!(admin.body("/log-out-everywhere/alice").await, "1");
-        assert_eq!(phone.body("/user").await, "nobody");
+        assert_eq!(phone.body("/user").await, "none");
     }
 
     async fn destroyed_session_leaves_the_list(world: World) {
@@ -194,7 +194,7 @@ on_every_store![
         assert_eq!(desktop.body("/sessions/alice").await, "desktop");
         world.settled().await;
         assert_eq!(world.store.index("alice").await.unwrap().len(), 1);
-        assert_eq!(phone.body("/user").await, "nobody");
+        assert_eq!(phone.body("/user").await, "none");
     }
 
     async fn oldest_log_in_is_destroyed_if_there_are_too_many(world: World) {
@@ -208,14 +208,14 @@ on_every_store![
             world.settled().await;
         }
         assert_eq!(visitors[2].body("/sessions/alice").await, "c b");
-        assert_eq!(visitors[0].body("/user").await, "nobody");
+        assert_eq!(visitors[0].body("/user").await, "none");
         // The session is older than the others, but its log-in is the latest.
         world.advance(1).await;
         assert_eq!(old.body("/log-in/alice/old").await, "logged in");
         world.settled().await;
         assert_eq!(old.body("/sessions/alice").await, "old c");
         assert_eq!(old.body("/peek/a").await, "1");
-        assert_eq!(visitors[1].body("/user").await, "nobody");
+        assert_eq!(visitors[1].body("/user").await, "none");
         // A session that was destroyed takes no place.
         visitors[2].get("/destroy").await;
         world.settled().await;
@@ -231,7 +231,7 @@ on_every_store![
         assert_eq!(visitor.body("/log-in/bob/phone").await, "logged in");
         assert_eq!(visitor.body("/user").await, "bob");
         assert_eq!(visitor.body("/text/cart").await, "none", "what alice had is not bob's");
-        assert_eq!(alice.body("/user").await, "nobody");
+        assert_eq!(alice.body("/user").await, "none");
         assert_eq!(visitor.body("/sessions/alice").await, "");
         assert_eq!(visitor.body("/log-out-everywhere/alice").await, "0");
         assert_eq!(visitor.body("/user").await, "bob");
@@ -252,7 +252,7 @@ on_every_store![
         visitor.get("/count/a").await;
         visitor.get("/count/a").await;
         calls(&world).await;
-        assert_eq!(visitor.body("/user-only").await, "nobody");
+        assert_eq!(visitor.body("/user-only").await, "none");
         assert_eq!(calls(&world).await, []);
         visitor.get("/regenerate").await;
         assert!(matches!(calls(&world).await[..], [Call::Rotate(_)]));
@@ -272,7 +272,7 @@ on_every_store![
         assert!(asked == expected && matches!(asked[1], Call::Rotate(_)), "{asked:?}");
         visitor.get("/sessions/alice").await;
         assert_eq!(calls(&world).await, [Call::Index, Call::Status(1)]);
-        visitor.get("/sessions/nobody").await;
+        visitor.get("/sessions/bob").await;
         assert_eq!(calls(&world).await, [Call::Index]);
         let mut other = logged_in(&world, "alice", "y").await;
         calls(&world).await;
@@ -320,7 +320,7 @@ on_every_store![
 ];
 
 #[rocket::async_test]
-async fn session_in_which_nobody_is_logged_in_any_more_leaves_the_list_and_lives_on() {
+async fn session_without_its_user_leaves_the_list_and_stays_live() {
     let world = World::redis().await;
     let mut visitor = logged_in(&world, "alice", "phone").await;
     let (index, record) = index_and_record(&world);
@@ -379,5 +379,5 @@ async fn session_that_a_replica_does_not_show_yet_is_destroyed_all_the_same() {
     world.settled().await;
     let _: () = redis.rename(&aside, &record).unwrap();
     assert_eq!(world.visitor().body("/log-out-everywhere/alice").await, "1");
-    assert_eq!(visitor.body("/user").await, "nobody");
+    assert_eq!(visitor.body("/user").await, "none");
 }

@@ -10,7 +10,7 @@ pub(super) struct Seen {
     pub(super) steps: Vec<Stage>,
     pub(super) presented: Option<Place>,
     /// Whether the store knew nothing of that token when the request began: neither a record, nor a
-    /// tombstone. Nobody can tell such a request from one of a new browser.
+    /// tombstone. Such a request cannot be told from one of a new browser.
     pub(super) is_unknown: bool,
     /// The session that it has read or written, until it changed its identity.
     pub(super) pinned: Option<String>,
@@ -43,7 +43,7 @@ pub(super) enum Fate {
 /// In which session something was found.
 pub(super) enum Found {
     In(String),
-    /// What was found is what anybody finds who has no session.
+    /// What was found is what a request without a session finds.
     Nothing,
     /// It was never so.
     Never,

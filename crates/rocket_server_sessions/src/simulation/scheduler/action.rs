@@ -29,7 +29,7 @@ pub(super) enum Fault {
     Refuse(usize),
     /// The handler stops waiting.
     GiveUp { request: usize, is_late: bool },
-    /// The process ends amid the request.
+    /// The process ends during the request.
     Drop(usize),
     /// The response never arrives.
     LoseResponse(usize),
@@ -63,7 +63,7 @@ impl<C: Choose> Run<'_, C> {
             executions.extend(self.faults().into_iter().map(Action::Fault));
             return executions;
         }
-        // What is left is nobody's who could still see a difference.
+        // No request that is left could still see a difference.
         executions.truncate(1);
         if executions.is_empty() { deliveries } else { executions }
     }
@@ -90,7 +90,7 @@ impl<C: Choose> Run<'_, C> {
             .collect()
     }
 
-    /// Time passes only if nobody waits for Redis.
+    /// Time passes only if no request waits for Redis.
     fn advances(&self) -> Option<Action> {
         if self
             .jobs
@@ -141,7 +141,7 @@ impl<C: Choose> Run<'_, C> {
         faults
     }
 
-    /// An action as it looks to whoever chooses.
+    /// An action as the chooser sees it.
     pub(super) fn option(&self, action: Action) -> Choice {
         match action {
             Action::Execute(job) => self.jobs[job].option(),

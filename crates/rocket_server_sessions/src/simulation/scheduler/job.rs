@@ -19,7 +19,7 @@ pub(super) struct Job {
     pub(super) units: std::vec::IntoIter<Vec<Command>>,
     pub(super) replies: Vec<redis::Value>,
     pub(super) connection: Connection,
-    /// `None`: nobody waits for the replies any more.
+    /// `None` if no request waits for the replies any longer.
     pub(super) answer: Option<oneshot::Sender<Result<Vec<redis::Value>, StoreError>>>,
 }
 
@@ -33,7 +33,7 @@ impl Job {
         Self { author, name, done: 0, units, replies, connection, answer: Some(answer) }
     }
 
-    /// Its next unit, as it looks to whoever chooses.
+    /// Its next unit, as the chooser sees it.
     pub(super) fn option(&self) -> Choice {
         let (request, is_detached, number) = self.name;
         let name: Name = (request, is_detached, number, self.done);

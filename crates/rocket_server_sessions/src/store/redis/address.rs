@@ -13,9 +13,9 @@ use crate::config::{Config, Location, RedisUrl};
 /// The settings of [`Redis`](super::Redis). [`Config`] documents each.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// One server, the sentinels of one, or the nodes of a cluster.
+    /// The URL of a server, of its sentinels, or of a cluster.
     pub url: RedisUrl,
-    /// More certificate authorities, besides the public ones.
+    /// A PEM file of certificate authorities to trust in addition to the public ones.
     pub ca_file: Option<PathBuf>,
     /// The prefix of every key.
     pub prefix: String,
@@ -51,7 +51,7 @@ pub struct OpenError {
 }
 
 impl OpenError {
-    /// The setting.
+    /// Returns the name of the invalid setting.
     #[must_use]
     pub fn key(&self) -> &'static str {
         self.key
@@ -80,7 +80,7 @@ pub(super) fn wrong(message: &str) -> OpenError {
     OpenError { key: "url", message: message.to_owned() }
 }
 
-pub(super) const NO_NAME: &str = "names a host that no certificate can name";
+pub(super) const NO_NAME: &str = "contains a host that is not a valid TLS server name";
 
 /// The port of a server, unless the URL says otherwise.
 const PORT: u16 = 6379;

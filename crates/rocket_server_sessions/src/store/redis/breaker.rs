@@ -131,7 +131,7 @@ impl Breaker {
         let mut warned = self.warned.lock();
         if warned.is_none_or(|at| now.duration_since(at) > WARNING_PAUSE) {
             *warned = Some(now);
-            log::warn!("Redis has failed a request, or a few: {why}");
+            log::warn!("a request to Redis failed: {why}");
         }
     }
 

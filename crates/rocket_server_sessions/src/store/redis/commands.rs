@@ -402,5 +402,5 @@ fn text(reply: Value) -> Result<String, StoreError> {
 }
 
 pub(super) fn nonsense(what: &str) -> StoreError {
-    StoreError::unanswered(format!("Redis' reply makes no sense: {what}"))
+    StoreError::unanswered(format!("unexpected reply from Redis: {what}"))
 }

@@ -85,7 +85,7 @@ impl Driver {
                 let end = duplex.run().await;
                 server.queue.set(self.seat, Stage::Resting);
                 let (answered, mut pause) = duplex.finish();
-                // Whoever hears of a failure may ask again at once: the breaker must know by then.
+                // A caller may try again as soon as it gets the failure: the breaker must know by then.
                 if let End::Failed(severity, why) = end {
                     pause = server.failed(severity, &why).or(pause);
                 }

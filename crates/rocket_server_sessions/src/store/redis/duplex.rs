@@ -249,7 +249,7 @@ impl<'s> Duplex<'s> {
             return Err(if has_answered {
                 End::Retired
             } else {
-                self.failed(Severity::Connection, &"it closes connections at once")
+                self.failed(Severity::Connection, &"it closes connections immediately")
             });
         }
         let generation = connection.generation;
@@ -328,7 +328,7 @@ impl<'s> Duplex<'s> {
         let is_skipping = self.transport.connection().decoder.is_skipping();
         let severity =
             if overdue > FREEZE || is_skipping { Severity::Connection } else { Severity::Down };
-        self.failed(severity, &"it takes commands and does not reply in time")
+        self.failed(severity, &"it accepts commands but does not reply in time")
     }
 
     fn retire(&mut self) {

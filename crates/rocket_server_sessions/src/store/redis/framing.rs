@@ -279,7 +279,7 @@ mod tests {
 
         /// If the two disagreed, replies would be assigned to the wrong requests.
         #[test]
-        fn wherever_a_reply_ends_redis_rs_consumes_exactly_that(bytes in near_replies()) {
+        fn redis_rs_consumes_a_reply_exactly_to_its_end(bytes in near_replies()) {
             if let Ok(Some(end)) = Frame::default().advance(&bytes) {
                 let next = Value::SimpleString("next".to_owned());
                 let both = [&bytes[..end], b"+next\r\n"].concat();

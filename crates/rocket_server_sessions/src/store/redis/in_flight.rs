@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_are_assigned_in_order_and_those_nobody_waits_for_are_skipped() {
+    fn replies_are_assigned_in_order_and_unwanted_ones_are_skipped() {
         let now = Instant::now();
         let mut in_flight = InFlight::new(now, 500 * MILLIS);
         let (first, gone) = request(now, 1000 * MILLIS);
@@ -231,7 +231,7 @@ mod tests {
         assert!(in_flight.is_empty());
         assert!(
             in_flight.accept(Ok(Value::Int(5)), now, Duration::ZERO).is_err(),
-            "nobody has asked for that"
+            "no request waits for that"
         );
     }
 
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_than_pong_to_a_ping_is_somebody_elses() {
+    fn any_reply_to_a_ping_but_pong_breaks_the_connection() {
         let now = Instant::now();
         let mut in_flight = InFlight::new(now, 500 * MILLIS);
         in_flight.push_ping(now);

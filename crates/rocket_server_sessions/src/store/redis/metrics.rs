@@ -24,7 +24,10 @@ impl Metrics {
         const COMMANDS: &str = "session_redis_commands_total";
         describe_histogram!(BATCH_SIZE, "Requests that have shared one write to Redis.");
         describe_gauge!(QUEUE_DEPTH, "Requests that wait for a connection to Redis.");
-        describe_counter!(COMMANDS, "Commands about sessions that were sent to Redis.");
+        describe_counter!(
+            COMMANDS,
+            "Session commands sent to Redis, without connection set-up, PING and topology queries."
+        );
         Self {
             batch_size: histogram!(BATCH_SIZE),
             queue_depth: gauge!(QUEUE_DEPTH),
@@ -47,7 +50,7 @@ impl Metrics {
 /// The gauge of open breakers.
 pub(super) fn open_breakers() -> Gauge {
     const OPEN: &str = "session_redis_breaker_open";
-    describe_gauge!(OPEN, "Redis servers whose requests are refused at once.");
+    describe_gauge!(OPEN, "Redis servers whose circuit breaker is open.");
     gauge!(OPEN)
 }
 

@@ -187,7 +187,10 @@ impl Redis {
                 });
             }
             PlainReply::Foreign => {
-                log::warn!("session {}: its record is damaged; a new one begins", record.id);
+                log::warn!(
+                    "session {}: its record is damaged and is replaced by a new session",
+                    record.id
+                );
                 self.delete_orphan(record, pending.is_some()).await?;
                 UpdateResult::Gone
             }
@@ -366,7 +369,7 @@ impl Store for Redis {
         if let Some(entries) = user_index::entries(replies)? {
             return Ok(entries);
         }
-        log::warn!("a user's index of sessions is damaged; it begins anew");
+        log::warn!("a user's session index is damaged and is replaced");
         self.ask(user_index::delete(&key)).await?;
         let replies = self.ask(user_index::add(&key, &entry, ttl)).await?;
         Ok(user_index::entries(replies)?.unwrap_or_default())
@@ -375,7 +378,7 @@ impl Store for Redis {
     async fn index(&self, user: &str) -> Result<Vec<IndexEntry>, StoreError> {
         let replies = self.ask(user_index::read(&self.index_key(user))).await?;
         // Returning nothing would mean that the user has no sessions.
-        let damaged = "a user's index of sessions is damaged; their next log-in begins it anew";
+        let damaged = "a user's session index is damaged; the user's next log-in replaces it";
         user_index::entries(replies)?.ok_or_else(|| StoreError::refused(damaged))
     }
 

@@ -94,8 +94,8 @@ impl Probe<'_> {
             Ok(connection) => connection,
             Err(error) if error.is_timeout() => {
                 let text = format!(
-                    "{place} does not answer in time; check the host and the port, and that no \
-                     firewall is between: a private address needs a route into its VPC"
+                    "{place} does not answer in time; check the host, the port and firewalls: a \
+                     private address needs a route into its VPC"
                 );
                 self.failed("connection", text);
                 return None;
@@ -115,7 +115,7 @@ impl Probe<'_> {
                 return None;
             }
             _ if address.tls.is_some() => {
-                self.ok(step, format!("the certificate is right{}", took(begun)));
+                self.ok(step, format!("the certificate is valid{}", took(begun)));
             }
             _ => {}
         }
@@ -125,9 +125,9 @@ impl Probe<'_> {
             (None, None) => "without a password",
         };
         match connection.greet(address, deadline()) {
-            Ok(()) => self.ok("log-in", login.to_owned()),
+            Ok(()) => self.ok("authentication", login.to_owned()),
             Err(error) => {
-                self.failed("log-in", hung(&error, address));
+                self.failed("authentication", hung(&error, address));
                 return None;
             }
         }
@@ -168,7 +168,7 @@ impl Probe<'_> {
             let owner = moved.as_ref().and_then(RedisError::redirect_node);
             if let Some((host, port)) = owner.and_then(|(place, _)| split(place)) {
                 let Some(owner) = seed.at(&host, port) else {
-                    self.failed("cluster", format!("{host}: no certificate can name this host"));
+                    self.failed("cluster", format!("{host} is not a valid TLS server name"));
                     return;
                 };
                 match self.connect(&owner) {
@@ -189,7 +189,7 @@ impl Probe<'_> {
                 return;
             }
             Err(error) => {
-                self.failed("version", format!("it is unknown: {error}"));
+                self.failed("version", format!("cannot be determined: {error}"));
                 return;
             }
         };
@@ -251,7 +251,7 @@ impl Probe<'_> {
     fn lack(&self, name: &str, error: &RedisError) -> Lack {
         let text = error.to_string();
         let Some(code) = error.code() else {
-            return Lack::Other(format!("{name} is not answered: {error}"));
+            return Lack::Other(format!("there is no reply to {name}: {error}"));
         };
         match code {
             // A missing right for EXEC is reported this way.
@@ -268,7 +268,7 @@ impl Probe<'_> {
             ),
             code => {
                 let hint = remedy(error, false).map(|it| format!("; {it}")).unwrap_or_default();
-                Lack::Other(format!("{name} is answered with {code}{hint}"))
+                Lack::Other(format!("{name} fails with {code}{hint}"))
             }
         }
     }

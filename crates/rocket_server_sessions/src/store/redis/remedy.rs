@@ -8,17 +8,17 @@ const SERVER: [(&str, &str, &str); 15] = [
     (
         "NOAUTH",
         "",
-        "it wants a password: check the user and the password in `url`, which are written \
+        "it requires a password: check the user and the password in `url`, which are written \
          `user:password@host`",
     ),
-    ("NOPERM", "", "the user may not do what sessions need"),
+    ("NOPERM", "", "the user lacks a right that sessions need: run the check to see which"),
     (
         "DENIED",
         "",
         "it is in protected mode and allows connections from its own machine only: give it a \
          password, or set `protected-mode no`",
     ),
-    ("READONLY", "", "it is a replica and takes no writes: name the master in `url`"),
+    ("READONLY", "", "it is a read-only replica: name the master in `url`"),
     ("LOADING", "", "it is loading its data: wait"),
     ("OOM", "", "its memory is full: raise `maxmemory`; evicting keys instead would lose sessions"),
     (
@@ -41,12 +41,12 @@ const SERVER: [(&str, &str, &str); 15] = [
     (
         "ERR",
         "cluster support disabled",
-        "it is part of no cluster: write `redis://` or `rediss://`",
+        "it is not part of a cluster: write `redis://` or `rediss://`",
     ),
     (
         "ERR",
         "unknown command 'sentinel'",
-        "it is no sentinel: write `redis://` or `rediss://` for a server",
+        "it is not a sentinel: write `redis://` or `rediss://` for a server",
     ),
     ("ERR", "unknown command 'hello'", TOO_OLD),
 ];
@@ -61,7 +61,7 @@ const TLS: [(&str, &str); 11] = [
     ("UnknownIssuer", "name its certificate authority in `ca_file`"),
     (
         "CaUsedAsEndEntity",
-        "its certificate is one of an authority (CA:TRUE): issue one for the server itself, with \
+        "its certificate is a CA certificate (CA:TRUE): issue one for the server itself, with \
          `basicConstraints=CA:FALSE`",
     ),
     (
@@ -82,12 +82,12 @@ const TLS: [(&str, &str); 11] = [
     ("corrupt message", NOT_TLS),
 ];
 
-const NO_CLIENT_CERTIFICATE: &str = "it demands a client certificate, which sessions cannot show: \
+const NO_CLIENT_CERTIFICATE: &str = "it requires a client certificate, which is not supported: \
                                      set `tls-auth-clients no` on the server and use a password";
 
 /// A server that requires a client certificate sends an alert and closes the connection. The close
 /// may be seen first.
-const CLOSED: &str = "it has closed the connection: if it demands a client certificate, set \
+const CLOSED: &str = "it has closed the connection: if it requires a client certificate, set \
                       `tls-auth-clients no` on the server; if it does not speak TLS, write \
                       `redis://` instead of `rediss://`";
 

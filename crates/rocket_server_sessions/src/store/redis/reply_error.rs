@@ -267,9 +267,13 @@ mod tests {
         for (error, address, remedy) in [
             (said("-WRONGPASS no"), &plain, Some("the password in `url`")),
             (said("-NOAUTH no"), &tls, Some("the password in `url`")),
-            (said("-NOPERM no"), &plain, Some("the user may not")),
-            (said("-ERR This instance has cluster support disabled"), &tls, Some("no cluster")),
-            (said("-ERR unknown command 'SENTINEL'"), &plain, Some("no sentinel")),
+            (said("-NOPERM no"), &plain, Some("the user lacks a right")),
+            (
+                said("-ERR This instance has cluster support disabled"),
+                &tls,
+                Some("not part of a cluster"),
+            ),
+            (said("-ERR unknown command 'SENTINEL'"), &plain, Some("not a sentinel")),
             (said("-ERR something else"), &plain, None),
             (said("-ERR something else"), &tls, None),
             (broke(ErrorKind::ConnectionReset), &plain, Some("write `rediss://`")),

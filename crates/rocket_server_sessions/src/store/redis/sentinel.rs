@@ -158,7 +158,7 @@ impl Sentinels {
         if !state.master.as_ref().is_some_and(|known| known.is_same_server(master)) {
             if state.master.is_some() {
                 let Address { host, port, .. } = &master.address;
-                log::warn!("Redis has another master: {host}:{port}");
+                log::warn!("the sentinels report a new master: {host}:{port}");
             }
             state.generation += 1;
         }
@@ -262,7 +262,9 @@ impl MasterInfo {
             return Ok(connection);
         }
         let Address { host, port, .. } = address;
-        Err(ConnectError(format!("{host}:{port} is not a master, though the sentinels say so")))
+        Err(ConnectError(format!(
+            "{host}:{port} is not a master, although the sentinels report it as one"
+        )))
     }
 }
 
@@ -307,11 +309,13 @@ impl Node {
         let place: Option<(String, u16)> = place.ok().flatten();
         let epoch = value_of(&about, "config-epoch");
         let epoch = epoch.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
-        let ((master, at), epoch) = place
-            .zip(epoch)
-            .ok_or_else(|| ConnectError(format!("{host}:{port} knows no master of that name")))?;
+        let ((master, at), epoch) = place.zip(epoch).ok_or_else(|| {
+            ConnectError(format!("{host}:{port} does not know a master of that name"))
+        })?;
         let address = server.at(&master, at).ok_or_else(|| {
-            ConnectError(format!("{host}:{port} names a host that no certificate can name"))
+            ConnectError(format!(
+                "{host}:{port} reports a host that is not a valid TLS server name"
+            ))
         })?;
         Ok(MasterInfo { epoch, address })
     }

@@ -115,7 +115,7 @@ impl Reference {
             What::Sessions(user) => self.list(user, now),
             What::DestroyAll(user) => self.destroy_all(token, user, now),
             What::LogIn(user) => self.log_in(token, user, now),
-            What::User if !token.is_some_and(|it| it.has_user) => answer("nobody", Cookie::Kept),
+            What::User if !token.is_some_and(|it| it.has_user) => answer("none", Cookie::Kept),
             _ => self.visit_own(token, what, now),
         }
     }
@@ -296,7 +296,7 @@ impl Fields {
                 self.text = None;
                 "removed".into()
             }
-            What::User => user.unwrap_or("nobody").into(),
+            What::User => user.unwrap_or("none").into(),
             What::Regenerate
             | What::Destroy
             | What::LogIn(_)

@@ -24,7 +24,7 @@ async fn step(session: Session<'_>, name: &str) -> session::Result<String> {
     match name {
         "nothing" => Ok(done(())),
         "text" => Ok(session.get(TEXT.at("a")).await?.unwrap_or_else(|| "none".into())),
-        "user" => Ok(session.user().await?.unwrap_or_else(|| "nobody".into())),
+        "user" => Ok(session.user().await?.unwrap_or_else(|| "none".into())),
         "count" => Ok(session.increment(COUNT.at("a"), 1).await?.to_string()),
         "view" => {
             let now = session.batch().increment(COUNT.at("a"), 1).commit().await?;

@@ -28,12 +28,12 @@ async fn log_in(user: &str, label: &str, session: Session<'_>) -> session::Resul
 async fn user(session: Session<'_>) -> session::Result<String> {
     let (asked, seen) = (session.user().await?, session.snapshot().await?.user());
     assert_eq!(asked, seen);
-    Ok(asked.unwrap_or_else(|| "nobody".into()))
+    Ok(asked.unwrap_or_else(|| "none".into()))
 }
 
 #[get("/user-only")]
 async fn user_only(session: Session<'_>) -> session::Result<String> {
-    Ok(session.user().await?.unwrap_or_else(|| "nobody".into()))
+    Ok(session.user().await?.unwrap_or_else(|| "none".into()))
 }
 
 #[get("/sessions/<user>")]

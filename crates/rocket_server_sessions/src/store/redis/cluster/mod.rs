@@ -117,7 +117,7 @@ impl Cluster {
             };
         }
         Err(StoreError::refused(
-            "the servers of the cluster do not agree which one has the session",
+            "the servers of the cluster do not agree on which of them owns the slot",
         ))
     }
 

@@ -87,7 +87,7 @@ impl Node {
         }
         let is_idle = self.used.lock().elapsed() > FORGET_AFTER;
         if is_idle && self.is_refusing() {
-            log::warn!("Redis answers again: {host}:{port} is not needed any more");
+            log::warn!("Redis answers again: {host}:{port} is no longer used");
         }
         is_idle
     }

@@ -30,7 +30,11 @@ pub(super) fn split(
         match own.iter().find_map(read) {
             Some(found) => drop(redirect.get_or_insert(found)),
             None if redirect.is_none() => done.push(own),
-            None => return Err(StoreError::unanswered("the session moved back and forth")),
+            None => {
+                return Err(StoreError::unanswered(
+                    "the session's slot was moved repeatedly during the request",
+                ));
+            }
         }
     }
     Ok((done, redirect))

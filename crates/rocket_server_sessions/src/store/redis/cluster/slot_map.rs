@@ -118,7 +118,7 @@ impl SlotMap {
             *self.lost.lock() = Some(Instant::now());
         }
         self.known_owner(slot).ok_or_else(|| {
-            StoreError::refused("no server of the cluster is known to have the session")
+            StoreError::refused("no known server of the cluster owns the session's slot")
         })
     }
 
@@ -216,10 +216,12 @@ impl SlotMap {
                     match std::mem::replace(&mut state.error, RefreshError::None) {
                         RefreshError::None => {}
                         RefreshError::Outdated => {
-                            log::warn!("the cluster says again where sessions are");
+                            log::warn!("the slot map of the cluster can be refreshed again");
                         }
                         RefreshError::Lost => {
-                            log::warn!("Redis answers again: the cluster says where sessions are");
+                            log::warn!(
+                                "Redis answers again: the slot map of the cluster was fetched"
+                            );
                         }
                     }
                     *self.lost.lock() = None;
@@ -237,7 +239,7 @@ impl SlotMap {
                 log::error!("Redis is unavailable, requests get 503 until it answers: {why}");
             } else {
                 state.error = RefreshError::Outdated;
-                log::warn!("the cluster does not say any more where sessions are: {why}");
+                log::warn!("the slot map of the cluster cannot be refreshed: {why}");
             }
         }
         false
