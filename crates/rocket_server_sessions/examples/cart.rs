@@ -1,5 +1,6 @@
-//! A typed value in the session, and a message that is shown once: `cargo run --example cart`, then
-//! <http://localhost:8080>.
+//! A cart: typed values in the session, and a message that is shown once.
+//!
+//! Run `cargo run -p rocket_server_sessions --example cart`, and open <http://localhost:8080>.
 
 use std::collections::BTreeMap;
 

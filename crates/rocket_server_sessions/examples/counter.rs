@@ -1,4 +1,6 @@
-//! Counts a visitor's views of each page: `cargo run --example counter`, then
+//! Counts a visitor's views of each page.
+//!
+//! Run `cargo run -p rocket_server_sessions --example counter`, and open
 //! <http://localhost:8080/anything>.
 
 use rocket::{get, launch, routes};

@@ -1,7 +1,7 @@
-//! Signing in, seeing all of one's devices, and logging out of them: `cargo run --example login`,
-//! then <http://localhost:8080> in two browsers.
+//! Log in, list your devices, and log out of any of them.
 //!
-//! Anybody is whom they say they are: checking a password is a matter of its own.
+//! Run `cargo run -p rocket_server_sessions --example login`, and open <http://localhost:8080> in
+//! two browsers. To keep the example short, it does not check a password.
 
 use rocket::form::Form;
 use rocket::http::RawStr;
