@@ -11,6 +11,7 @@ mod log;
 mod metrics;
 mod outage;
 mod pages;
+mod plain_http;
 mod races;
 mod session_page;
 mod snapshots;

@@ -115,7 +115,7 @@ fn metrics_tell_what_was_done_and_what_it_costs() {
     }
     assert_eq!(visitor.post("/session/regenerate").status, 303);
     assert_eq!(visitor.post("/session/destroy").status, 303);
-    let forged = Some("__Host-session=forged".to_owned());
+    let forged = Some("session=forged".to_owned());
     Visitor { port: measured.app.port, cookie: forged }.get("/session");
 
     let samples = measured.samples();

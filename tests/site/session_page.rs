@@ -32,7 +32,7 @@ pub fn redirect_of(client: &Client, path: &str) -> String {
 fn session_page_of_a_stranger_starts_no_session() {
     let client = client();
     assert!(body(&client, "/session").contains("You have no session yet"));
-    assert!(client.cookies().get("__Host-session").is_none());
+    assert!(client.cookies().get("session").is_none());
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn session_page_shows_the_session_and_no_token() {
     body(&client, "/foo");
     let page = body(&client, "/session");
     assert!(page.contains("Views in all: 1"), "{page}");
-    let cookie = client.cookies().get("__Host-session").unwrap().value().to_owned();
+    let cookie = client.cookies().get("session").unwrap().value().to_owned();
     assert!(!page.contains(&cookie));
     assert!(body(&client, "/session").contains("Views in all: 1"), "looking counts nothing");
 }
@@ -50,9 +50,9 @@ fn session_page_shows_the_session_and_no_token() {
 fn new_token_keeps_the_counts_and_changes_the_cookie() {
     let client = client();
     body(&client, "/foo");
-    let old = client.cookies().get("__Host-session").unwrap().value().to_owned();
+    let old = client.cookies().get("session").unwrap().value().to_owned();
     let next = redirect_of(&client, "/session/regenerate");
-    assert_ne!(client.cookies().get("__Host-session").unwrap().value(), old);
+    assert_ne!(client.cookies().get("session").unwrap().value(), old);
     assert!(body(&client, &next).contains("Your ticket has a new token"));
     assert!(body(&client, "/foo").contains("You viewed this page 2 times<"));
 }
@@ -77,7 +77,7 @@ fn forget_me_destroys_the_session_and_clears_the_cookie() {
     let client = client();
     body(&client, "/foo");
     let next = redirect_of(&client, "/session/destroy");
-    assert!(client.cookies().get("__Host-session").is_none_or(|it| it.value().is_empty()));
+    assert!(client.cookies().get("session").is_none_or(|it| it.value().is_empty()));
     assert!(body(&client, &next).contains("You are forgotten"));
     assert!(body(&client, "/foo").contains("You viewed this page 1 time<"));
 }

@@ -59,7 +59,7 @@ mod user_sessions;
 pub use batch::Batch;
 pub use check::{Finding, Report, Verdict, check};
 pub use clock::{Clock, SystemClock};
-pub use config::{Config, OnOutage, RedisUrl, SecretKey, SettingError, Unread};
+pub use config::{Config, OnOutage, RedisUrl, SameSite, SecretKey, SettingError, Unread};
 pub use error::{Error, Result};
 pub use event::{Deadline, Event, Rejection};
 pub use id::{PublicId, TokenHash};

@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cookie::time::OffsetDateTime;
-use cookie::{Cookie, CookieJar, Key, SameSite};
+use cookie::{Cookie, CookieJar, Key};
 use rocket::Request;
 
-use crate::config::Config;
+use crate::config::{Config, SameSite};
 use crate::event::Rejection;
 use crate::id::{PublicId, Token};
 use crate::store::RecordId;
@@ -140,7 +140,7 @@ impl KeyRing {
         let mut jar = CookieJar::new();
         jar.private_mut(&self.first).add(Cookie::new(name.to_owned(), value.write()));
         let sealed = jar.get(name).map(Cookie::value).unwrap_or_default();
-        let mut cookie = attributes(Cookie::new(name, to_cookie(sealed)));
+        let mut cookie = attributes(Cookie::new(name, to_cookie(sealed)), config);
         if value.is_remembered {
             let expiry = config.absolute_expiry(value.id);
             let rest = expiry.duration_since(now).unwrap_or_default();
@@ -155,17 +155,21 @@ impl KeyRing {
 
 /// The `Set-Cookie` value that removes the cookie.
 pub(crate) fn removal(config: &Config) -> String {
-    let mut cookie = attributes(Cookie::new(config.cookie_name.as_str(), ""));
+    let mut cookie = attributes(Cookie::new(config.cookie_name.as_str(), ""), config);
     cookie.make_removal();
     cookie.to_string()
 }
 
 /// The prefix `__Host-` requires `Secure`, `Path=/` and no `Domain` (RFC 6265bis, section 4.1.3.2).
-fn attributes(mut cookie: Cookie<'_>) -> Cookie<'_> {
+fn attributes<'c>(mut cookie: Cookie<'c>, config: &Config) -> Cookie<'c> {
     cookie.set_path("/");
-    cookie.set_secure(true);
+    cookie.set_secure(!config.insecure_http);
     cookie.set_http_only(true);
-    cookie.set_same_site(SameSite::Lax);
+    cookie.set_same_site(match config.same_site {
+        SameSite::Lax => cookie::SameSite::Lax,
+        SameSite::Strict => cookie::SameSite::Strict,
+        SameSite::None => cookie::SameSite::None,
+    });
     cookie
 }
 

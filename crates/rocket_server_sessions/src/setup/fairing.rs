@@ -101,6 +101,17 @@ impl Fairing for SessionFairing {
             for notice in &sessions.notices {
                 log::warn!("{notice}");
             }
+            if sessions.config.insecure_http {
+                let name = &sessions.config.cookie_name;
+                if rocket.config().profile == rocket::Config::DEBUG_PROFILE {
+                    log::info!(
+                        "this is the profile debug, so plain http works: the cookie is `{name}`, \
+                         without `Secure`; in a release, it needs https"
+                    );
+                } else {
+                    log::warn!("{}", crate::check::insecure_http(name));
+                }
+            }
             if sessions.is_own && sessions.config.url.is_some() {
                 check::log_at_launch(&sessions.config);
             }
