@@ -31,7 +31,7 @@
 //! | check a configuration | [`check`], [`Unread`] |
 //! | manage the sessions of a user | [`UserSessions`], [`ActiveSession`] |
 //! | reject requests from other sites | [`SameOrigin`] |
-//! | handle errors and observe events | [`Error`], [`Event`], [`Rejection`] |
+//! | handle errors and observe events | [`Error`], [`Event`], [`Rejection`], [`note_dropped_cookies`] |
 //! | write tests | [`testing`] |
 //! | implement a custom store | [`store`] |
 
@@ -39,6 +39,7 @@ mod batch;
 mod check;
 mod clock;
 mod config;
+mod cookie_report;
 mod error;
 mod event;
 mod id;
@@ -53,6 +54,7 @@ mod simulation;
 mod snapshot;
 pub mod store;
 pub mod testing;
+mod unreadable;
 mod user_index;
 mod user_sessions;
 
@@ -68,6 +70,7 @@ pub use same_origin::SameOrigin;
 pub use session::{Info, Session};
 pub use setup::SessionFairing;
 pub use snapshot::Snapshot;
+pub use unreadable::note_dropped_cookies;
 pub use user_sessions::{ActiveSession, UserSessions};
 
 /// The crate's pages: costs, vocabulary, migration, Redis, changelog.

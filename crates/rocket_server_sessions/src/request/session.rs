@@ -6,13 +6,14 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use rocket::Request;
+use rocket::http::Method;
 use rocket::tokio::sync::{Mutex as AsyncMutex, MutexGuard};
 use rocket::tokio::time::{Instant, timeout};
 
 use super::cookie::{CookieValue, removal};
 use super::state::{CookieChange, Identity, Next, Seen, State};
 use super::wait::Wait;
-use crate::config::OnOutage;
+use crate::config::{Config, OnOutage, SameSite};
 use crate::error::{Error, Result};
 use crate::event::{Deadline, Event, Rejection};
 use crate::id::{PublicId, Token};
@@ -44,6 +45,8 @@ pub(crate) struct RequestSession {
     arrived: Instant,
     pub(super) state: Mutex<State>,
     choices: Mutex<Choices>,
+    /// Whether the browser may hold a cookie that this request could not show.
+    may_hide_cookie: bool,
     wait: Wait,
     /// Held while an operation changes the request's identity.
     identity_lock: AsyncMutex<()>,
@@ -59,16 +62,28 @@ struct Choices {
     outage: Option<Duration>,
     /// Whether the response's headers were sent.
     is_answered: bool,
+    /// Why the request's cookie was ignored.
+    rejection: Option<Rejection>,
 }
 
 impl RequestSession {
     /// Reads the request's cookie. Does no I/O.
     pub(crate) fn open(request: &Request<'_>, sessions: &Arc<Sessions>) -> Self {
         let config = &sessions.config;
-        let opened = sessions.keys.open(&config.cookie_name, request).unwrap_or_else(|rejection| {
+        let opened = sessions.keys.open(&config.cookie_name, request);
+        let opened = match opened {
+            Ok(None) if has_dropped_cookies(request) => Err(Rejection::UnreadableHeader),
+            opened => opened,
+        };
+        let rejection = opened.as_ref().err().copied();
+        if let Some(rejection) = rejection {
             sessions.emit(Event::Rejected(rejection));
-            None
-        });
+        }
+        let opened = opened.ok().flatten();
+        if let Some(opened) = opened.as_ref().filter(|it| it.is_quoted) {
+            sessions.emit(Event::Quoted(opened.value.id));
+        }
+        let may_hide_cookie = opened.is_none() && may_hide_cookie(request, config, rejection);
         let is_expired = |id: PublicId| {
             let is_expired = sessions.clock.now() >= config.absolute_expiry(id);
             if is_expired {
@@ -82,6 +97,7 @@ impl RequestSession {
             is_repeated: opened.as_ref().is_some_and(|it| it.is_key_old),
             outage: None,
             is_answered: false,
+            rejection,
         };
         let state =
             opened.map_or(State::None, |it| State::Presented(Identity::presented(it.value)));
@@ -90,9 +106,20 @@ impl RequestSession {
             arrived: arrived(request),
             state: Mutex::new(state),
             choices: Mutex::new(choices),
+            may_hide_cookie,
             wait: Wait::default(),
             identity_lock: AsyncMutex::default(),
         }
+    }
+
+    /// Why the request's cookie was ignored, as far as is known.
+    pub(crate) fn rejection(&self) -> Option<Rejection> {
+        self.choices.lock().rejection
+    }
+
+    fn reject(&self, rejection: Rejection) {
+        self.choices.lock().rejection.get_or_insert(rejection);
+        self.sessions.emit(Event::Rejected(rejection));
     }
 
     /// The request's current identity, if any.
@@ -321,6 +348,7 @@ impl RequestSession {
         else {
             return;
         };
+        let is_first_return = seen.is_none() && identity.seen.is_none();
         // This request may have touched it already.
         let seen = seen.max(identity.seen.map(|seen| seen.at));
         let is_due = seen.is_none_or(|seen| {
@@ -330,6 +358,9 @@ impl RequestSession {
         let at = if is_due { now } else { seen.unwrap_or(now) };
         state.note_seen(record, Seen { at, expiry: at + config.idle_timeout });
         drop(state);
+        if is_first_return {
+            self.sessions.emit(Event::Returned(record.id));
+        }
         if is_due {
             self.touch(record);
         }
@@ -352,10 +383,10 @@ impl RequestSession {
 
     pub(super) fn note_dead(&self, record: RecordId, death: Death) {
         if self.state.lock().dead(record, death) {
-            self.sessions.emit(Event::Rejected(match death {
+            self.reject(match death {
                 Death::Destroyed => Rejection::Destroyed(record.id),
                 Death::Rotated => Rejection::StaleToken(record.id),
-            }));
+            });
         }
     }
 
@@ -372,7 +403,7 @@ impl RequestSession {
         let is_lost = !is_meant || state.is_pinned();
         drop(state);
         if is_meant && (is_lost || !is_read) {
-            self.sessions.emit(Event::Rejected(Rejection::Missing(record.id)));
+            self.reject(Rejection::Missing(record.id));
         }
         is_lost
     }
@@ -460,6 +491,7 @@ impl RequestSession {
         let change = self.state.lock().cookie(is_repeated, Instant::now());
         match change {
             CookieChange::Keep => None,
+            CookieChange::Set(value) if self.may_hide_cookie && !value.has_user => None,
             CookieChange::Set(value) => Some(self.sessions.keys.seal(&value, config, self.now())),
             CookieChange::Clear => Some(removal(config)),
         }
@@ -510,6 +542,28 @@ impl RequestSession {
 pub(crate) fn arrived(request: &Request<'_>) -> Instant {
     struct Arrived(Instant);
     request.local_cache(|| Arrived(Instant::now())).0
+}
+
+/// Whether Rocket has dropped the request's cookies, as recorded by the fairing.
+pub(crate) struct DroppedCookies(pub(crate) bool);
+
+fn has_dropped_cookies(request: &Request<'_>) -> bool {
+    request.local_cache(|| DroppedCookies(false)).0
+}
+
+/// Returns whether the browser may hold a good cookie although the request shows none. A new session
+/// must not replace that cookie, unless a user logs in.
+///
+/// Besides cookies that cannot be read, these are requests that other sites have caused, if
+/// `SameSite` keeps the cookie off them: any page could otherwise end a visitor's session.
+fn may_hide_cookie(request: &Request<'_>, config: &Config, rejection: Option<Rejection>) -> bool {
+    let is_cross_site = || request.headers().get_one("Sec-Fetch-Site") == Some("cross-site");
+    let is_kept_off = match config.same_site {
+        SameSite::Strict => true,
+        SameSite::Lax => !matches!(request.method(), Method::Get | Method::Head),
+        SameSite::None => false,
+    };
+    rejection == Some(Rejection::UnreadableHeader) || (is_kept_off && is_cross_site())
 }
 
 fn late() -> StoreError {

@@ -11,8 +11,9 @@ use crate::check;
 use crate::clock::{Clock, SystemClock};
 use crate::event::Event;
 use crate::request::RequestSession;
-use crate::request::session::arrived;
+use crate::request::session::{DroppedCookies, arrived};
 use crate::store::Store;
+use crate::unreadable::has_dropped_cookies;
 
 /// Attaches sessions to a Rocket.
 ///
@@ -121,6 +122,9 @@ impl Fairing for SessionFairing {
     /// Records the arrival time, because the guard may run much later.
     async fn on_request(&self, request: &mut Request<'_>, _: &mut Data<'_>) {
         arrived(request);
+        if has_dropped_cookies() {
+            request.local_cache(|| DroppedCookies(true));
+        }
     }
 
     /// Sends the cookie. Rocket's jar cannot be used: it is written before response fairings run,

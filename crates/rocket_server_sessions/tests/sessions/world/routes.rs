@@ -36,7 +36,14 @@ pub fn routes() -> Vec<Route> {
         retry_after,
         busy,
         cached,
+        why,
     ]
+}
+
+#[get("/why")]
+async fn why(session: Session<'_>) -> session::Result<String> {
+    session.increment(COUNT, 1).await?;
+    Ok(format!("{:?}", session.rejection()))
 }
 
 #[get("/count/<item>")]
