@@ -3,7 +3,9 @@
 use rocket::Request;
 use rocket::response::{self, Responder};
 use rocket::serde::json::Json;
+use rocket_server_sessions::Rejection;
 
+use super::cookie_notice::CookieNotice;
 use super::counts::Counts;
 use super::format::Format;
 use super::layout::Layout;
@@ -24,12 +26,18 @@ pub(super) struct PageView<'r> {
     pub(super) expires: RelativeTime,
     /// Whether the browser has sent the session's cookie.
     pub(super) is_returning: bool,
+    /// Why a cookie that the browser has sent was ignored.
+    pub(super) rejection: Option<Rejection>,
 }
 
 impl<'r> Responder<'r, 'static> for PageView<'_> {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
         match Format::preferred_by(request) {
-            Format::Html => RenderedPage::new(self).respond_to(request),
+            Format::Html => {
+                let notice =
+                    (!self.is_returning).then(|| CookieNotice::of(request, self.rejection));
+                RenderedPage::new(self, notice).respond_to(request)
+            }
             Format::Json => Json(self.counts).respond_to(request),
         }
     }

@@ -10,6 +10,7 @@ use rocket::response::{self, Responder};
 use rocket_dyn_templates::Template;
 use serde::Serialize;
 
+use super::cookie_notice::CookieNotice;
 use super::counts::Counts;
 use super::instance::Instance;
 use super::layout::Link;
@@ -25,7 +26,8 @@ pub(super) struct RenderedPage {
 }
 
 impl RenderedPage {
-    pub(super) fn new(view: PageView<'_>) -> Self {
+    /// `notice`: what to say to a visitor whose session has just begun.
+    pub(super) fn new(view: PageView<'_>, notice: Option<CookieNotice>) -> Self {
         let mut values = Values::default();
         let shape = PageShape {
             page: CurrentPage::new(&view.counts, &mut values),
@@ -43,6 +45,7 @@ impl RenderedPage {
             expires: TimeCell::new(&view.expires, &mut values),
             store: view.store,
             is_returning: view.is_returning,
+            notice: notice.map(CookieNotice::text),
             nav: view.layout.nav,
         };
         Self { shape, values }
@@ -83,6 +86,7 @@ pub(super) struct PageShape {
     created: TimeCell,
     expires: TimeCell,
     is_returning: bool,
+    notice: Option<&'static str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]

@@ -32,7 +32,7 @@ pub(super) async fn page(
 /// another one if this instance is new to the session.
 async fn view(page: Page, request: PageRequest<'_>) -> session::Result<PageView<'_>> {
     let PageRequest { session, visit, layout, metrics } = request;
-    let is_returning = session.info().is_some();
+    let has_cookie = session.info().is_some();
     let snapshot = match visit {
         Visit::Counted => {
             let snapshot = count(page, session, layout.instance).await?;
@@ -44,6 +44,7 @@ async fn view(page: Page, request: PageRequest<'_>) -> session::Result<PageView<
     };
     let now = SystemTime::now();
     let info = session.info();
+    let rejection = session.rejection();
     let created = info.map_or(now, |it| it.created);
     let expires = info.map_or(now, |it| it.idle_expiry.unwrap_or(it.absolute_expiry));
     Ok(PageView {
@@ -52,7 +53,8 @@ async fn view(page: Page, request: PageRequest<'_>) -> session::Result<PageView<
         created: RelativeTime::new(created, now),
         expires: RelativeTime::new(expires, now),
         store: session.store(),
-        is_returning,
+        is_returning: has_cookie && rejection.is_none(),
+        rejection,
         layout,
     })
 }

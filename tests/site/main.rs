@@ -5,6 +5,7 @@
 
 mod assets;
 mod configuration;
+mod cookies;
 mod corrupt_data;
 mod instances;
 mod log;

@@ -1,6 +1,6 @@
 //! The page of the visitor's own session: it shows, renews and destroys it.
 
-use rocket::http::{Header, Status};
+use rocket::http::{Accept, ContentType, Header, Status};
 use rocket::local::blocking::Client;
 
 use crate::pages::client;
@@ -44,6 +44,28 @@ fn session_page_shows_the_session_and_no_token() {
     let cookie = client.cookies().get("session").unwrap().value().to_owned();
     assert!(!page.contains(&cookie));
     assert!(body(&client, "/session").contains("Views in all: 1"), "looking counts nothing");
+}
+
+#[test]
+fn session_as_json_has_its_parts_and_no_token_and_is_null_without_a_session() {
+    let client = client();
+    let json = || {
+        let response = client.get("/session").header(Accept::JSON).dispatch();
+        assert_eq!(response.content_type(), Some(ContentType::JSON));
+        response.into_json::<serde_json::Value>().unwrap()
+    };
+    assert_eq!(json(), serde_json::json!({ "session": null }));
+    body(&client, "/foo");
+    body(&client, "/bar");
+    let session = &json()["session"];
+    let page = body(&client, "/session");
+    for part in ["id", "token_hash", "created", "last_seen", "idle_expiry", "absolute_expiry"] {
+        assert!(page.contains(session[part].as_str().unwrap()), "{part}: {session}");
+    }
+    assert_eq!((&session["store"], &session["views"]), (&"memory".into(), &2.into()));
+    assert_eq!(session["fields"], 3);
+    let cookie = client.cookies().get("session").unwrap().value().to_owned();
+    assert!(!session.to_string().contains(&cookie));
 }
 
 #[test]
