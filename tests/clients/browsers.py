@@ -93,7 +93,7 @@ class Marionette:
         self.rest = b""
         self.receive()
         self.number = 0
-        self.command("NewSession", capabilities={"alwaysMatch": capabilities})
+        self.command("NewSession", **capabilities)
 
     def command(self, name, **parameters):
         self.number += 1
