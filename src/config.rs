@@ -77,9 +77,9 @@ pub fn errors() -> Vec<String> {
 
 fn own_errors(figment: &Figment) -> Vec<SettingError> {
     let port = figment.extract_inner::<u16>("metrics_port");
-    let port = port.err().filter(|error| !error.missing());
+    let port = port.err().filter(|error| !error.missing()).map(SettingError::all);
     let hsts = Hsts::extract(figment).err();
-    port.into_iter().chain(hsts).flat_map(SettingError::all).collect()
+    port.into_iter().chain(hsts).flatten().collect()
 }
 
 /// The header `Strict-Transport-Security`: for how long browsers use HTTPS alone.
@@ -93,10 +93,10 @@ impl Hsts {
     const DEFAULT: &str = "max-age=63072000";
 
     /// Reads the setting. An empty text means no header.
-    pub(crate) fn extract(figment: &Figment) -> Result<Self, Error> {
+    pub(crate) fn extract(figment: &Figment) -> Result<Self, Vec<SettingError>> {
         let value = match figment.extract_inner::<String>(Self::KEY) {
             Err(error) if error.missing() => Self::DEFAULT.to_owned(),
-            other => other?,
+            other => other.map_err(SettingError::all)?,
         };
         let age = value.split(';').next().and_then(|it| it.trim().strip_prefix("max-age="));
         let is_text = value.bytes().all(|it| it.is_ascii_graphic() || it == b' ');
@@ -109,7 +109,7 @@ impl Hsts {
                 let actual = Actual::Str(value);
                 let mut error = Error::from(Kind::InvalidValue(actual, expected.to_owned()));
                 error.metadata = figment.find_metadata(Self::KEY).cloned();
-                Err(error.with_path(Self::KEY))
+                Err(SettingError::all(error.with_path(Self::KEY)))
             }
         }
     }

@@ -40,8 +40,10 @@ impl Fairing for SecurityHeaders {
     async fn on_ignite(&self, rocket: Rocket<Build>) -> fairing::Result {
         match Hsts::extract(rocket.figment()) {
             Ok(hsts) => Ok(rocket.manage(hsts).manage(Scheme::of_platform())),
-            Err(error) => {
-                log::error!("{error}");
+            Err(errors) => {
+                for error in errors {
+                    log::error!("{error}");
+                }
                 Err(rocket)
             }
         }

@@ -15,6 +15,7 @@ use super::format::Format;
 use super::layout::Layout;
 use super::page::Page;
 use super::relative_time::RelativeTime;
+use super::visit::Visit;
 
 const DESTROYED: &str = "You are forgotten. Nothing of your session is left.";
 const RENEWED: &str = "Your ticket has a new token, as its hash shows. Your public id is the same, and \
@@ -29,6 +30,7 @@ pub(super) async fn show<'r>(
     session: Session<'r>,
     layout: Layout<'r>,
     format: Format,
+    _visit: Visit,
 ) -> session::Result<Either<Template, Json<Body>>> {
     let snapshot = session.snapshot().await?;
     let info = session.info().filter(|_| !snapshot.is_empty());

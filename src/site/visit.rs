@@ -2,7 +2,9 @@
 
 use rocket::Request;
 use rocket::fairing::AdHoc;
-use rocket::http::Method;
+use rocket::http::{Method, Status};
+use rocket::outcome::Outcome;
+use rocket::request::{self, FromRequest};
 
 /// The headers in which browsers give the purpose of a request: the standard one, then those of
 /// older browsers.
@@ -45,5 +47,20 @@ impl Visit {
                 Self::Counted
             }
         })
+    }
+}
+
+/// Refuses a request that nobody may ever see, for pages that show what is in the session.
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Visit {
+    type Error = &'static str;
+
+    async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
+        match Self::of(request) {
+            Self::Speculative => {
+                Outcome::Error((Status::new(425), "a page is not fetched before it is viewed"))
+            }
+            visit => Outcome::Success(visit),
+        }
     }
 }

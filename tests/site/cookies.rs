@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use test_support::app::{App, Reply, send};
+use test_support::app::{App, Reply, send, send_bytes};
 use test_support::wait_for;
 
 /// Views `/foo` as JSON, with these header lines.
 fn view(app: &App, headers: impl AsRef<[u8]>) -> Reply {
     let head: &[u8] = b"GET /foo HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n";
-    send(app.port, [head, headers.as_ref()].concat())
+    send_bytes(app.port, &[head, headers.as_ref()].concat())
 }
 
 /// The cookie of a new session with one view, as `name=value`.
@@ -54,7 +54,7 @@ fn cookie_counts_over_http_1_0() {
     let app = App::start(&[]);
     let cookie = new_cookie(&app);
     let head = format!("GET /foo HTTP/1.0\r\nAccept: application/json\r\nCookie: {cookie}\r\n");
-    assert_eq!(send(app.port, head).views(), 2);
+    assert_eq!(send(app.port, &head).views(), 2);
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn unreadable_cookies_are_noticed_even_if_warnings_are_not_logged() {
 
 /// What the page `/foo` tells somebody with these headers about the cookie.
 fn notice(app: &App, headers: impl AsRef<[u8]>) -> String {
-    let reply = send(app.port, [b"GET /foo HTTP/1.1\r\n", headers.as_ref()].concat());
+    let reply = send_bytes(app.port, &[b"GET /foo HTTP/1.1\r\n", headers.as_ref()].concat());
     assert_eq!(reply.status, 200);
     let (_, after) = reply.body.split_once("<p class=\"notice\">").unwrap_or_default();
     after.split('<').next().unwrap_or_default().to_owned()

@@ -47,6 +47,13 @@ fn session_page_shows_the_session_and_no_token() {
 }
 
 #[test]
+fn session_page_is_not_fetched_ahead_because_it_may_have_changed_when_it_is_viewed() {
+    let request = client();
+    let request = request.get("/session").header(Header::new("Sec-Purpose", "prefetch"));
+    assert_eq!(request.dispatch().status().code, 425);
+}
+
+#[test]
 fn session_as_json_has_its_parts_and_no_token_and_is_null_without_a_session() {
     let client = client();
     let json = || {

@@ -7,6 +7,7 @@
 //! [`Result`]: crate::Result
 //! [`SameOrigin`]: crate::SameOrigin
 //! [`UserSessions`]: crate::UserSessions
+//! [`note_dropped_cookies`]: crate::note_dropped_cookies()
 //! [`log_in`]: crate::Session::log_in
 //! [`testing`]: crate::testing
 //! [cost]: crate::docs::cost
