@@ -52,6 +52,18 @@ impl CookieNotice {
         }
     }
 
+    /// Returns whether the cookie of this response will certainly not be returned either, unless
+    /// the visitor changes something.
+    pub(super) fn is_lasting(self) -> bool {
+        match self {
+            Self::FirstView => false,
+            Self::NoCookie | Self::OtherCookies | Self::NeedsHttps => true,
+            Self::Rejected(why) => {
+                matches!(why, Rejection::UnreadableHeader | Rejection::Ambiguous)
+            }
+        }
+    }
+
     pub(super) fn text(self) -> &'static str {
         match self {
             Self::FirstView => {
@@ -70,8 +82,8 @@ impl CookieNotice {
                  or the browser refuses it: look for a message in its developer tools."
             }
             Self::NeedsHttps => {
-                "The count stays at 1: this page came over plain http, and browsers keep its cookie \
-                 over https only. Open the address with https."
+                "The count will stay at 1: this page came over plain http, and browsers keep its \
+                 cookie over https only. Open the address with https."
             }
             Self::Rejected(rejection) => rejected(rejection),
         }
@@ -82,22 +94,21 @@ impl CookieNotice {
 fn rejected(rejection: Rejection) -> &'static str {
     match rejection {
         Rejection::UnreadableHeader => {
-            "The count stays at 1: one of the cookies that your browser has for this address is not \
-             readable text, and then none of them can be read. It comes from another application \
-             at this address. Delete the cookies of this site and view the page again."
+            "The count stays at 1, because your cookies cannot be read: one of those that your browser \
+             has for this address is not readable text, and hides the others. Another application \
+             at this address has set it. Delete the cookies of this site and view the page again."
         }
         Rejection::CutOff => {
-            "Your cookie came back cut off, so a new session has begun. If the count stays at 1, your \
-             browser or something between it and this site shortens cookies."
+            "Your cookie came back cut off and does not count. If the count stays at 1, your browser \
+             or something between it and this site shortens cookies."
         }
         Rejection::Malformed => {
-            "Your cookie came back with characters that were not in it, so a new session has begun. \
-             If the count stays at 1, your browser or something between it and this site changes \
-             cookies."
+            "Your cookie came back with characters that were not in it and does not count. If the count \
+             stays at 1, your browser or something between it and this site changes cookies."
         }
         Rejection::InvalidCookie => {
-            "Your cookie was made with a key that this site does not have, so a new session has \
-             begun. If the count stays at 1, its instances have different keys."
+            "Your cookie was made with a key that this site does not have, and does not count. If the \
+             count stays at 1, the instances of the site have different keys."
         }
         Rejection::Ambiguous => {
             "The count stays at 1: your browser sends two cookies of the same name, and neither \
@@ -105,7 +116,7 @@ fn rejected(rejection: Rejection) -> &'static str {
              page again."
         }
         // The record is gone: it has expired, or the store has lost it.
-        _ => "Your earlier session has expired or was lost, so a new one has begun.",
+        _ => "Your earlier session has expired or was lost, so a new one begins.",
     }
 }
 

@@ -45,6 +45,7 @@ impl RenderedPage {
             expires: TimeCell::new(&view.expires, &mut values),
             store: view.store,
             is_returning: view.is_returning,
+            is_forgotten: notice.is_some_and(CookieNotice::is_lasting),
             notice: notice.map(CookieNotice::text),
             nav: view.layout.nav,
         };
@@ -86,6 +87,8 @@ pub(super) struct PageShape {
     created: TimeCell,
     expires: TimeCell,
     is_returning: bool,
+    /// Whether the next view will not know the visitor either.
+    is_forgotten: bool,
     notice: Option<&'static str>,
 }
 

@@ -44,7 +44,7 @@ fn blocked_cookies_are_named_as_the_reason_why_the_count_stays_at_one() {
     browser
         .sees("the page before this one gave your browser a cookie, and the browser has not sent");
     browser.reload();
-    browser.sees("The count stays at 1");
+    browser.sees("You seem new at each view.");
     browser.open("/session");
     browser.sees("You have no session yet.");
 }
