@@ -45,7 +45,7 @@ pub(super) const RULES: [(&str, &str); 19] = [
 ];
 
 /// Unsupported keys, with the reason and what to do instead.
-const REFUSED: [(&[&str], &str); 6] = [
+const REFUSED: [(&[&str], &str); 7] = [
     (
         &["cookie_domain", "domain"],
         "cannot be set: with a domain, every subdomain could read and replace the cookie, and \
