@@ -5,6 +5,7 @@ its own protocol Marionette, so it needs no driver.
 """
 
 import contextlib
+import glob
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ import urllib.error
 import urllib.request
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
-MINIBROWSER = "/usr/lib/x86_64-linux-gnu/webkit2gtk-4.1/MiniBrowser"
+MINIBROWSER = next(iter(glob.glob("/usr/lib/*/webkit2gtk-4.*/MiniBrowser")), "MiniBrowser")
 
 
 def free_port():

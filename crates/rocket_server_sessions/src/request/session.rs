@@ -557,10 +557,16 @@ fn has_dropped_cookies(request: &Request<'_>) -> bool {
 /// Besides cookies that cannot be read, these are requests that other sites have caused, if
 /// `SameSite` keeps the cookie off them: any page could otherwise end a visitor's session.
 fn may_hide_cookie(request: &Request<'_>, config: &Config, rejection: Option<Rejection>) -> bool {
-    let is_cross_site = || request.headers().get_one("Sec-Fetch-Site") == Some("cross-site");
+    let headers = request.headers();
+    let is_cross_site = || headers.get_one("Sec-Fetch-Site") == Some("cross-site");
     let is_kept_off = match config.same_site {
         SameSite::Strict => true,
-        SameSite::Lax => !matches!(request.method(), Method::Get | Method::Head),
+        // `Lax` lets links through. A form has an `Origin`, even if Rocket has changed its method.
+        SameSite::Lax => {
+            !matches!(request.method(), Method::Get | Method::Head)
+                || headers.contains("Origin")
+                || headers.get_one("Sec-Fetch-Dest").is_some_and(|it| it != "document")
+        }
         SameSite::None => false,
     };
     rejection == Some(Rejection::UnreadableHeader) || (is_kept_off && is_cross_site())

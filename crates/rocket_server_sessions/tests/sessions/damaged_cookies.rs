@@ -1,6 +1,6 @@
 //! Cookies that come back damaged, in quotes, or hidden from the request.
 
-use rocket::http::{Header, Method};
+use rocket::http::{ContentType, Header, Method};
 use rocket::local::asynchronous::Client;
 use rocket::{get, post, routes};
 use rocket_server_sessions::{self as session, Event, Key, Rejection, Session};
@@ -97,6 +97,23 @@ async fn request_of_another_site_that_hides_the_cookie_does_not_replace_it() {
         }
     }
     assert!(gets_cookie("lax", Post, "/log-in", "cross-site").await, "a log-in is meant");
+}
+
+#[rocket::async_test]
+async fn form_and_embedded_page_of_another_site_are_told_from_a_link() {
+    let rocket = rocket::custom(figment()).attach(Session::fairing());
+    let client = Client::untracked(rocket.mount("/", routes![look])).await.unwrap();
+    let gets_cookie = async |method, header: (&'static str, &'static str), body: &str| {
+        let request = client.req(method, "/").header(ContentType::Form).body(body);
+        let request = request.header(Header::new("Sec-Fetch-Site", "cross-site"));
+        let request = request.header(Header::new(header.0, header.1));
+        request.dispatch().await.headers().contains("Set-Cookie")
+    };
+    assert!(gets_cookie(Method::Get, ("Sec-Fetch-Dest", "document"), "").await, "a link");
+    assert!(!gets_cookie(Method::Get, ("Sec-Fetch-Dest", "iframe"), "").await);
+    // Rocket takes this for a GET request.
+    let origin = ("Origin", "https://elsewhere.example");
+    assert!(!gets_cookie(Method::Post, origin, "_method=get").await);
 }
 
 #[rocket::async_test]
