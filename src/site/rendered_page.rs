@@ -63,7 +63,13 @@ impl<'r> Responder<'r, 'static> for RenderedPage {
         };
         let cache = rocket.state::<PageCache<PageShape>>();
         let html = cache.and_then(|cache| cache.fill(&shape, &values, render));
-        RawHtml(html.ok_or(Status::InternalServerError)?).respond_to(request)
+        let html = html.ok_or(Status::InternalServerError)?;
+        // Rocket sends a body in chunks of 4 KiB, each with a write to the socket. One more byte
+        // than the body has room for its end, too.
+        let chunk = html.len() + 1;
+        let mut response = RawHtml(html).respond_to(request)?;
+        response.set_max_chunk_size(chunk);
+        Ok(response)
     }
 }
 
