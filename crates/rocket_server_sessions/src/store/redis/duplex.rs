@@ -3,11 +3,12 @@
 use std::future::Future;
 use std::future::poll_fn;
 use std::io::ErrorKind;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use r2d2::PooledConnection;
+use rocket::tokio::task::yield_now;
 use rocket::tokio::time::{Sleep, sleep};
 
 use super::breaker::Severity;
@@ -117,10 +118,11 @@ impl<'s> Duplex<'s> {
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
         self.receive(cx)?;
-        self.has_yielded = !self.has_yielded;
+        self.has_yielded = !self.has_yielded && self.server.queue.has_requests();
         if self.has_yielded {
-            // Yield once, so that concurrent requests share a write.
-            cx.waker().wake_by_ref();
+            // Yield once, so that concurrent requests share a write. The runtime wakes this task
+            // when it has run the others; `wake_by_ref` would have another thread steal it.
+            let _ = pin!(yield_now()).poll(cx);
             return Ok(());
         }
         self.take(cx)?;

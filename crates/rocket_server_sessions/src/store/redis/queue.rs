@@ -85,6 +85,11 @@ impl Queue {
         Ok(vacant)
     }
 
+    /// Whether any requests are waiting.
+    pub(super) fn has_requests(&self) -> bool {
+        !self.inner.lock().requests.is_empty()
+    }
+
     /// Moves requests to `taken`, the oldest first, as many as there is room for. If none are left,
     /// the driver is woken when there are more. Returns `false` if the queue is closed.
     pub(super) fn take(
