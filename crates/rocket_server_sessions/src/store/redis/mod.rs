@@ -15,7 +15,7 @@
 //! 7. `in_flight` keeps the request until all its replies have been received, and limits how many
 //!    requests are on the connection.
 //! 8. `transport` writes the commands to the socket and reads bytes from it, through TLS if needed.
-//! 9. `decoder` splits the bytes into replies; `framing` finds their ends.
+//! 9. `decoder` splits the bytes into replies; `framing` finds their ends, and `parser` reads them.
 //!
 //! The replies go back the same way: `in_flight` assigns them to the oldest request, `duplex`
 //! checks them for errors of the server (`reply_error`) and updates the breaker, `request` wakes
@@ -41,6 +41,7 @@ mod jitter;
 mod manager;
 mod metrics;
 mod orphan_keys;
+mod parser;
 mod pipeline;
 mod probe;
 mod queue;
