@@ -18,6 +18,7 @@
 //! 4. `rendered_page` and `page_cache`: the HTML. The steps before do not depend on the cache.
 
 use rocket::fairing::AdHoc;
+use rocket::shield::Shield;
 use rocket::{catchers, routes};
 use rocket_dyn_templates::{Engines, Template};
 use rocket_server_sessions::Config;
@@ -77,6 +78,8 @@ pub fn stage() -> AdHoc {
                 rendered.clear();
             }))
             .attach(SecurityHeaders)
+            // Rocket attaches a shield of its own otherwise, whose headers are among these.
+            .attach(Shield::new())
             .attach(Visit::fairing())
             .manage(cache)
             .manage(NeedsHttps::of(&sessions))
