@@ -110,13 +110,11 @@ fn assert_flat(looks: &[Usage]) {
         return;
     }
     let (earlier, later) = settled.split_at(settled.len() / 2);
-    let measures: [(&str, fn(&Usage) -> u64); 3] = [
-        ("KB of memory", |it| it.memory_kb),
-        ("threads", |it| it.threads as u64),
-        ("descriptors", |it| it.descriptors as u64),
-    ];
-    for (what, of) in measures {
-        let mean = |part: &[Usage]| part.iter().map(of).sum::<u64>() / part.len() as u64;
+    let measures = |it: &Usage| [it.memory_kb, it.threads, it.descriptors];
+    for (at, what) in ["KB of memory", "threads", "descriptors"].into_iter().enumerate() {
+        let number = |part: &[Usage]| u64::try_from(part.len()).unwrap();
+        let of = |it: &Usage| measures(it)[at];
+        let mean = |part: &[Usage]| part.iter().map(of).sum::<u64>() / number(part);
         let highest = earlier.iter().map(of).max().unwrap_or_default();
         let (before, after) = (mean(earlier), mean(later));
         println!("{what}: {before} on average, then {after}; at most {highest} before");
