@@ -3,6 +3,8 @@
 //! To render a page without the cache, pass its values to `Template::render`, as `session_page`
 //! does.
 
+use std::hash::{Hash, Hasher};
+
 use rocket::Request;
 use rocket::http::Status;
 use rocket::response::content::RawHtml;
@@ -82,7 +84,7 @@ struct Context<'a> {
 }
 
 /// Everything that the HTML of a page depends on, except the values that are filled in.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct PageShape {
     nav: Vec<Link>,
     page: CurrentPage,
@@ -98,7 +100,14 @@ pub(super) struct PageShape {
     notice: Option<&'static str>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+/// Hashing every part takes as long as filling the page in. Only a few shapes share these.
+impl Hash for PageShape {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.page.path, self.page.is_once, self.instances.len()).hash(state);
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct CurrentPage {
     path: &'static str,
     title: &'static str,
@@ -128,7 +137,7 @@ impl CurrentPage {
 
 /// A drawing of one stroke for each view, with every fifth across the four before it. Its numbers
 /// are lengths in the drawing.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Tally {
     width: Placeholder,
     /// The length of the upright strokes, without the last view's.
@@ -158,7 +167,7 @@ impl Tally {
 }
 
 /// One page in the table of all counts.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Bar {
     path: &'static str,
     title: &'static str,
@@ -182,14 +191,14 @@ impl Bar {
 }
 
 /// An instance that has answered the session.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct SeenInstance {
     id: Placeholder,
     current: bool,
 }
 
 /// The two texts of a time.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct TimeCell {
     text: Placeholder,
     exact: Placeholder,
