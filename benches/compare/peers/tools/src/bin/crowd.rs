@@ -18,13 +18,16 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 /// How many visitors view a page at a time before and after the load.
-const A_FEW: usize = 512;
+const A_FEW: usize = 256;
 
 /// How long a visitor waits for an answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The pauses before and after the load.
+/// The pauses before and after the load, and before a refused view is repeated.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// How often a view without load is repeated if it is refused, since the machine may be busy.
+const RETRIES: u32 = 10;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
@@ -154,14 +157,19 @@ impl Visitor {
         })
     }
 
-    /// Views the page, which is to succeed, and returns its count.
+    /// Views the page until it is served, and returns its count.
     async fn count(&mut self) -> io::Result<u64> {
-        let failed = |why: String| io::Error::other(format!("a view without load: {why}"));
-        let answer = timeout(TIMEOUT, self.view()).await.map_err(|it| failed(it.to_string()))??;
-        match answer.views {
-            Some(views) if answer.status == 200 => Ok(views),
-            _ => Err(failed(format!("the status is {}", answer.status))),
+        for _ in 0..RETRIES {
+            let answer = timeout(TIMEOUT, self.view()).await.map_err(io::Error::other)??;
+            match (answer.status, answer.views) {
+                (200, Some(views)) => return Ok(views),
+                (503, _) => sleep(PAUSE).await,
+                (status, _) => {
+                    return Err(io::Error::other(format!("a view without load: {status}")));
+                }
+            }
         }
+        Err(io::Error::other("views are refused without load"))
     }
 
     async fn view(&mut self) -> io::Result<Answer> {
