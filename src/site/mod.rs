@@ -13,9 +13,10 @@
 //!
 //! 1. `page_request`, the request guard: the session, and whether the request counts (`visit`).
 //! 2. `views`, the route: counts the view in the session.
-//! 3. `page_view`, the response: what the page shows, as HTML or JSON (`format`), and to a visitor
-//!    whose session has just begun, what may be wrong with the cookie (`cookie_notice`).
-//! 4. `rendered_page` and `page_cache`: the HTML. The steps before do not depend on the cache.
+//! 3. `page_view`, what the page shows; `page_response` sends it as HTML or JSON (`format`), and
+//!    tells a visitor whose session has just begun what may be wrong with the cookie
+//!    (`cookie_notice`).
+//! 4. `rendered_page` and `page_cache`: the HTML. The steps before 3 do not depend on the cache.
 
 use rocket::fairing::AdHoc;
 use rocket::shield::Shield;
@@ -36,6 +37,7 @@ mod layout;
 mod page;
 mod page_cache;
 mod page_request;
+mod page_response;
 mod page_view;
 mod relative_time;
 mod rendered_page;
