@@ -28,14 +28,13 @@ pub const SLOW: Duration = Duration::from_millis(200);
 /// The threads that handle requests.
 pub const WORKERS: usize = 2;
 
-/// The headers of every response: those that the application sends.
-pub const HEADERS: [(&str, &str); 11] = [
+/// The headers of every response: those that the application sends over plain HTTP.
+pub const HEADERS: [(&str, &str); 10] = [
     (
         "content-security-policy",
         "default-src 'none'; style-src 'self'; img-src 'self'; connect-src 'self'; \
          form-action 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'",
     ),
-    ("strict-transport-security", "max-age=63072000; includeSubDomains"),
     ("x-content-type-options", "nosniff"),
     ("x-frame-options", "DENY"),
     ("referrer-policy", "same-origin"),
