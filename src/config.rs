@@ -1,20 +1,29 @@
 //! Where the configuration comes from.
 //!
-//! Later sources override earlier ones: Rocket's defaults, `Rocket.toml`, `ROCKET_*`, `REDIS_URL`
-//! and `PREVIOUS_SECRET_KEYS` (which come from secrets), and `PORT`.
+//! Later sources override earlier ones: Rocket's defaults, those of the application (the project's
+//! `Rocket.toml`, which is built in), a `Rocket.toml` in the working directory or above, `ROCKET_*`,
+//! `REDIS_URL` and `PREVIOUS_SECRET_KEYS` (which come from secrets), and `PORT`.
 
 use std::env;
 use std::ffi::OsString;
+use std::net::Ipv4Addr;
+use std::path::Path;
 
 use figment::error::{Actual, Kind};
 use figment::providers::{Env, Format, Serialized, Toml};
+use figment::value::magic::RelativePathBuf;
 use figment::value::{Dict, Map, Value};
-use figment::{Error, Figment, Metadata, Profile, Provider};
+use figment::{Error, Figment, Metadata, Profile, Provider, Source};
 use rocket::fairing::AdHoc;
 use rocket_server_sessions::{Config as Sessions, Report, SettingError, Unread, Verdict};
 
+use crate::site::templates;
+
 /// The application's own settings, besides those of Rocket and of sessions.
-const OWN_KEYS: [&str; 3] = ["template_dir", "metrics_port", Hsts::KEY];
+const OWN_KEYS: [&str; 3] = [templates::FOLDER, "metrics_port", Hsts::KEY];
+
+/// The file of the settings, unless `ROCKET_CONFIG` names another.
+const FILE: &str = "Rocket.toml";
 
 /// The figment that the application is built on.
 ///
@@ -24,7 +33,11 @@ const OWN_KEYS: [&str; 3] = ["template_dir", "metrics_port", Hsts::KEY];
 /// A variable that cannot be read fails the launch.
 #[must_use]
 pub fn figment() -> Figment {
-    let figment = rocket::Config::figment();
+    let figment = Figment::from(rocket::Config::default())
+        .merge(Defaults)
+        .merge(Toml::file(Env::var_or("ROCKET_CONFIG", FILE)).nested())
+        .merge(Env::prefixed("ROCKET_").ignore(&["PROFILE"]).global())
+        .select(Profile::from_env_or("ROCKET_PROFILE", rocket::Config::DEFAULT_PROFILE));
     let url = Variable::read("REDIS_URL", "url", &figment, |text| text.into());
     let keys = Variable::read("PREVIOUS_SECRET_KEYS", "previous_keys", &figment, list);
     figment.merge(url).merge(keys).merge(Env::raw().only(&["PORT"]).global()).merge(RocketVariables)
@@ -76,10 +89,22 @@ pub fn errors() -> Vec<String> {
 }
 
 fn own_errors(figment: &Figment) -> Vec<SettingError> {
-    let port = figment.extract_inner::<u16>("metrics_port");
-    let port = port.err().filter(|error| !error.missing()).map(SettingError::all);
+    let port = figment.extract_inner::<u16>("metrics_port").err();
+    let folder = match figment.extract_inner::<RelativePathBuf>(templates::FOLDER) {
+        Ok(folder) => missing_folder(figment, &folder.relative()),
+        Err(error) => Some(error),
+    };
+    let errors = port.into_iter().chain(folder).filter(|error| !error.missing());
     let hsts = Hsts::extract(figment).err();
-    port.into_iter().chain(hsts).flatten().collect()
+    errors.map(SettingError::all).chain(hsts).flatten().collect()
+}
+
+fn missing_folder(figment: &Figment, folder: &Path) -> Option<Error> {
+    let shown = folder.display();
+    let why = format!("there is no folder `{shown}`; remove this to use the built-in templates");
+    let mut error = Error::from(why).with_path(templates::FOLDER);
+    error.metadata = figment.find_metadata(templates::FOLDER).cloned();
+    Some(error).filter(|_| !folder.is_dir())
 }
 
 /// The header `Strict-Transport-Security`: for how long browsers use HTTPS alone.
@@ -134,6 +159,31 @@ fn warnings(figment: &Figment) -> impl Iterator<Item = Warning> {
             is_about_sessions: false,
         }
     }))
+}
+
+/// The application's defaults: the project's `Rocket.toml`. On Cloud Run, requests come from outside
+/// the container, so the address is another.
+struct Defaults;
+
+impl Provider for Defaults {
+    fn metadata(&self) -> Metadata {
+        let name = "the application's defaults";
+        Metadata::from(name, Source::Custom(name.to_owned()))
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, Error> {
+        let mut data = Toml::string(include_str!("../Rocket.toml")).nested().data()?;
+        if is_on_cloud_run() {
+            let defaults = data.entry(Profile::Default).or_default();
+            defaults.insert("address".to_owned(), Ipv4Addr::UNSPECIFIED.to_string().into());
+        }
+        Ok(data)
+    }
+}
+
+/// Whether this is an instance of Cloud Run, which sets `K_SERVICE`.
+pub(crate) fn is_on_cloud_run() -> bool {
+    env::var_os("K_SERVICE").is_some()
 }
 
 /// An environment variable that sets a setting of sessions. Error messages show the variable's

@@ -7,6 +7,7 @@ mod assets;
 mod configuration;
 mod cookies;
 mod corrupt_data;
+mod installation;
 mod instances;
 mod log;
 mod metrics;

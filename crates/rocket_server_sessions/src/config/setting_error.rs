@@ -3,7 +3,7 @@
 use std::fmt;
 
 use figment::error::{Actual, Kind};
-use figment::{Figment, Metadata, Source};
+use figment::{Figment, Metadata};
 
 use super::rules::is_secret;
 
@@ -157,7 +157,7 @@ fn place_of(metadata: &Metadata, top: &str) -> Option<String> {
         return Some(format!("{VARIABLE}{prefix}{}", top.to_ascii_uppercase()));
     }
     match (&metadata.source, metadata.provide_location) {
-        (Some(source @ (Source::File(_) | Source::Code(_))), _) => Some(source.to_string()),
+        (Some(source), _) => Some(source.to_string()),
         (_, Some(location)) => Some(location.to_string()),
         _ => Some(name.to_owned()),
     }
