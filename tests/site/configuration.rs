@@ -181,7 +181,8 @@ fn file_documents_every_setting_with_its_default() {
         |line: &&str| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
     let settings: Vec<_> =
         table.lines().filter_map(|it| it.strip_prefix("# ")).filter(is_setting).collect();
-    let is_unset = |line: &&&str| line.starts_with("url") || line.starts_with("ca_file");
+    let unset = ["url", "ca_file", "client_cert_file", "client_key_file", "tls_server_name"];
+    let is_unset = |line: &&&str| unset.iter().any(|key| line.starts_with(key));
     let defaults: Vec<_> = settings.iter().filter(|it| !is_unset(it)).copied().collect();
     let toml = format!("[default.session]\n{}", defaults.join("\n"));
     let config = Config::extract(&Figment::from(Toml::string(&toml).nested())).unwrap();

@@ -1,9 +1,12 @@
 //! Descriptions of valid values, and the list of secret settings.
 
 /// Every key of `[default.session]`, with a description of its valid values.
-pub(super) const RULES: [(&str, &str); 19] = [
+pub(super) const RULES: [(&str, &str); 22] = [
     ("url", "must be a URL such as `rediss://user:password@host:6379`"),
     ("ca_file", "must be the path of a PEM file"),
+    ("client_cert_file", "must be the path of a PEM file"),
+    ("client_key_file", "must be the path of a PEM file"),
+    ("tls_server_name", "must be the name in the server's certificate"),
     (
         "prefix",
         "must be 1 to 64 printable ASCII characters, without spaces and without any of {}*?[]\\",
