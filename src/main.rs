@@ -54,6 +54,7 @@ async fn serve() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    raise_descriptor_limit();
     let errors = cloud_run_sessions::config::errors();
     if !errors.is_empty() {
         for error in errors {
@@ -64,6 +65,15 @@ async fn serve() -> ExitCode {
     let code = run(observability.attach_to(cloud_run_sessions::rocket())).await;
     observability.shut_down();
     code
+}
+
+/// Allows as many connections as the system does. The usual soft limit of 1,024 descriptors is for
+/// programs that use `select`.
+fn raise_descriptor_limit() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) => log::debug!("at most {limit} descriptors can be open"),
+        Err(error) => log::warn!("the limit of open descriptors cannot be raised: {error}"),
+    }
 }
 
 /// Serves until the process is told to stop and every running request has been answered.
