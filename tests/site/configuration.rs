@@ -158,6 +158,19 @@ fn wrong_password_is_told_at_launch_before_any_request() {
 }
 
 #[test]
+fn check_at_launch_is_repeated_until_it_passes_and_tells_each_result_once() {
+    let redis = RedisServer::start_with(free_port(), "--requirepass word");
+    let mut connection = redis::Client::open(redis.url().replace("://", "://:word@")).unwrap();
+    let app = App::on_redis(&redis.url().replace("://", "://:hunter2@"));
+    wait_for("the check", || app.log().contains("WARN checked the store at launch"));
+    redis::cmd("CONFIG").arg(&["SET", "requirepass", "hunter2"]).exec(&mut connection).unwrap();
+    wait_for("the next check", || {
+        app.log().contains("INFO checked the store again: all checks passed")
+    });
+    assert_eq!(app.log().matches("log-in failed").count(), 1, "{}", app.log());
+}
+
+#[test]
 fn check_tells_scripts_by_its_exit_code() {
     let redis = RedisServer::start();
     let url = redis.url();

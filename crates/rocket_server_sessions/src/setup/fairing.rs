@@ -114,7 +114,9 @@ impl Fairing for SessionFairing {
                 }
             }
             if sessions.is_own && sessions.config.url.is_some() {
-                check::log_at_launch(&sessions.config);
+                let running = Arc::downgrade(sessions);
+                let is_needed = move || running.strong_count() > 0;
+                check::log_at_launch(&sessions.config, is_needed);
             }
         }
     }

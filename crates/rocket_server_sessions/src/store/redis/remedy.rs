@@ -48,13 +48,13 @@ const SERVER: [(&str, &str, &str); 15] = [
         "unknown command 'sentinel'",
         "it is not a sentinel: write `redis://` or `rediss://` for a server",
     ),
-    ("ERR", "unknown command 'hello'", TOO_OLD),
+    ("ERR", "unknown command 'hello'", "it is too old: sessions need Redis 6.2 or later"),
 ];
 
 /// The oldest version that has all commands that sessions need.
 pub(super) const MIN_VERSION: (u32, u32) = (6, 2);
 
-pub(super) const TOO_OLD: &str = "it is too old: sessions need Redis 6.2 or later";
+pub(super) const TOO_OLD: &str = "is too old: sessions need Redis 6.2 or later";
 
 /// Errors of TLS, by a part of their text.
 const TLS: [(&str, &str); 15] = [
@@ -106,7 +106,8 @@ const PERHAPS_TLS: &str = "if it speaks TLS, write `rediss://` instead of `redis
 pub(super) fn remedy(error: &RedisError, is_encrypted: bool) -> Option<&'static str> {
     let text = error.to_string();
     if let Some(code) = error.code() {
-        let text = text.to_lowercase();
+        // Redis 5 quotes commands with backticks.
+        let text = text.to_lowercase().replace('`', "'");
         let is_meant = |it: &&(&str, &str, &str)| it.0 == code && text.contains(it.1);
         return SERVER.iter().find(is_meant).map(|(_, _, remedy)| *remedy);
     }
