@@ -17,6 +17,7 @@ use figment::{Error, Figment, Metadata, Profile, Provider, Source};
 use rocket::fairing::AdHoc;
 use rocket_server_sessions::{Config as Sessions, Report, SettingError, Unread, Verdict};
 
+use crate::observability::wrong_level;
 use crate::site::templates;
 
 /// The application's own settings, besides those of Rocket and of sessions.
@@ -94,7 +95,16 @@ fn own_errors(figment: &Figment) -> Vec<SettingError> {
         Ok(folder) => missing_folder(figment, &folder.relative()),
         Err(error) => Some(error),
     };
-    let errors = port.into_iter().chain(folder).filter(|error| !error.missing());
+    let workers = match figment.extract_inner::<usize>("workers") {
+        Ok(0) => Some(at(figment, "workers", "there must be 1 or more".to_owned())),
+        _ => None,
+    };
+    let level = wrong_level().map(|level| {
+        let levels = "error, warn, info, debug and trace";
+        Error::from(format!("RUST_LOG is `{level}`, which is not a level; the levels are {levels}"))
+    });
+    let errors =
+        port.into_iter().chain(folder).chain(workers).chain(level).filter(|error| !error.missing());
     let hsts = Hsts::extract(figment).err();
     errors.map(SettingError::all).chain(hsts).flatten().collect()
 }
@@ -102,9 +112,46 @@ fn own_errors(figment: &Figment) -> Vec<SettingError> {
 fn missing_folder(figment: &Figment, folder: &Path) -> Option<Error> {
     let shown = folder.display();
     let why = format!("there is no folder `{shown}`; remove this to use the built-in templates");
-    let mut error = Error::from(why).with_path(templates::FOLDER);
-    error.metadata = figment.find_metadata(templates::FOLDER).cloned();
-    Some(error).filter(|_| !folder.is_dir())
+    Some(at(figment, templates::FOLDER, why)).filter(|_| !folder.is_dir())
+}
+
+/// An error about a setting, with the place where it was set.
+fn at(figment: &Figment, key: &str, why: String) -> Error {
+    let mut error = Error::from(why).with_path(key);
+    error.metadata = figment.find_metadata(key).cloned();
+    error
+}
+
+/// Names by which people set a variable that has another name.
+const MISNAMED: [(&str, &str); 10] = [
+    ("REDIS_URI", "REDIS_URL"),
+    ("REDISURL", "REDIS_URL"),
+    ("REDIS_HOST", "REDIS_URL"),
+    ("REDIS_TLS_URL", "REDIS_URL"),
+    ("UPSTASH_REDIS_URL", "REDIS_URL"),
+    ("UPSTASH_REDIS_REST_URL", "REDIS_URL"),
+    ("ROCKET_REDIS_URL", "REDIS_URL"),
+    ("SECRET_KEY", "ROCKET_SECRET_KEY"),
+    ("PREVIOUS_SECRET_KEY", "PREVIOUS_SECRET_KEYS"),
+    ("ROCKET_PREVIOUS_SECRET_KEYS", "PREVIOUS_SECRET_KEYS"),
+];
+
+/// Variables that were probably meant to be others, which are not set.
+fn misnamed() -> impl Iterator<Item = String> {
+    let meant = |name: &str| {
+        // Variables are told apart by their case, except Rocket's own.
+        let upper = name.to_ascii_uppercase();
+        let own = ["REDIS_URL", "PREVIOUS_SECRET_KEYS", "PORT"];
+        if let Some(own) = own.into_iter().find(|own| upper == *own && name != *own) {
+            return Some(own);
+        }
+        MISNAMED.iter().find(|(wrong, _)| upper == *wrong).map(|(_, right)| *right)
+    };
+    let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    names.filter_map(move |name| {
+        let meant = meant(&name).filter(|meant| env::var_os(meant).is_none())?;
+        Some(format!("the environment variable {name} has no effect; did you mean {meant}?"))
+    })
 }
 
 /// The header `Strict-Transport-Security`: for how long browsers use HTTPS alone.
@@ -151,7 +198,8 @@ fn warnings(figment: &Figment) -> impl Iterator<Item = Warning> {
         .map(|it| Warning { text: it.to_string(), is_about_sessions: it.is_about_sessions() });
     let is_default = |it: &Metadata| it.name.starts_with("rocket::Config");
     let log_level = figment.find_metadata(rocket::Config::LOG_LEVEL).filter(|it| !is_default(it));
-    unread.chain(log_level.map(|_| {
+    let misnamed = misnamed().map(|text| Warning { text, is_about_sessions: false });
+    unread.chain(misnamed).chain(log_level.map(|_| {
         Warning {
             text:
                 "the setting `log_level` has no effect; set RUST_LOG instead, such as RUST_LOG=warn"
@@ -255,7 +303,7 @@ impl Provider for RocketVariables {
             && Toml::file(&file).metadata().source.is_none()
         {
             let file = file.display();
-            return Err(format!("ROCKET_CONFIG names `{file}`, which does not exist").into());
+            return Err(format!("ROCKET_CONFIG names `{file}`, which is not a file").into());
         }
         Ok(Map::new())
     }

@@ -25,7 +25,7 @@ const USAGE: &str = "usage: cloud-run-sessions          serve
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args_os().skip(1).collect();
     match arguments.iter().map(|it| it.to_str()).collect::<Vec<_>>()[..] {
-        [] => serve(),
+        [] => launch(),
         [Some("check")] => check(),
         [Some("help" | "--help" | "-h")] => {
             println!("{USAGE}");
@@ -45,6 +45,19 @@ fn check() -> ExitCode {
     if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// Checks the settings before Rocket's runtime starts, which panics at some of them.
+fn launch() -> ExitCode {
+    let errors = cloud_run_sessions::config::errors();
+    if errors.is_empty() {
+        return serve();
+    }
+    let _observability = Observability::start();
+    for error in errors {
+        log::error!("{error}");
+    }
+    ExitCode::FAILURE
+}
+
 #[rocket::main]
 async fn serve() -> ExitCode {
     let observability = match Observability::start() {
@@ -55,13 +68,6 @@ async fn serve() -> ExitCode {
         }
     };
     raise_descriptor_limit();
-    let errors = cloud_run_sessions::config::errors();
-    if !errors.is_empty() {
-        for error in errors {
-            log::error!("{error}");
-        }
-        return ExitCode::FAILURE;
-    }
     let code = run(observability.attach_to(cloud_run_sessions::rocket())).await;
     observability.shut_down();
     code

@@ -17,9 +17,25 @@ use crate::config::is_on_cloud_run;
 /// not UTF-8, and says nothing more.
 const FILTER: &str = "info,rocket::server=off,rocket::request::request::_=off";
 
+/// Words that people take for levels. For the logger they would be names of modules, and it would
+/// log nothing else.
+const NO_LEVELS: [&str; 10] = [
+    "all", "critical", "fatal", "none", "normal", "notice", "quiet", "silent", "verbose", "warning",
+];
+
+/// Returns the value of `RUST_LOG` if it is a level that does not exist.
+pub(crate) fn wrong_level() -> Option<String> {
+    let level = env::var("RUST_LOG").ok()?.trim().to_ascii_lowercase();
+    Some(level).filter(|level| NO_LEVELS.contains(&level.as_str()))
+}
+
 /// Installs the logger, for Rocket and the libraries too. `RUST_LOG` chooses what it writes.
 pub(super) fn start() {
-    let mut builder = Builder::from_env(Env::default().default_filter_or(FILTER));
+    let mut builder = if wrong_level().is_some() {
+        Builder::new()
+    } else {
+        Builder::from_env(Env::default().default_filter_or(FILTER))
+    };
     builder.target(Target::Stdout);
     // Cloud Logging reads it.
     if is_on_cloud_run() {

@@ -24,6 +24,7 @@ mod prometheus;
 mod spans;
 mod trace_context;
 
+pub(crate) use logger::wrong_level;
 pub(crate) use prometheus::Prometheus;
 
 use crate::config::is_on_cloud_run;

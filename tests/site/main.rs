@@ -11,6 +11,7 @@ mod installation;
 mod instances;
 mod log;
 mod metrics;
+mod mistakes;
 mod outage;
 mod pages;
 mod plain_http;

@@ -36,7 +36,7 @@ pub fn check(figment: &Figment) -> Report {
             for error in errors {
                 report.push(Verdict::Failed, "settings", error);
             }
-            return report.without_repetitions();
+            return report;
         }
     };
     for unread in Unread::about_sessions(figment) {
@@ -196,13 +196,11 @@ impl Report {
 
     /// Adds a finding of your application.
     pub fn push(&mut self, verdict: Verdict, what: &'static str, text: impl fmt::Display) {
-        self.findings.push(Finding::new(verdict, what, text));
-    }
-
-    /// Removes duplicates: every reader reports an unreadable configuration.
-    fn without_repetitions(mut self) -> Self {
-        self.findings.dedup();
-        self
+        let finding = Finding::new(verdict, what, text);
+        // Every reader reports an unreadable configuration.
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
     }
 
     fn show_settings(&mut self, figment: &Figment, config: &Config) {

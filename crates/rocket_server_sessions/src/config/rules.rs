@@ -31,7 +31,7 @@ pub(super) const RULES: [(&str, &str); 22] = [
     ("remember_me", "must be `true` or `false`"),
     (
         "previous_keys",
-        "must be a list of keys, each 32 or 64 random bytes in base64, as \
+        "must be a list of keys, separated by commas, each 32 or 64 random bytes in base64, as \
          `openssl rand -base64 32` prints them",
     ),
     ("max_field_size", "must be a number of bytes from 1 to `max_record_size`"),

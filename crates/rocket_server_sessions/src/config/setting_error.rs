@@ -90,6 +90,11 @@ impl From<figment::Error> for SettingError {
                 let known: Vec<_> = known.iter().map(|it| format!("`{it}`")).collect();
                 format!("must be one of {}", known.join(", "))
             }
+            Kind::Message(text) if text == "invalid IP address syntax" => {
+                "must be an IP address, such as 127.0.0.1 or 0.0.0.0; the port is a setting of its \
+                 own"
+                .to_owned()
+            }
             Kind::Message(text) if key.is_empty() => without_source(&text),
             Kind::Message(text) => format!("is invalid: {}", without_source(&text)),
             other => other.to_string(),
