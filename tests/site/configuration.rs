@@ -167,7 +167,8 @@ fn check_at_launch_is_repeated_until_it_passes_and_tells_each_result_once() {
     wait_for("the next check", || {
         app.log().contains("INFO checked the store again: all checks passed")
     });
-    assert_eq!(app.log().matches("log-in failed").count(), 1, "{}", app.log());
+    let told = app.log().matches("authentication failed").count();
+    assert_eq!(told, 1, "{}", app.log());
 }
 
 #[test]

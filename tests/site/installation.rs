@@ -118,7 +118,7 @@ fn templates_of_a_folder_replace_the_built_in_ones() {
 fn folder_of_templates_that_is_missing_or_incomplete_is_told_with_the_settings_name() {
     let installed = Installed::new();
     let shown = installed.check(&[("ROCKET_TEMPLATE_DIR", "nowhere")]);
-    let told = "`template_dir` is wrong: there is no folder `nowhere`; remove this to use the \
+    let told = "`template_dir` is invalid: there is no folder `nowhere`; remove this to use the \
                  built-in templates (set in the environment variable ROCKET_TEMPLATE_DIR)";
     assert!(shown.contains(told), "{shown}");
     installed.write("own/index.html.tera", "");
