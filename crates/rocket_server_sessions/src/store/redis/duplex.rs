@@ -76,7 +76,7 @@ impl<'s> Duplex<'s> {
             upstream,
             seat,
             transport: Transport::new(connection)?,
-            in_flight: InFlight::new(now, upstream.deadline.mul_f32(0.4)),
+            in_flight: InFlight::new(now, upstream.deadline.mul_f32(0.5)),
             outbox: Outbox::default(),
             taken: Vec::new(),
             answers: Answers::default(),
