@@ -17,8 +17,8 @@ use crate::event::Event;
 use crate::id::PublicId;
 use crate::setup::sessions::{Sessions, detach};
 use crate::store::{
-    Death, DestroyResult, IndexEntry, LoggedIn, RecordId, RecordStatus, RotateResult, StoreError,
-    StoreErrorKind,
+    Death, DestroyResult, IndexEntry, LoggedIn, RecordId, RecordStatus, RotateResult, Store,
+    StoreError,
 };
 
 /// An entry whose place has been empty for this long is not a log-in in progress. The margin allows

@@ -8,13 +8,16 @@
 
 use rocket::tokio::time::Instant;
 
+use super::RequestSession;
 use super::cookie::CookieValue;
-use super::session::{RequestSession, Turn};
+use super::creation::Turn;
 use super::state::{Identity, Next, Seen};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::id::Token;
-use crate::store::{Death, DestroyResult, LoggedIn, RecordStatus, RotateResult, Rotation, USER};
+use crate::store::{
+    Death, DestroyResult, LoggedIn, RecordStatus, RotateResult, Rotation, Store, USER,
+};
 use crate::user_index::UserIndex;
 
 /// The maximum length of a user's name in bytes.
@@ -99,7 +102,7 @@ async fn log_in_to_new_session(
     let record = identity.record;
     let entries = index.add(record).await?;
     let fields = login.fields().into_iter().collect();
-    session.create(turn, identity, fields).await?;
+    session.create(turn, identity, &fields).await?;
     session.sessions.emit(Event::LoggedIn(record.id));
     index.enforce_limit(entries, record);
     Ok(())

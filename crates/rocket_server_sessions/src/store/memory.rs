@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 
 use super::{
-    Applied, Death, DestroyResult, Fields, IndexEntry, LoggedIn, Op, RecordId, RecordStatus,
-    RotateResult, Rotation, Store, StoreError, TOMBSTONE_TTL, USER, Update, UpdateResult, Values,
-    size,
+    Applied, Death, DestroyResult, Fields, IndexEntry, LoggedIn, Op, OpResult, RecordId,
+    RecordStatus, RotateResult, Rotation, Store, StoreError, TOMBSTONE_TTL, USER, Update,
+    UpdateResult, Values, size,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::id::whole_seconds;
@@ -172,8 +172,9 @@ impl Record {
         }
         let mut fields = self.fields.clone();
         let results: Vec<_> = update.ops.iter().map(|op| op.apply_to(&mut fields)).collect();
-        let grows = update.ops.iter().any(|op| match op {
+        let grows = update.ops.iter().zip(&results).any(|(op, result)| match op {
             Op::Insert(..) => true,
+            Op::CompareExchange { .. } => *result == OpResult::Done,
             Op::Increment(name, _) => !self.fields.contains_key(name),
             Op::Remove(_) | Op::Take(_) => false,
         });
@@ -212,14 +213,15 @@ impl Store for Memory {
     async fn create(
         &self,
         record: RecordId,
-        fields: Values,
+        fields: &Values,
         ttl: Duration,
     ) -> Result<bool, StoreError> {
         let key = Key::Record(record);
         Ok(self.with(|entries, now| {
             let is_free = !entries.by_key.contains_key(&key);
             if is_free {
-                entries.put(key, Value::Record(Record { fields, seen: None }), now + ttl);
+                let record = Record { fields: fields.clone(), seen: None };
+                entries.put(key, Value::Record(record), now + ttl);
             }
             is_free
         }))

@@ -17,7 +17,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub use crate::id::{PublicId, TokenHash};
@@ -27,11 +26,13 @@ mod instrumented;
 mod memory;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
+mod wrap;
 
 pub(crate) use instrumented::Instrumented;
 pub use memory::Memory;
 #[cfg(feature = "redis")]
 pub use redis::{OpenError, Redis, Settings};
+pub(crate) use wrap::{Call, Wrap};
 
 /// The fields of a record: names and JSON strings. Names that begin with `@` are reserved.
 pub type Values = BTreeMap<String, String>;
@@ -56,6 +57,15 @@ pub enum Op {
     Remove(String),
     /// Reads a field and deletes it.
     Take(String),
+    /// Sets a field to a JSON string if it still holds what was read.
+    CompareExchange {
+        /// The field.
+        field: String,
+        /// The text that it must hold, exactly. `None` if it must not exist.
+        current: Option<String>,
+        /// The JSON string to set.
+        new: String,
+    },
 }
 
 impl Op {
@@ -65,7 +75,8 @@ impl Op {
             Self::Insert(name, _)
             | Self::Increment(name, _)
             | Self::Remove(name)
-            | Self::Take(name) => name,
+            | Self::Take(name)
+            | Self::CompareExchange { field: name, .. } => name,
         }
     }
 
@@ -89,6 +100,14 @@ impl Op {
                 OpResult::Done
             }
             Self::Take(name) => OpResult::Taken(fields.remove(name)),
+            Self::CompareExchange { field, current, new } => {
+                let held = fields.get(field);
+                if held != current.as_ref() {
+                    return OpResult::Changed(held.cloned());
+                }
+                fields.insert(field.clone(), new.clone());
+                OpResult::Done
+            }
         }
     }
 }
@@ -109,6 +128,8 @@ pub enum OpResult {
     NotAnInteger,
     /// The value of a taken field, if it existed.
     Taken(Option<String>),
+    /// The compare-exchange was not applied: the field holds this text, or does not exist.
+    Changed(Option<String>),
 }
 
 /// Which fields an [`Update`] reads.
@@ -348,7 +369,7 @@ pub trait Store: Send + Sync + 'static {
     async fn create(
         &self,
         record: RecordId,
-        fields: Values,
+        fields: &Values,
         ttl: Duration,
     ) -> Result<bool, StoreError>;
 
@@ -397,74 +418,4 @@ pub trait Store: Send + Sync + 'static {
 
     /// Removes records from a user's index.
     async fn index_remove(&self, user: &str, records: &[RecordId]) -> Result<(), StoreError>;
-}
-
-#[rocket::async_trait]
-impl<S: Store + ?Sized> Store for Arc<S> {
-    fn name(&self) -> &'static str {
-        (**self).name()
-    }
-
-    fn is_shared(&self) -> bool {
-        (**self).is_shared()
-    }
-
-    async fn create(
-        &self,
-        record: RecordId,
-        fields: Values,
-        ttl: Duration,
-    ) -> Result<bool, StoreError> {
-        (**self).create(record, fields, ttl).await
-    }
-
-    async fn update(&self, record: RecordId, update: &Update) -> Result<UpdateResult, StoreError> {
-        (**self).update(record, update).await
-    }
-
-    async fn touch(
-        &self,
-        record: RecordId,
-        seen: SystemTime,
-        ttl: Duration,
-    ) -> Result<(), StoreError> {
-        (**self).touch(record, seen, ttl).await
-    }
-
-    async fn rotate(&self, rotation: &Rotation) -> Result<RotateResult, StoreError> {
-        (**self).rotate(rotation).await
-    }
-
-    async fn destroy(
-        &self,
-        record: RecordId,
-        user: Option<&str>,
-    ) -> Result<DestroyResult, StoreError> {
-        (**self).destroy(record, user).await
-    }
-
-    async fn settle(&self, record: RecordId) -> Result<bool, StoreError> {
-        (**self).settle(record).await
-    }
-
-    async fn status(&self, records: &[RecordId]) -> Result<Vec<RecordStatus>, StoreError> {
-        (**self).status(records).await
-    }
-
-    async fn index_add(
-        &self,
-        user: &str,
-        entry: IndexEntry,
-        ttl: Duration,
-    ) -> Result<Vec<IndexEntry>, StoreError> {
-        (**self).index_add(user, entry, ttl).await
-    }
-
-    async fn index(&self, user: &str) -> Result<Vec<IndexEntry>, StoreError> {
-        (**self).index(user).await
-    }
-
-    async fn index_remove(&self, user: &str, records: &[RecordId]) -> Result<(), StoreError> {
-        (**self).index_remove(user, records).await
-    }
 }

@@ -57,6 +57,18 @@ fn increment(name: &str, by: i64) -> Op {
     Op::Increment(name.into(), by)
 }
 
+fn exchange(field: &str, current: Option<&str>, new: &str) -> Op {
+    let current = current.map(str::to_owned);
+    Op::CompareExchange { field: field.to_owned(), current, new: new.to_owned() }
+}
+
+fn op_field(op: &Op) -> &str {
+    match op {
+        Op::CompareExchange { field, .. } => field,
+        other => panic!("{other:?}"),
+    }
+}
+
 /// Changes of every kind that become other commands.
 fn changes() -> Vec<Vec<Op>> {
     vec![
@@ -65,6 +77,8 @@ fn changes() -> Vec<Vec<Op>> {
         vec![Op::Remove("a".into())],
         vec![insert("a", "2")],
         vec![Op::Take("a".into())],
+        vec![exchange("a", None, "2")],
+        vec![exchange("a", Some("1"), "2")],
         vec![increment("a", 1), increment("b", 1)],
     ]
 }
@@ -91,7 +105,7 @@ async fn all(store: &dyn Store, record: RecordId) -> Values {
 }
 
 async fn create(store: &dyn Store, record: RecordId, pairs: &[(&str, &str)]) {
-    assert!(store.create(record, values(pairs), HOUR).await.unwrap());
+    assert!(store.create(record, &values(pairs), HOUR).await.unwrap());
 }
 
 async fn status(store: &dyn Store, record: RecordId) -> RecordStatus {
@@ -114,7 +128,7 @@ async fn assert_dead(store: &dyn Store, record: RecordId, death: Death) {
     for user in [None, Some("alice")] {
         assert_eq!(store.destroy(record, user).await.unwrap(), DestroyResult::Dead(death));
     }
-    assert!(!store.create(record, values(&[("a", "1")]), HOUR).await.unwrap(), "nothing returns");
+    assert!(!store.create(record, &values(&[("a", "1")]), HOUR).await.unwrap(), "nothing returns");
     assert!(!store.settle(record).await.unwrap());
     assert_eq!(status(store, record).await, RecordStatus::Dead);
 }
@@ -130,7 +144,7 @@ on_every_store![
 
     async fn record_is_not_created_twice(store: Arc<dyn Store>) {
         create(&*store, record(0), &[("a", "1")]).await;
-        assert!(!store.create(record(0), values(&[("a", "2"), ("b", "2")]), HOUR).await.unwrap());
+        assert!(!store.create(record(0), &values(&[("a", "2"), ("b", "2")]), HOUR).await.unwrap());
         assert_eq!(all(&*store, record(0)).await, values(&[("a", "1")]), "it is left alone");
     }
 
@@ -234,6 +248,47 @@ on_every_store![
         }
     }
 
+    async fn exchange_is_made_only_if_the_field_holds_what_was_read(store: Arc<dyn Store>) {
+        let id = record(0);
+        create(&*store, id, &[("a", "1")]).await;
+        let cases = [
+            (exchange("a", None, "2"), OpResult::Changed(Some("1".into())), Some("1")),
+            (exchange("a", Some("01"), "2"), OpResult::Changed(Some("1".into())), Some("1")),
+            (exchange("a", Some("1"), "2"), OpResult::Done, Some("2")),
+            (exchange("a", Some("1"), "3"), OpResult::Changed(Some("2".into())), Some("2")),
+            (exchange("b", Some("1"), "2"), OpResult::Changed(None), None),
+            (exchange("b", Some(""), "2"), OpResult::Changed(None), None),
+            (exchange("b", None, ""), OpResult::Done, Some("")),
+            (exchange("b", Some(""), "4"), OpResult::Done, Some("4")),
+        ];
+        for (op, result, held) in cases {
+            let seen = applied(&*store, id, std::slice::from_ref(&op), Fields::All).await;
+            assert_eq!(seen.results, [result], "{op:?}");
+            assert_eq!(seen.fields.get(op_field(&op)).map(String::as_str), held, "{op:?}");
+        }
+    }
+
+    async fn refused_exchange_fails_alone(store: Arc<dyn Store>) {
+        let id = record(0);
+        create(&*store, id, &[("a", "1")]).await;
+        let ops = [insert("a", "2"), exchange("a", Some("1"), "3"), increment("b", 1)];
+        let seen = applied(&*store, id, &ops, Fields::All).await;
+        let changed = OpResult::Changed(Some("2".into()));
+        assert_eq!(seen.results, [OpResult::Done, changed, OpResult::Count(1)]);
+        assert_eq!(seen.fields, values(&[("a", "2"), ("b", "1")]));
+    }
+
+    async fn of_many_exchanges_one_wins(store: Arc<dyn Store>) {
+        let id = record(0);
+        create(&*store, id, &[("a", "0")]).await;
+        let ops: Vec<_> = (1..100).map(|it| exchange("a", Some("0"), &it.to_string())).collect();
+        let calls =
+            ops.iter().map(|op| applied(&*store, id, std::slice::from_ref(op), Fields::All));
+        let all = join_all(calls).await;
+        let won = all.iter().filter(|it| it.results == [OpResult::Done]);
+        assert_eq!(won.count(), 1);
+    }
+
     async fn take_gives_a_field_once(store: Arc<dyn Store>) {
         let id = record(0);
         create(&*store, id, &[("a", "1")]).await;
@@ -306,7 +361,7 @@ on_every_store![
         assert!(store.settle(record(0)).await.unwrap());
         assert_eq!(all(&*store, record(0)).await, values(&[("a", "1")]), "it is left alone");
         assert!(!store.settle(record(1)).await.unwrap());
-        assert!(!store.create(record(1), values(&[("a", "1")]), HOUR).await.unwrap());
+        assert!(!store.create(record(1), &values(&[("a", "1")]), HOUR).await.unwrap());
     }
 
     async fn log_in_names_the_user_and_keeps_the_fields(store: Arc<dyn Store>) {
@@ -429,7 +484,7 @@ async fn memory_lets_records_expire() {
 async fn memory_is_bounded_and_gives_up_what_expires_soonest() {
     let store = Memory::new(3);
     for (seed, hours) in [2, 1, 3, 4].into_iter().enumerate() {
-        store.create(record(seed), Values::new(), HOUR * hours).await.unwrap();
+        store.create(record(seed), &Values::new(), HOUR * hours).await.unwrap();
     }
     assert_eq!(store.len(), 3);
     assert_eq!(status(&store, record(1)).await, RecordStatus::Gone);

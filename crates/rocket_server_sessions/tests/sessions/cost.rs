@@ -27,6 +27,7 @@ const ROWS: &[(&str, &[&str])] = &[
     ("a view: a batch with one increment", &["a /view/a", "a /view/a", "a /view/b"]),
     ("`remove`", &["a /view/a", "a /view/a", "a /remove/a"]),
     ("`insert`", &["a /view/a", "a /view/a", "a /set/a/x"]),
+    ("`update`", &["a /append/a/x", "a /view/a", "a /append/a/y"]),
     ("`take`", &["a /view/a", "a /view/a", "a /take/a"]),
     ("a batch that takes and increments", &["a /view/a", "a /view/a", "a /shown-once/a"]),
     ("`regenerate`", &["a /view/a", "a /view/a", "a /regenerate"]),

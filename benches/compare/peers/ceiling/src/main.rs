@@ -21,8 +21,8 @@ impl Store for Constant {
         "Redis"
     }
 
-    async fn create(&self, _: RecordId, fields: Values, _: Duration) -> Result<bool, StoreError> {
-        self.0.get_or_init(|| fields);
+    async fn create(&self, _: RecordId, fields: &Values, _: Duration) -> Result<bool, StoreError> {
+        self.0.get_or_init(|| fields.clone());
         Ok(true)
     }
 

@@ -78,13 +78,17 @@ pub(super) fn script_update(key: &str, id: PublicId, update: &Update) -> Pipelin
     };
     let mut args = vec![id.to_string(), limit, read.to_owned(), update.ops.len().to_string()];
     for op in &update.ops {
-        let (kind, value) = match op {
-            Op::Insert(_, value) => ("insert", value.clone()),
-            Op::Increment(_, by) => ("increment", by.to_string()),
-            Op::Remove(_) => ("remove", String::new()),
-            Op::Take(_) => ("take", String::new()),
+        let (kind, value, current) = match op {
+            Op::Insert(_, value) => ("insert", value.clone(), ""),
+            Op::Increment(_, by) => ("increment", by.to_string(), ""),
+            Op::Remove(_) => ("remove", String::new(), ""),
+            Op::Take(_) => ("take", String::new(), ""),
+            Op::CompareExchange { current: None, new, .. } => ("add", new.clone(), ""),
+            Op::CompareExchange { current: Some(text), new, .. } => {
+                ("exchange", new.clone(), text.as_str())
+            }
         };
-        args.extend([kind.to_owned(), op.field().to_owned(), value]);
+        args.extend([kind.to_owned(), op.field().to_owned(), value, current.to_owned()]);
     }
     args.extend(names.iter().cloned());
     script(scripts::UPDATE, 1 + update.ops.len(), &[key], args)
@@ -263,6 +267,12 @@ fn read_result(op: &Op, reply: Value) -> Result<OpResult, StoreError> {
     Ok(match op {
         Op::Insert(..) | Op::Remove(_) => OpResult::Done,
         Op::Take(_) => OpResult::Taken(optional(reply)?),
+        Op::CompareExchange { .. } => match reply {
+            Value::Array(mut text) => {
+                OpResult::Changed(optional(text.pop().unwrap_or(Value::Nil))?)
+            }
+            _ => OpResult::Done,
+        },
         Op::Increment(..) => match optional(reply)? {
             None => OpResult::NotAnInteger,
             Some(text) => {

@@ -308,10 +308,10 @@ impl Store for Redis {
     async fn create(
         &self,
         record: RecordId,
-        fields: Values,
+        fields: &Values,
         ttl: Duration,
     ) -> Result<bool, StoreError> {
-        let pipeline = commands::create(&self.key(record), record.id, &fields, ttl);
+        let pipeline = commands::create(&self.key(record), record.id, fields, ttl);
         commands::read_is_live(self.ask(pipeline).await?)
     }
 

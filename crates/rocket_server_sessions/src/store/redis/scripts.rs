@@ -35,11 +35,11 @@ if id ~= ARGV[1] then return {'gone'} end
     };
 }
 
-/// Applies changes and reads fields in one step. An increment of a field that is not an integer
-/// fails alone; the other changes are applied.
+/// Applies changes and reads fields in one step. An increment of a field that is not an integer, or
+/// an exchange of a field that holds another text, fails alone; the other changes are applied.
 ///
 /// `ARGV`: the public id; the size limit, or `-1`; `all` or `some`; the number of changes; for each
-/// its kind, field and value; and the fields to read.
+/// its kind, field, value and the text that an exchange expects; and the fields to read.
 ///
 /// Replies `live`, the time of the last touch, the results, and the fields; or `large` and the
 /// size. The limit is checked before anything is written, so nothing has to be undone.
@@ -52,17 +52,23 @@ local record = {}
 for i = 1, #flat, 2 do record[flat[i]] = flat[i + 1] end
 if record['@id'] ~= ARGV[1] then return {'gone'} end
 local limit, ops = tonumber(ARGV[2]), tonumber(ARGV[4])
+local function change(i)
+  return ARGV[5 + 4 * i], ARGV[6 + 4 * i], ARGV[7 + 4 * i], ARGV[8 + 4 * i]
+end
+local function sets(kind, held, current)
+  return kind == 'insert' or kind == 'add' and not held or kind == 'exchange' and held == current
+end
 local grown = {}
 for name, value in pairs(record) do grown[name] = value end
 local grows = false
 for i = 0, ops - 1 do
-  local kind, name, value = ARGV[5 + 3 * i], ARGV[6 + 3 * i], ARGV[7 + 3 * i]
-  if kind == 'insert' then
+  local kind, name, value, current = change(i)
+  if sets(kind, grown[name], current) then
     grown[name], grows = value, true
   elseif kind == 'increment' then
     if not record[name] then grows = true end
     grown[name] = grown[name] or value
-  else
+  elseif kind == 'remove' or kind == 'take' then
     grown[name] = nil
   end
 end
@@ -75,11 +81,13 @@ if limit >= 0 and grows then
 end
 local results = {}
 for i = 0, ops - 1 do
-  local kind, name, value = ARGV[5 + 3 * i], ARGV[6 + 3 * i], ARGV[7 + 3 * i]
-  if kind == 'insert' then
+  local kind, name, value, current = change(i)
+  if sets(kind, record[name], current) then
     redis.call('HSET', KEYS[1], name, value)
     record[name] = value
     results[i + 1] = 'done'
+  elseif kind == 'add' or kind == 'exchange' then
+    results[i + 1] = {record[name] or false}
   elseif kind == 'increment' then
     local sum = redis.pcall('HINCRBY', KEYS[1], name, value)
     if type(sum) == 'table' then
@@ -111,7 +119,7 @@ end
 if ARGV[3] == 'all' then
   for name in pairs(record) do read(name) end
 else
-  for i = 5 + 3 * ops, #ARGV do read(ARGV[i]) end
+  for i = 5 + 4 * ops, #ARGV do read(ARGV[i]) end
 end
 return {'live', record['@seen'] or false, results, fields}
 "

@@ -8,6 +8,7 @@ use rocket_server_sessions::{self as session, Error, Key, Session};
 
 pub const COUNT: Key<i64> = Key::new("count");
 pub const TEXT: Key<String> = Key::new("text");
+const LIST: Key<Vec<String>> = Key::new("list");
 
 pub fn routes() -> Vec<Route> {
     routes![
@@ -36,6 +37,9 @@ pub fn routes() -> Vec<Route> {
         retry_after,
         busy,
         cached,
+        append,
+        pop,
+        list,
     ]
 }
 
@@ -73,6 +77,27 @@ async fn take(item: &str, session: Session<'_>) -> session::Result<String> {
 #[get("/remove/<item>")]
 async fn remove(item: &str, session: Session<'_>) -> session::Result<&'static str> {
     session.remove(TEXT.at(item)).await.map(|()| "removed")
+}
+
+/// How long the list is then.
+#[get("/append/<list>/<text>")]
+async fn append(list: &str, text: &str, session: Session<'_>) -> session::Result<String> {
+    let add = |list: &mut Vec<String>| {
+        list.push(text.to_owned());
+        list.len()
+    };
+    Ok(session.update(LIST.at(list), add).await?.to_string())
+}
+
+#[get("/pop/<list>")]
+async fn pop(list: &str, session: Session<'_>) -> session::Result<String> {
+    let last = session.update(LIST.at(list), Vec::pop).await?;
+    Ok(last.unwrap_or_else(|| "none".into()))
+}
+
+#[get("/list/<list>")]
+async fn list(list: &str, session: Session<'_>) -> session::Result<String> {
+    Ok(session.get(LIST.at(list)).await?.unwrap_or_default().join(" "))
 }
 
 #[get("/look-and-count")]
