@@ -65,6 +65,19 @@ pub enum Error {
         field: String,
     },
 
+    /// The sum does not fit into the key's integer type. The field keeps its value.
+    #[error(
+        "the session field `{field}` would become {sum}, which does not fit into its type, {integer}"
+    )]
+    OutOfRange {
+        /// The field.
+        field: String,
+        /// The sum.
+        sum: i64,
+        /// The key's type.
+        integer: &'static str,
+    },
+
     /// A value cannot be serialized as JSON.
     #[error("the value for the session field `{field}` cannot be written as JSON: {source}")]
     Serialize {
@@ -95,16 +108,17 @@ pub enum Error {
 impl Error {
     /// The status that a response to this error should have: 503 if the store fails, 409 for
     /// [`Conflict`](Self::Conflict), 413 for [`TooLarge`](Self::TooLarge), 500 for values that
-    /// cannot be serialized or do not match their key's type.
+    /// cannot be serialized or do not fit their key's type.
     #[must_use]
     pub fn status(&self) -> Status {
         match self {
             Self::Unavailable { .. } | Self::OutcomeUnknown { .. } => Status::ServiceUnavailable,
             Self::Conflict => Status::Conflict,
             Self::TooLarge { .. } => Status::PayloadTooLarge,
-            Self::Deserialize { .. } | Self::NotAnInteger { .. } | Self::Serialize { .. } => {
-                Status::InternalServerError
-            }
+            Self::Deserialize { .. }
+            | Self::NotAnInteger { .. }
+            | Self::OutOfRange { .. }
+            | Self::Serialize { .. } => Status::InternalServerError,
         }
     }
 

@@ -30,6 +30,9 @@ pub enum Event {
     Expired(PublicId, Deadline),
     /// A cookie was ignored.
     Rejected(Rejection),
+    /// A field of this [lenient](super::Key::lenient) key could not be decoded, and counted as
+    /// missing.
+    Undecodable(PublicId, &'static str),
 }
 
 /// The limit that an expired session reached.
@@ -67,6 +70,9 @@ impl fmt::Display for Event {
             Self::Expired(id, Deadline::Absolute) => {
                 write!(f, "session {id} has expired: it is older than `absolute_lifetime`")
             }
+            Self::Undecodable(id, key) => {
+                write!(f, "session {id}: a field of `{key}` could not be decoded and was ignored")
+            }
             Self::Rejected(Rejection::InvalidCookie) => {
                 f.write_str("a session cookie could not be decrypted with any key")
             }
@@ -97,6 +103,7 @@ pub(crate) struct Counters {
     destroyed: Counter,
     expired: Counter,
     rejected: Counter,
+    undecodable: Counter,
     invalid_cookie: Counter,
     ambiguous: Counter,
     after_destroy: Counter,
@@ -118,6 +125,7 @@ impl Counters {
             destroyed: counter!(EVENTS, "event" => "destroyed"),
             expired: counter!(EVENTS, "event" => "expired"),
             rejected: counter!(EVENTS, "event" => "rejected"),
+            undecodable: counter!(EVENTS, "event" => "undecodable"),
             invalid_cookie: counter!(REJECTIONS, "reason" => "invalid_cookie"),
             ambiguous: counter!(REJECTIONS, "reason" => "ambiguous"),
             after_destroy: counter!(REJECTIONS, "reason" => "destroyed"),
@@ -134,6 +142,7 @@ impl Counters {
             Event::LoggedIn(_) => &self.logged_in,
             Event::Destroyed(_) => &self.destroyed,
             Event::Expired(..) => &self.expired,
+            Event::Undecodable(..) => &self.undecodable,
             Event::Rejected(why) => {
                 self.reason(why).increment(1);
                 &self.rejected

@@ -55,6 +55,7 @@ pub mod store;
 pub mod testing;
 mod user_index;
 mod user_sessions;
+mod value;
 
 pub use batch::Batch;
 pub use check::{Finding, Report, Verdict, check};
@@ -69,6 +70,7 @@ pub use session::{Info, Session};
 pub use setup::SessionFairing;
 pub use snapshot::Snapshot;
 pub use user_sessions::{ActiveSession, UserSessions};
+pub use value::{Integer, Value};
 
 /// The crate's pages: costs, vocabulary, migration, Redis, changelog.
 #[cfg(doc)]

@@ -16,7 +16,8 @@ use crate::error::{Error, Result};
 use crate::event::{Deadline, Event};
 use crate::id::PublicId;
 use crate::setup::sessions::Sessions;
-use crate::store::{Death, Fields, RecordId, StoreError, Update};
+use crate::snapshot::Snapshot;
+use crate::store::{Death, Fields, RecordId, StoreError, Update, Values};
 
 pub(crate) struct RequestSession {
     pub(crate) sessions: Arc<Sessions>,
@@ -84,6 +85,18 @@ impl RequestSession {
         let state = self.state.lock();
         // If the session is lost or unsettled, only the store knows.
         state.is_undecided() || state.identity().is_some_and(|it| it.value.has_user)
+    }
+
+    /// A snapshot of the session's fields.
+    pub(crate) fn snapshot(&self, fields: Values) -> Snapshot {
+        Snapshot::new(fields, self.identity().map(|it| (self.sessions.clone(), it.record.id)))
+    }
+
+    /// Reports a field that could not be decoded.
+    pub(crate) fn undecodable(&self, key: &'static str) {
+        if let Some(identity) = self.identity() {
+            self.sessions.emit(Event::Undecodable(identity.record.id, key));
+        }
     }
 
     /// What a write does next.

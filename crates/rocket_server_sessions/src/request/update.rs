@@ -145,7 +145,7 @@ impl RequestSession {
             let name = op.field();
             let size = match op {
                 Op::Insert(_, value) | Op::CompareExchange { new: value, .. } => value.len(),
-                Op::Increment(..) | Op::Remove(_) | Op::Take(_) => 0,
+                Op::Increment(..) | Op::Remove(_) | Op::Take(_) | Op::Clear => 0,
             };
             let limit = self.sessions.config.max_field_size;
             let too_large = |what, size, limit| {
@@ -162,7 +162,7 @@ impl RequestSession {
     }
 
     fn too_large(&self, ops: &[Op], size: usize) -> Error {
-        let grows = |op: &&Op| !matches!(op, Op::Remove(_) | Op::Take(_));
+        let grows = |op: &&Op| !matches!(op, Op::Remove(_) | Op::Take(_) | Op::Clear);
         let field = ops.iter().find(grows).map_or("", Op::field).to_owned();
         let limit = self.sessions.config.max_record_size;
         Error::TooLarge { field, what: "the session in bytes", size, limit }

@@ -4,11 +4,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Session;
-use crate::batch::{Batch, encode};
+use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::key::Field;
-use crate::snapshot::{Snapshot, decode};
+use crate::snapshot::Snapshot;
 use crate::store::{Fields, Op, OpResult, Update};
+use crate::value::{Counter, Integer, Value, decode, encode};
 
 impl<'r> Session<'r> {
     /// Reads a field. `None` if it does not exist. One round trip, one command.
@@ -29,7 +30,55 @@ impl<'r> Session<'r> {
     pub async fn get<T: DeserializeOwned>(&self, field: impl Into<Field<T>>) -> Result<Option<T>> {
         let field = field.into();
         let fields = self.request.read(&[field.name()]).await?;
-        fields.get(field.name()).map(|text| decode(field.name(), text)).transpose()
+        let Some(text) = fields.get(field.name()) else { return Ok(None) };
+        self.decode(&field, text)
+    }
+
+    /// Reads a field, or returns the type's default if it does not exist. One round trip, one
+    /// command.
+    ///
+    /// ```
+    /// # use rocket_server_sessions::{Key, Result, Session};
+    /// const TODOS: Key<Vec<String>> = Key::new("todos");
+    ///
+    /// #[rocket::get("/todos")]
+    /// async fn todos(session: Session<'_>) -> Result<String> {
+    ///     Ok(session.get_or_default(TODOS).await?.join("\n"))
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The same as [`get`](Self::get).
+    pub async fn get_or_default<T: DeserializeOwned + Default>(
+        &self,
+        field: impl Into<Field<T>>,
+    ) -> Result<T> {
+        self.get(field).await.map(Option::unwrap_or_default)
+    }
+
+    /// Returns `true` if a field exists. One round trip, one command.
+    ///
+    /// ```
+    /// # use rocket_server_sessions::{Key, Result, Session};
+    /// const ADDRESS: Key<String> = Key::new("address");
+    ///
+    /// #[rocket::get("/checkout")]
+    /// async fn checkout(session: Session<'_>) -> Result<&'static str> {
+    ///     Ok(if session.contains_key(ADDRESS).await? { "pay" } else { "where to?" })
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`Session`](#errors).
+    pub async fn contains_key<T>(&self, field: impl Into<Field<T>>) -> Result<bool> {
+        let field = field.into();
+        Ok(self.request.read(&[field.name()]).await?.contains_key(field.name()))
+    }
+
+    fn decode<T: DeserializeOwned>(&self, field: &Field<T>, text: &str) -> Result<Option<T>> {
+        decode(field, text, |key| self.request.undecodable(key))
     }
 
     /// Reads all fields. One round trip, one command.
@@ -50,18 +99,20 @@ impl<'r> Session<'r> {
     ///
     /// See [`Session`](#errors).
     pub async fn snapshot(&self) -> Result<Snapshot> {
-        Ok(Snapshot::new(self.request.run(Update::look(Fields::All)).await?.fields))
+        let applied = self.request.run(Update::look(Fields::All)).await?;
+        Ok(self.request.snapshot(applied.fields))
     }
 
-    /// Sets `field` to `value`. One round trip, three commands.
+    /// Sets `field` to `value`: a `T`, a `&T`, a `&str` for a [`String`], or a slice for a [`Vec`]. One
+    /// round trip, three commands.
     ///
     /// ```
     /// # use rocket_server_sessions::{Key, Result, Session};
     /// const NAME: Key<String> = Key::new("name");
     ///
     /// #[rocket::post("/name/<name>")]
-    /// async fn rename(name: String, session: Session<'_>) -> Result<()> {
-    ///     session.insert(NAME, &name).await
+    /// async fn rename(name: &str, session: Session<'_>) -> Result<()> {
+    ///     session.insert(NAME, name).await
     /// }
     /// ```
     ///
@@ -69,9 +120,9 @@ impl<'r> Session<'r> {
     ///
     /// [`Error::Serialize`] if `value` cannot be serialized, and [`Error::TooLarge`] if a limit is
     /// exceeded. In both cases, nothing was changed.
-    pub async fn insert<T: Serialize>(&self, field: impl Into<Field<T>>, value: &T) -> Result<()> {
+    pub async fn insert<T>(&self, field: impl Into<Field<T>>, value: impl Value<T>) -> Result<()> {
         let field = field.into();
-        let op = Op::Insert(field.name().to_owned(), encode(&field, value)?);
+        let op = Op::Insert(field.name().to_owned(), encode(&field, &value)?);
         let max_size = Some(self.request.sessions.config.max_record_size);
         let update = Update { ops: vec![op], read: Fields::Some(vec![]), max_size };
         self.request.run(update).await.map(drop)
@@ -118,26 +169,26 @@ impl<'r> Session<'r> {
         let field = field.into();
         let change = |text: Option<&str>| {
             let mut value = match text {
-                Some(text) => decode(field.name(), text)?,
+                Some(text) => self.decode(&field, text)?.unwrap_or_default(),
                 None => T::default(),
             };
-            let before = encode(&field, &value)?;
+            let before = encode(&field, &&value)?;
             let result = change(&mut value);
-            let after = encode(&field, &value)?;
+            let after = encode(&field, &&value)?;
             Ok(((after != before).then_some(after), result))
         };
         self.request.exchange(field.name(), change).await
     }
 
     /// Adds `by` to `field` and returns the sum. A missing field counts as 0. Atomic: concurrent
-    /// increments are never lost.
+    /// increments are never lost. The key may have any [integer type](Integer).
     ///
     /// One round trip, two commands. The size of the whole session is not checked: if the field's
     /// name comes from a visitor, count in a [`batch`](Self::batch), which checks it.
     ///
     /// ```
     /// # use rocket_server_sessions::{Key, Result, Session};
-    /// const VIEWS: Key<i64> = Key::new("views");
+    /// const VIEWS: Key<u32> = Key::new("views");
     ///
     /// #[rocket::get("/")]
     /// async fn index(session: Session<'_>) -> Result<String> {
@@ -147,15 +198,20 @@ impl<'r> Session<'r> {
     ///
     /// # Errors
     ///
-    /// [`Error::NotAnInteger`] if the field is not an integer or the sum overflows; the field is not
-    /// changed. After [`Error::OutcomeUnknown`], it may have been incremented once.
-    pub async fn increment(&self, field: impl Into<Field<i64>>, by: i64) -> Result<i64> {
+    /// [`Error::NotAnInteger`] if the field is not an integer or the sum overflows 64 bits; the field
+    /// is not changed. [`Error::OutOfRange`] if the sum does not fit into a `T`; it is taken back by a
+    /// second round trip. After [`Error::OutcomeUnknown`], the field may have been incremented once.
+    pub async fn increment<T: Integer>(&self, field: impl Into<Field<T>>, by: i64) -> Result<T> {
         let field = field.into().into_name();
-        let op = Op::Increment(field.clone(), by);
-        match self.change(op).await? {
-            Some(OpResult::Count(count)) => Ok(count),
-            _ => Err(Error::NotAnInteger { field }),
+        let Some(OpResult::Count(sum)) = self.change(Op::Increment(field.clone(), by)).await?
+        else {
+            return Err(Error::NotAnInteger { field });
+        };
+        if let Err(error) = Counter::of::<T>().check(&field, sum) {
+            self.change(Op::Increment(field, by.saturating_neg())).await?;
+            return Err(error);
         }
+        T::try_from(sum).map_err(|_| Error::NotAnInteger { field })
     }
 
     /// Deletes `field`. One round trip, two commands.
@@ -196,9 +252,27 @@ impl<'r> Session<'r> {
     pub async fn take<T: DeserializeOwned>(&self, field: impl Into<Field<T>>) -> Result<Option<T>> {
         let field = field.into();
         match self.change(Op::Take(field.name().to_owned())).await? {
-            Some(OpResult::Taken(Some(text))) => decode(field.name(), &text).map(Some),
+            Some(OpResult::Taken(Some(text))) => self.decode(&field, &text),
             _ => Ok(None),
         }
+    }
+
+    /// Deletes all fields of the application. The session, its cookie and its log-in stay. One round
+    /// trip, three commands.
+    ///
+    /// ```
+    /// # use rocket_server_sessions::{Result, Session};
+    /// #[rocket::post("/reset")]
+    /// async fn reset(session: Session<'_>) -> Result<()> {
+    ///     session.clear().await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`Session`](#errors).
+    pub async fn clear(&self) -> Result<()> {
+        self.change(Op::Clear).await.map(drop)
     }
 
     async fn change(&self, op: Op) -> Result<Option<OpResult>> {

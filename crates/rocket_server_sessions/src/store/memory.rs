@@ -176,7 +176,7 @@ impl Record {
             Op::Insert(..) => true,
             Op::CompareExchange { .. } => *result == OpResult::Done,
             Op::Increment(name, _) => !self.fields.contains_key(name),
-            Op::Remove(_) | Op::Take(_) => false,
+            Op::Remove(_) | Op::Take(_) | Op::Clear => false,
         });
         let size = size(&fields);
         if grows && update.max_size.is_some_and(|limit| size > limit) {

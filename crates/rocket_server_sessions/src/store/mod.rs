@@ -57,6 +57,8 @@ pub enum Op {
     Remove(String),
     /// Reads a field and deletes it.
     Take(String),
+    /// Deletes all fields, except those whose names begin with `@`.
+    Clear,
     /// Sets a field to a JSON string if it still holds what was read.
     CompareExchange {
         /// The field.
@@ -69,7 +71,7 @@ pub enum Op {
 }
 
 impl Op {
-    /// The field that it changes.
+    /// The field that it changes; empty if it changes all.
     pub(crate) fn field(&self) -> &str {
         match self {
             Self::Insert(name, _)
@@ -77,6 +79,7 @@ impl Op {
             | Self::Remove(name)
             | Self::Take(name)
             | Self::CompareExchange { field: name, .. } => name,
+            Self::Clear => "",
         }
     }
 
@@ -100,6 +103,10 @@ impl Op {
                 OpResult::Done
             }
             Self::Take(name) => OpResult::Taken(fields.remove(name)),
+            Self::Clear => {
+                fields.retain(|name, _| name.starts_with('@'));
+                OpResult::Done
+            }
             Self::CompareExchange { field, current, new } => {
                 let held = fields.get(field);
                 if held != current.as_ref() {

@@ -289,6 +289,22 @@ on_every_store![
         assert_eq!(won.count(), 1);
     }
 
+    async fn clear_deletes_what_is_the_applications(store: Arc<dyn Store>) {
+        let id = record(0);
+        let many: Vec<_> = (0..2500).map(|it| (format!("field {it}"), it.to_string())).collect();
+        let fields: Values = many.into_iter().collect();
+        assert!(store.create(id, &fields, HOUR).await.unwrap());
+        let to = RecordId { token_hash: record(1).token_hash, ..id };
+        store.rotate(&log_in(id, to, "alice")).await.unwrap();
+        let login = applied(&*store, to, &[], Fields::All).await.fields.len() - 2500;
+        let seen = applied(&*store, to, &[insert("a", "1"), Op::Clear], Fields::All).await;
+        assert_eq!(seen.results, [OpResult::Done, OpResult::Done]);
+        assert_eq!(seen.fields.len(), login);
+        let seen = applied(&*store, to, &[Op::Clear, insert("a", "1")], Fields::All).await;
+        assert_eq!(seen.fields.len(), login + 1);
+        assert!(matches!(status(&*store, to).await, RecordStatus::Live { user: Some(_), .. }));
+    }
+
     async fn take_gives_a_field_once(store: Arc<dyn Store>) {
         let id = record(0);
         create(&*store, id, &[("a", "1")]).await;

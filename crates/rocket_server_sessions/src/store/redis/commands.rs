@@ -83,6 +83,7 @@ pub(super) fn script_update(key: &str, id: PublicId, update: &Update) -> Pipelin
             Op::Increment(_, by) => ("increment", by.to_string(), ""),
             Op::Remove(_) => ("remove", String::new(), ""),
             Op::Take(_) => ("take", String::new(), ""),
+            Op::Clear => ("clear", String::new(), ""),
             Op::CompareExchange { current: None, new, .. } => ("add", new.clone(), ""),
             Op::CompareExchange { current: Some(text), new, .. } => {
                 ("exchange", new.clone(), text.as_str())
@@ -265,7 +266,7 @@ pub(super) fn read_script_update(
 
 fn read_result(op: &Op, reply: Value) -> Result<OpResult, StoreError> {
     Ok(match op {
-        Op::Insert(..) | Op::Remove(_) => OpResult::Done,
+        Op::Insert(..) | Op::Remove(_) | Op::Clear => OpResult::Done,
         Op::Take(_) => OpResult::Taken(optional(reply)?),
         Op::CompareExchange { .. } => match reply {
             Value::Array(mut text) => {

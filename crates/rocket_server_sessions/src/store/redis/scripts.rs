@@ -58,6 +58,14 @@ end
 local function sets(kind, held, current)
   return kind == 'insert' or kind == 'add' and not held or kind == 'exchange' and held == current
 end
+local function clear(fields)
+  local names = {}
+  for name in pairs(fields) do
+    if string.sub(name, 1, 1) ~= '@' then names[#names + 1] = name end
+  end
+  for _, name in ipairs(names) do fields[name] = nil end
+  return names
+end
 local grown = {}
 for name, value in pairs(record) do grown[name] = value end
 local grows = false
@@ -70,6 +78,8 @@ for i = 0, ops - 1 do
     grown[name] = grown[name] or value
   elseif kind == 'remove' or kind == 'take' then
     grown[name] = nil
+  elseif kind == 'clear' then
+    clear(grown)
   end
 end
 if limit >= 0 and grows then
@@ -103,6 +113,12 @@ for i = 0, ops - 1 do
       end
       results[i + 1] = record[name]
     end
+  elseif kind == 'clear' then
+    local names = clear(record)
+    for at = 1, #names, 1000 do
+      redis.call('HDEL', KEYS[1], unpack(names, at, math.min(at + 999, #names)))
+    end
+    results[i + 1] = 'done'
   else
     results[i + 1] = kind == 'take' and record[name] or false
     redis.call('HDEL', KEYS[1], name)

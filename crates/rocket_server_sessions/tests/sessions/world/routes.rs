@@ -38,6 +38,10 @@ pub fn routes() -> Vec<Route> {
         busy,
         cached,
         append,
+        clear,
+        lenient,
+        lenient_snapshot,
+        lenient_update,
         pop,
         list,
     ]
@@ -77,6 +81,33 @@ async fn take(item: &str, session: Session<'_>) -> session::Result<String> {
 #[get("/remove/<item>")]
 async fn remove(item: &str, session: Session<'_>) -> session::Result<&'static str> {
     session.remove(TEXT.at(item)).await.map(|()| "removed")
+}
+
+#[get("/clear")]
+async fn clear(session: Session<'_>) -> session::Result<()> {
+    session.clear().await
+}
+
+/// What a later release reads where `TEXT` was.
+const NUMBER: Key<u32> = Key::new("text").lenient();
+
+#[get("/lenient/<item>")]
+async fn lenient(item: &str, session: Session<'_>) -> session::Result<String> {
+    Ok(session.get_or_default(NUMBER.at(item)).await?.to_string())
+}
+
+#[get("/lenient-snapshot/<item>")]
+async fn lenient_snapshot(item: &str, session: Session<'_>) -> session::Result<String> {
+    Ok(session.snapshot().await?.get_or_default(NUMBER.at(item))?.to_string())
+}
+
+#[get("/lenient-update/<item>")]
+async fn lenient_update(item: &str, session: Session<'_>) -> session::Result<String> {
+    let add = |number: &mut u32| {
+        *number += 1;
+        number.to_string()
+    };
+    session.update(NUMBER.at(item), add).await
 }
 
 /// How long the list is then.
