@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rocket::Request;
 use rocket::http::Status;
+use rocket::request::Outcome;
 use rocket::response::{self, Responder};
 
 use super::store::{StoreError, StoreErrorKind};
@@ -87,12 +88,19 @@ pub enum Error {
         source: serde_json::Error,
     },
 
-    /// A field's name, its value, or the whole record exceeds its limit, or a user's name is
-    /// empty.
+    /// The user's name that was passed to [`log_in`](crate::Session::log_in) is empty.
     #[error(
-        "the session field `{field}` cannot be stored: {what} is {size} bytes, and the limit is \
-         {limit}"
+        "a user's name is empty; pass `log_in` the name or number by which your application knows \
+         the user"
     )]
+    EmptyUser,
+
+    /// The crate cannot be used like this. The message says what to change.
+    #[error("{0}")]
+    Misuse(&'static str),
+
+    /// A field's name, its value, or the whole record exceeds its limit.
+    #[error("the session field `{field}` makes {what} {size} long, and at most {limit} is allowed")]
     TooLarge {
         /// The field.
         field: String,
@@ -118,6 +126,8 @@ impl Error {
             Self::Deserialize { .. }
             | Self::NotAnInteger { .. }
             | Self::OutOfRange { .. }
+            | Self::EmptyUser
+            | Self::Misuse(_)
             | Self::Serialize { .. } => Status::InternalServerError,
         }
     }
@@ -156,6 +166,47 @@ impl From<StoreError> for Error {
             StoreErrorKind::Refused => Self::Unavailable { retry_after, source },
             StoreErrorKind::OutcomeUnknown => Self::OutcomeUnknown { retry_after, source },
         }
+    }
+}
+
+/// For a guard of your own: [`rocket::outcome::try_outcome`] converts an error so.
+impl From<Error> for (Status, Error) {
+    fn from(error: Error) -> Self {
+        (error.status(), error)
+    }
+}
+
+/// For a guard of your own. Write what can fail as a function that returns a [`Result`], and use `?`
+/// there:
+///
+/// ```
+/// use rocket::Request;
+/// use rocket::request::{FromRequest, Outcome};
+/// use rocket_server_sessions::{self as session, Key, Session};
+///
+/// const THEME: Key<String> = Key::new("theme");
+///
+/// struct Theme(String);
+///
+/// impl Theme {
+///     async fn of(request: &Request<'_>) -> session::Result<Self> {
+///         let session = Session::of(request)?;
+///         Ok(Self(session.get(THEME).await?.unwrap_or_else(|| "light".into())))
+///     }
+/// }
+///
+/// #[rocket::async_trait]
+/// impl<'r> FromRequest<'r> for Theme {
+///     type Error = session::Error;
+///
+///     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
+///         Self::of(request).await.map_or_else(Outcome::from, Outcome::Success)
+///     }
+/// }
+/// ```
+impl<S> From<Error> for Outcome<S, Error> {
+    fn from(error: Error) -> Self {
+        Outcome::Error(error.into())
     }
 }
 

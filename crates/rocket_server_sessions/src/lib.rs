@@ -6,6 +6,11 @@
 //! [`Key`]: crate::Key
 //! [`Result`]: crate::Result
 //! [`SameOrigin`]: crate::SameOrigin
+//! [`Error`]: crate::Error
+//! [`OwnedSession`]: crate::OwnedSession
+//! [`Sessions`]: crate::Sessions
+//! [`User`]: crate::User
+//! [`require_same_origin`]: crate::SessionFairing::require_same_origin
 //! [`UserSessions`]: crate::UserSessions
 //! [`log_in`]: crate::Session::log_in
 //! [`testing`]: crate::testing
@@ -28,8 +33,10 @@
 //! |---|---|
 //! | attach sessions to a Rocket | [`Session::fairing`], [`SessionFairing`], [`Config`] |
 //! | use the visitor's session in a handler | [`Session`], [`Key`], [`Batch`], [`Snapshot`] |
+//! | know who is logged in | [`User`], [`LogIn`] |
+//! | use a session in a task or a websocket | [`OwnedSession`] |
 //! | check a configuration | [`check`], [`Unread`] |
-//! | manage the sessions of a user | [`UserSessions`], [`ActiveSession`] |
+//! | manage the sessions of a user | [`UserSessions`], [`ActiveSession`]; outside of a request, [`Sessions`] |
 //! | reject requests from other sites | [`SameOrigin`] |
 //! | handle errors and observe events | [`Error`], [`Event`], [`Rejection`] |
 //! | write tests | [`testing`] |
@@ -53,6 +60,7 @@ mod simulation;
 mod snapshot;
 pub mod store;
 pub mod testing;
+mod user;
 mod user_index;
 mod user_sessions;
 mod value;
@@ -66,9 +74,10 @@ pub use event::{Deadline, Event, Rejection};
 pub use id::{PublicId, TokenHash};
 pub use key::{Field, Key};
 pub use same_origin::SameOrigin;
-pub use session::{Info, Session};
-pub use setup::SessionFairing;
+pub use session::{Info, LogIn, OwnedSession, Session};
+pub use setup::{SessionFairing, Sessions};
 pub use snapshot::Snapshot;
+pub use user::User;
 pub use user_sessions::{ActiveSession, UserSessions};
 pub use value::{Integer, Value};
 

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::event::Event;
 use crate::id::PublicId;
 use crate::key::{Field, Key};
-use crate::setup::sessions::Sessions;
+use crate::setup::shared::Shared;
 use crate::store::{USER, Values};
 use crate::value::decode;
 
@@ -34,11 +34,11 @@ use crate::value::decode;
 pub struct Snapshot {
     fields: Values,
     /// Where a field that cannot be decoded is reported.
-    origin: Option<(Arc<Sessions>, PublicId)>,
+    origin: Option<(Arc<Shared>, PublicId)>,
 }
 
 impl Snapshot {
-    pub(super) fn new(fields: Values, origin: Option<(Arc<Sessions>, PublicId)>) -> Self {
+    pub(super) fn new(fields: Values, origin: Option<(Arc<Shared>, PublicId)>) -> Self {
         Self { fields, origin }
     }
 

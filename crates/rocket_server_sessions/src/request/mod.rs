@@ -20,4 +20,4 @@ pub(crate) mod state;
 mod update;
 mod wait;
 
-pub(crate) use session::RequestSession;
+pub(crate) use session::{RequestSession, with_deadline};

@@ -9,22 +9,24 @@ use rocket::Request;
 use rocket::tokio::sync::Mutex as AsyncMutex;
 use rocket::tokio::time::{Instant, timeout};
 
-use super::cookie::removal;
+use super::cookie::{Opened, removal};
 use super::state::{CookieChange, Identity, Next, State};
 use super::wait::Wait;
 use crate::error::{Error, Result};
 use crate::event::{Deadline, Event};
 use crate::id::PublicId;
-use crate::setup::sessions::Sessions;
+use crate::setup::shared::Shared;
 use crate::snapshot::Snapshot;
-use crate::store::{Death, Fields, RecordId, StoreError, Update, Values};
+use crate::store::{Death, Fields, LOGIN, LoggedIn, RecordId, StoreError, USER, Update, Values};
 
 pub(crate) struct RequestSession {
-    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) sessions: Arc<Shared>,
     pub(super) arrived: Instant,
     pub(super) state: Mutex<State>,
     pub(super) choices: Mutex<Choices>,
     pub(super) wait: Wait,
+    /// The user of the session, once a guard has asked.
+    known_login: Mutex<Option<(RecordId, Option<LoggedIn>)>>,
     /// Held while an operation changes the request's identity.
     pub(super) identity_lock: AsyncMutex<()>,
 }
@@ -43,7 +45,7 @@ pub(super) struct Choices {
 
 impl RequestSession {
     /// Reads the request's cookie. Does no I/O.
-    pub(crate) fn open(request: &Request<'_>, sessions: &Arc<Sessions>) -> Self {
+    pub(crate) fn open(request: &Request<'_>, sessions: &Arc<Shared>) -> Self {
         let config = &sessions.config;
         let opened = sessions.keys.open(&config.cookie_name, request).unwrap_or_else(|rejection| {
             sessions.emit(Event::Rejected(rejection));
@@ -57,8 +59,19 @@ impl RequestSession {
             is_expired
         };
         let opened = opened.filter(|it| !is_expired(it.value.id));
+        Self::new(sessions, arrived(request), opened)
+    }
+
+    /// A session without a request, in which nobody is logged in.
+    pub(crate) fn detached(sessions: &Arc<Shared>) -> Self {
+        Self::new(sessions, Instant::now(), None)
+    }
+
+    fn new(sessions: &Arc<Shared>, arrived: Instant, opened: Option<Opened>) -> Self {
         let choices = Choices {
-            is_remembered: opened.as_ref().map_or(config.remember_me, |it| it.value.is_remembered),
+            is_remembered: opened
+                .as_ref()
+                .map_or(sessions.config.remember_me, |it| it.value.is_remembered),
             is_repeated: opened.as_ref().is_some_and(|it| it.is_key_old),
             outage: None,
             is_answered: false,
@@ -67,10 +80,11 @@ impl RequestSession {
             opened.map_or(State::None, |it| State::Presented(Identity::presented(it.value)));
         Self {
             sessions: sessions.clone(),
-            arrived: arrived(request),
+            arrived,
             state: Mutex::new(state),
             choices: Mutex::new(choices),
             wait: Wait::default(),
+            known_login: Mutex::default(),
             identity_lock: AsyncMutex::default(),
         }
     }
@@ -85,6 +99,28 @@ impl RequestSession {
         let state = self.state.lock();
         // If the session is lost or unsettled, only the store knows.
         state.is_undecided() || state.identity().is_some_and(|it| it.value.has_user)
+    }
+
+    /// The user who is logged in, as the store says now.
+    pub(crate) async fn login(&self) -> Result<Option<LoggedIn>> {
+        if !self.may_have_user() {
+            return Ok(None);
+        }
+        Ok(LoggedIn::of(&self.read(&[USER, LOGIN]).await?))
+    }
+
+    /// The user who is logged in, as the store has said before in this request. A new token makes it
+    /// ask again.
+    pub(crate) async fn known_login(&self) -> Result<Option<LoggedIn>> {
+        let record = || self.identity().map(|it| it.record);
+        if let Some((known, login)) = &*self.known_login.lock()
+            && Some(*known) == record()
+        {
+            return Ok(login.clone());
+        }
+        let login = self.login().await?;
+        *self.known_login.lock() = record().map(|record| (record, login.clone()));
+        Ok(login)
     }
 
     /// A snapshot of the session's fields.
@@ -128,7 +164,7 @@ impl RequestSession {
     ) -> Result<T> {
         let deadline = self.sessions.config.deadline;
         if self.is_answered() {
-            return timeout(deadline, work).await.unwrap_or_else(|_| Err(late().into()));
+            return with_deadline(deadline, work).await;
         }
         if let Some(retry_after) = self.outage() {
             let error = StoreError::refused("an earlier operation of this request failed");
@@ -139,7 +175,7 @@ impl RequestSession {
         if rest.is_zero() {
             return Err(StoreError::refused("the request has used up its deadline").into());
         }
-        let result = timeout(rest, work).await.unwrap_or_else(|_| Err(late().into()));
+        let result = with_deadline(rest, work).await;
         let retry_after = result.as_ref().err().and_then(Error::retry_after);
         if let Some(retry_after) = retry_after.filter(|it| !it.is_zero()) {
             self.choices.lock().outage = Some(retry_after);
@@ -216,6 +252,14 @@ impl RequestSession {
 pub(crate) fn arrived(request: &Request<'_>) -> Instant {
     struct Arrived(Instant);
     request.local_cache(|| Arrived(Instant::now())).0
+}
+
+/// Runs an operation for at most this long.
+pub(crate) async fn with_deadline<T>(
+    deadline: Duration,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    timeout(deadline, work).await.unwrap_or_else(|_| Err(late().into()))
 }
 
 pub(super) fn late() -> StoreError {

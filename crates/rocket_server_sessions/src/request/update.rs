@@ -140,6 +140,14 @@ impl RequestSession {
         .await
     }
 
+    /// Checks fields that are set at a log-in.
+    pub(super) fn check_fields(&self, fields: &Values) -> Result<()> {
+        let insert = |(name, text): (&String, &String)| Op::Insert(name.clone(), text.clone());
+        let ops: Vec<_> = fields.iter().map(insert).collect();
+        let (size, limit) = (size(fields), self.sessions.config.max_record_size);
+        if size > limit { Err(self.too_large(&ops, size)) } else { self.check(&ops) }
+    }
+
     fn check(&self, ops: &[Op]) -> Result<()> {
         for op in ops {
             let name = op.field();

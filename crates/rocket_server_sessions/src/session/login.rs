@@ -1,13 +1,20 @@
 //! Who is logged in, the token, and the cookie.
 
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::SystemTime;
+
 use super::Session;
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
-use crate::request::identity;
-use crate::store::USER;
+use crate::key::Field;
+use crate::request::{RequestSession, identity};
+use crate::store::{USER, Values};
+use crate::value::{Value, encode};
 
-impl Session<'_> {
+impl<'r> Session<'r> {
     /// Gives the session a new token, and the browser a new cookie. The session's data, public id
     /// and lifetime stay the same. Call it when the user gains rights, so that copies of the old
     /// cookie become useless; [`log_in`](Self::log_in) does it for you.
@@ -81,13 +88,45 @@ impl Session<'_> {
     /// }
     /// ```
     ///
+    /// [`LogIn::insert`] stores data in the same step.
+    ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`] if the name is empty or has more than 256 bytes. [`Error::Conflict`] if
-    /// the user's sessions are being destroyed at the same time. [`Error::Unavailable`] if the
+    /// [`Error::EmptyUser`] if the name is empty, and [`Error::TooLarge`] if it has more than 256
+    /// bytes. [`Error::Conflict`] if the user's sessions are being destroyed at the same time. [`Error::Unavailable`] if the
     /// response's headers were already sent.
-    pub async fn log_in(&self, user: &str, label: &str) -> Result<()> {
-        self.request.with_deadline(identity::log_in(self.request, user, label)).await
+    pub fn log_in(&self, user: &str, label: &str) -> LogIn<'r> {
+        LogIn {
+            request: self.request,
+            user: user.to_owned(),
+            label: label.to_owned(),
+            fields: Ok(Values::new()),
+        }
+    }
+
+    /// Returns when the user logged in, to the second; `None` if nobody has. Use it to ask for the
+    /// password again before something important. One round trip, one command; none if no user is
+    /// logged in.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use rocket_server_sessions::{Result, Session};
+    /// #[rocket::post("/close-account")]
+    /// async fn close(session: Session<'_>) -> Result<&'static str> {
+    ///     let logged_in_at = session.logged_in_at().await?;
+    ///     let age = logged_in_at.and_then(|time| time.elapsed().ok());
+    ///     if age.is_none_or(|age| age > Duration::from_mins(10)) {
+    ///         return Ok("enter your password again");
+    ///     }
+    ///     Ok("closed")
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`Session`](#errors).
+    pub async fn logged_in_at(&self) -> Result<Option<SystemTime>> {
+        Ok(self.request.login().await?.map(|login| login.since))
     }
 
     /// Destroys the session: deletes its data and removes the browser's cookie. Concurrent requests
@@ -131,5 +170,51 @@ impl Session<'_> {
     /// See [`Session`](#errors).
     pub async fn remember_me(&self, is_remembered: bool) -> Result<()> {
         self.request.remember_me(is_remembered).await
+    }
+}
+
+/// A log-in that takes place when it is awaited. Created by [`Session::log_in`].
+#[must_use = "a log-in does nothing until it is awaited"]
+pub struct LogIn<'r> {
+    request: &'r Arc<RequestSession>,
+    user: String,
+    label: String,
+    fields: Result<Values>,
+}
+
+impl LogIn<'_> {
+    /// Sets `field` to `value` in the same step as the log-in: either both happen or neither. No
+    /// round trip of its own. The size of the whole session is not checked.
+    ///
+    /// ```
+    /// # use rocket_server_sessions::{Key, Result, SameOrigin, Session};
+    /// const ROLE: Key<String> = Key::new("role");
+    ///
+    /// #[rocket::post("/login")]
+    /// async fn login(_same: SameOrigin, session: Session<'_>) -> Result<()> {
+    ///     session.log_in("alice", "Firefox on Linux").insert(ROLE, "admin").await
+    /// }
+    /// ```
+    pub fn insert<T>(mut self, field: impl Into<Field<T>>, value: impl Value<T>) -> Self {
+        let field = field.into();
+        let text = encode(&field, &value);
+        self.fields = self.fields.and_then(|mut fields| {
+            fields.insert(field.into_name(), text?);
+            Ok(fields)
+        });
+        self
+    }
+}
+
+impl<'r> IntoFuture for LogIn<'r> {
+    type Output = Result<()>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Result<()>> + Send + 'r>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self { request, user, label, fields } = self;
+        Box::pin(async move {
+            let log_in = identity::log_in(request, &user, &label, fields?);
+            request.with_deadline(log_in).await
+        })
     }
 }

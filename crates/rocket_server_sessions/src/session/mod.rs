@@ -3,18 +3,19 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use rocket::http::Status;
 use rocket::request::{FromRequest, Outcome};
 use rocket::{Ignite, Request, Rocket, Sentinel};
 
+use crate::error::{Error, Result};
 use crate::id::{PublicId, TokenHash};
 use crate::request::RequestSession;
-use crate::setup::SessionFairing;
-use crate::setup::sessions::Sessions;
+use crate::setup::{SessionFairing, Sessions};
 use crate::store::Store;
 
 mod fields;
 mod login;
+
+pub use login::LogIn;
 
 /// The visitor's session, as a request guard.
 ///
@@ -29,9 +30,9 @@ mod login;
 ///
 /// Every method that accesses the store can fail with these:
 ///
-/// - [`Error::Unavailable`](crate::Error::Unavailable) if the store cannot be reached: nothing was changed.
-/// - [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown) if it was reached and did not answer: the change may have been made.
-/// - [`Error::Conflict`](crate::Error::Conflict) if another request has just rotated or destroyed the session. Nothing was
+/// - [`Error::Unavailable`] if the store cannot be reached: nothing was changed.
+/// - [`Error::OutcomeUnknown`] if it was reached and did not answer: the change may have been made.
+/// - [`Error::Conflict`] if another request has just rotated or destroyed the session. Nothing was
 ///   changed.
 ///
 /// ```
@@ -52,7 +53,7 @@ mod login;
 /// ```
 #[derive(Clone, Copy)]
 pub struct Session<'r> {
-    request: &'r RequestSession,
+    request: &'r Arc<RequestSession>,
 }
 
 /// Information about a session, available without a round trip.
@@ -126,26 +127,79 @@ impl<'r> Session<'r> {
     }
 }
 
+impl<'r> Session<'r> {
+    /// Returns the session of a request, for guards, fairings and responders of your own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Misuse`] if [`Session::fairing`] is not attached.
+    pub fn of(request: &'r Request<'_>) -> Result<Self> {
+        Ok(Self { request: session_of(request)? })
+    }
+
+    /// Returns the session as a value that a task may hold beyond the request. See
+    /// [`OwnedSession`].
+    #[must_use]
+    pub fn into_owned(self) -> OwnedSession {
+        OwnedSession { request: self.request.clone() }
+    }
+}
+
+/// A session that a spawned task or a websocket may hold beyond the request.
+///
+/// Once the response's headers have left, no cookie can be set any more. Then operations that would
+/// need one fail with [`Error::Unavailable`](crate::Error::Unavailable) and change nothing: creating
+/// a session, `regenerate`, `log_in` and `remember_me`. Each operation has a deadline of its own, and
+/// works again after an outage. At the end of the absolute lifetime, operations fail with
+/// [`Error::Conflict`](crate::Error::Conflict).
+///
+/// ```
+/// # use rocket_server_sessions::{Key, Result, Session};
+/// const REPORT: Key<String> = Key::new("report");
+///
+/// #[rocket::post("/report")]
+/// async fn report(session: Session<'_>) -> Result<&'static str> {
+///     session.insert(REPORT, "in progress").await?;
+///     let owned = session.into_owned();
+///     rocket::tokio::spawn(async move {
+///         // … for minutes …
+///         if let Err(error) = owned.session().insert(REPORT, "done").await {
+///             log::warn!("{error}");
+///         }
+///     });
+///     Ok("in progress")
+/// }
+/// ```
+#[derive(Clone)]
+pub struct OwnedSession {
+    request: Arc<RequestSession>,
+}
+
+impl OwnedSession {
+    /// Borrows the session.
+    #[must_use]
+    pub fn session(&self) -> Session<'_> {
+        Session { request: &self.request }
+    }
+}
+
 #[rocket::async_trait]
 impl<'r> FromRequest<'r> for Session<'r> {
-    type Error = &'static str;
+    type Error = Error;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
-        session_of(request).map(|request| Session { request })
+        Self::of(request).map_or_else(Outcome::from, Outcome::Success)
     }
 }
 
 /// Returns the session of a request, for its guards.
-pub(crate) fn session_of<'r>(
-    request: &'r Request<'_>,
-) -> Outcome<&'r RequestSession, &'static str> {
-    let Some(sessions) = request.rocket().state::<Arc<Sessions>>() else {
-        return Outcome::Error((Status::InternalServerError, MISSING));
-    };
-    match request.local_cache(|| Some(RequestSession::open(request, sessions))) {
-        Some(session) => Outcome::Success(session),
-        None => Outcome::Error((Status::InternalServerError, "the response is already made")),
-    }
+pub(crate) fn session_of<'r>(request: &'r Request<'_>) -> Result<&'r Arc<RequestSession>> {
+    let sessions = request.rocket().state::<Sessions>().ok_or(Error::Misuse(MISSING))?;
+    let open = || Some(Arc::new(RequestSession::open(request, &sessions.shared)));
+    request.local_cache(open).as_ref().ok_or(Error::Misuse(
+        "the response already has its cookies; attach fairings that use sessions before launch, not \
+         at ignition",
+    ))
 }
 
 const MISSING: &str = "a route uses sessions, but their fairing is not attached; \
@@ -153,7 +207,7 @@ const MISSING: &str = "a route uses sessions, but their fairing is not attached;
 
 /// Fails the launch if the fairing is missing.
 pub(crate) fn is_unattached(rocket: &Rocket<Ignite>) -> bool {
-    let is_missing = rocket.state::<Arc<Sessions>>().is_none();
+    let is_missing = rocket.state::<Sessions>().is_none();
     if is_missing {
         log::error!("{MISSING}");
     }

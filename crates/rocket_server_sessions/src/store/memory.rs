@@ -254,7 +254,7 @@ impl Store for Memory {
     }
 
     async fn rotate(&self, rotation: &Rotation) -> Result<RotateResult, StoreError> {
-        let Rotation { from, to, ttl, seen, user } = rotation;
+        let Rotation { from, to, ttl, seen, user, fields } = rotation;
         let (old, new) = (Key::Record(*from), RecordId { token_hash: *to, ..*from });
         Ok(self.with(|entries, now| {
             let record = match entries.record(*from) {
@@ -277,6 +277,7 @@ impl Store for Memory {
                 if let Some(login) = user {
                     record.fields.extend(login.fields());
                 }
+                record.fields.extend(fields.clone());
                 // Put the tombstone first: if the store is full, the record may evict it, but never
                 // the other way round.
                 entries.bury(*from, Death::Rotated, now);

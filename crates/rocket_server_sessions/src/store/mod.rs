@@ -223,6 +223,8 @@ pub struct Rotation {
     pub seen: Option<SystemTime>,
     /// The user to log in, if any.
     pub user: Option<LoggedIn>,
+    /// Fields to set. Empty unless a user is logged in.
+    pub fields: Values,
 }
 
 /// The user who is logged in to a session.

@@ -1,4 +1,5 @@
-//! Helpers for tests: a manual clock, and a store that records its calls.
+//! Helpers for tests: a manual clock, sessions in which somebody is logged in, a store that records
+//! its calls, and the contract of stores.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -31,8 +32,10 @@
 //! assert_eq!(client.get("/").dispatch().into_string().unwrap(), "1", "idle for too long");
 //! ```
 
+mod log_in;
 mod manual_clock;
 mod spy;
 
+pub use log_in::force_log_in;
 pub use manual_clock::ManualClock;
 pub use spy::{Call, Spy};

@@ -84,7 +84,7 @@ fn changes() -> Vec<Vec<Op>> {
 }
 
 fn rotation(from: RecordId, to: RecordId) -> Rotation {
-    Rotation { from, to: to.token_hash, ttl: HOUR, seen: None, user: None }
+    Rotation { from, to: to.token_hash, ttl: HOUR, seen: None, user: None, fields: Values::new() }
 }
 
 fn log_in(from: RecordId, to: RecordId, user: &str) -> Rotation {

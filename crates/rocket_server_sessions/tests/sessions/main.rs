@@ -4,7 +4,7 @@
 //! A test belongs here if it needs the public API only. Faults of a real network are in
 //! `tests/faults` of the workspace, which runs the application.
 //!
-//! - `lifecycle`, `cookie`, `fields`, `update`, `users`, `events`, `same_origin`, `own_store`: what an
+//! - `lifecycle`, `cookie`, `fields`, `update`, `guards`, `users`, `outside`, `events`, `same_origin`, `own_store`: what an
 //!   application sees, one file for each part of the API. `examples`: they do what they say.
 //! - `identity`: which session a request is in while its cookie changes. `streams`: after the headers
 //!   have left. `races`: requests at once, and connections that are cut between them.
@@ -31,6 +31,7 @@ mod cost;
 mod events;
 mod examples;
 mod fields;
+mod guards;
 mod identity;
 mod interleaving;
 mod launch;
@@ -39,6 +40,7 @@ mod metrics;
 mod missing_record;
 mod model;
 mod outage;
+mod outside;
 mod own_store;
 mod races;
 mod releases;

@@ -117,6 +117,7 @@ pub(super) fn rotate(from: &str, to: &str, rotation: &Rotation) -> Pipeline {
     if let Some(login) = &rotation.user {
         args.extend(login.fields().into_iter().flat_map(|(name, value)| [name, value]));
     }
+    args.extend(rotation.fields.iter().flat_map(|(name, value)| [name.clone(), value.clone()]));
     let commands = if args.len() > 4 { 7 } else { 6 };
     script(scripts::ROTATE, commands, &[from, to], args)
 }

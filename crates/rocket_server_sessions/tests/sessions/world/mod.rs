@@ -188,7 +188,11 @@ fn build(
         .clock(clock.clone())
         .observer(move |event| events.lock().unwrap().push(event));
     let routes = [routes(), step_routes::routes(), user_routes::routes()].concat();
-    rocket::custom(figment.clone()).attach(sessions).manage(gate.clone()).mount("/", routes)
+    rocket::custom(figment.clone())
+        .attach(sessions)
+        .manage(gate.clone())
+        .manage(Arc::new(clock.clone()))
+        .mount("/", routes)
 }
 
 /// Those that need nothing but sessions.
