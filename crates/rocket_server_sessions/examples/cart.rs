@@ -43,7 +43,7 @@ async fn show(session: Session<'_>) -> session::Result<RawHtml<String>> {
     // The message and the cart in one round trip; without a session, in none.
     let now = session.batch().take(NOTICE).commit().await?;
     let notice = now.get(NOTICE)?.unwrap_or_default();
-    let counts: BTreeMap<_, _> = now.iter(FRUIT)?.collect();
+    let counts: BTreeMap<_, _> = now.items(FRUIT)?.into_iter().collect();
     let delivery = now.get(DELIVERY)?;
     Ok(RawHtml(format!(
         "<!doctype html><title>Cart</title><p>{notice}</p><p>{counts:?}, {delivery:?}</p>\

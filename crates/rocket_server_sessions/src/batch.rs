@@ -29,7 +29,7 @@ impl<'r> Batch<'r> {
     /// an error.
     pub fn insert<T>(mut self, field: impl Into<Field<T>>, value: impl Value<T>) -> Self {
         let field = field.into();
-        match encode(&field, &value) {
+        match encode(&field, value) {
             Ok(text) => self.ops.push(Op::Insert(field.into_name(), text)),
             Err(error) => self.error = self.error.or(Some(error)),
         }

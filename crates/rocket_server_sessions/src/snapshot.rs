@@ -24,7 +24,7 @@ use crate::value::decode;
 /// async fn cart(session: Session<'_>) -> Result<String> {
 ///     let all = session.snapshot().await?;
 ///     let mut page = format!("{}\n", all.get(NAME)?.unwrap_or_else(|| "stranger".into()));
-///     for (item, count) in all.iter(CART)? {
+///     for (item, count) in all.items(CART)? {
 ///         page += &format!("{count} x {item}\n");
 ///     }
 ///     Ok(page)
@@ -86,10 +86,7 @@ impl Snapshot {
     /// # Errors
     ///
     /// [`Error::Deserialize`](crate::Error::Deserialize) if a value is not a `T`.
-    pub fn iter<T: DeserializeOwned>(
-        &self,
-        family: Key<T>,
-    ) -> Result<impl Iterator<Item = (&str, T)>> {
+    pub fn items<T: DeserializeOwned>(&self, family: Key<T>) -> Result<Vec<(&str, T)>> {
         let prefix = family.family();
         let mut items = Vec::new();
         for (name, text) in self.fields.range(prefix.clone()..) {
@@ -98,7 +95,7 @@ impl Snapshot {
                 items.push((item, value));
             }
         }
-        Ok(items.into_iter())
+        Ok(items)
     }
 
     /// The user that was passed to [`log_in`].

@@ -63,30 +63,30 @@ mod sealed {
         note = "the key's type says what the field holds; convert the value, or declare another key"
     )]
     pub trait Value<T> {
-        fn to_json(&self) -> serde_json::Result<String>;
+        fn to_json(self) -> serde_json::Result<String>;
     }
 
     impl<T: Serialize> Value<T> for T {
-        fn to_json(&self) -> serde_json::Result<String> {
-            serde_json::to_string(self)
+        fn to_json(self) -> serde_json::Result<String> {
+            serde_json::to_string(&self)
         }
     }
 
     impl<T: Serialize> Value<T> for &T {
-        fn to_json(&self) -> serde_json::Result<String> {
-            serde_json::to_string(self)
+        fn to_json(self) -> serde_json::Result<String> {
+            serde_json::to_string(&self)
         }
     }
 
     impl Value<String> for &str {
-        fn to_json(&self) -> serde_json::Result<String> {
-            serde_json::to_string(self)
+        fn to_json(self) -> serde_json::Result<String> {
+            serde_json::to_string(&self)
         }
     }
 
     impl<T: Serialize> Value<Vec<T>> for &[T] {
-        fn to_json(&self) -> serde_json::Result<String> {
-            serde_json::to_string(self)
+        fn to_json(self) -> serde_json::Result<String> {
+            serde_json::to_string(&self)
         }
     }
 
@@ -123,7 +123,7 @@ impl Counter {
 }
 
 /// The field's text for a value.
-pub(crate) fn encode<T>(field: &Field<T>, value: &impl Value<T>) -> Result<String> {
+pub(crate) fn encode<T>(field: &Field<T>, value: impl Value<T>) -> Result<String> {
     let name = || field.name().to_owned();
     value.to_json().map_err(|source| Error::Serialize { field: name(), source })
 }

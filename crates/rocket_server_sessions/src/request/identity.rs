@@ -149,6 +149,7 @@ pub(crate) async fn destroy(session: &RequestSession) -> Result<()> {
         DestroyResult::Gone | DestroyResult::NotTheirs => {}
     }
     session.state.lock().destroyed(Instant::now());
+    session.forget_choices();
     Ok(())
 }
 

@@ -106,7 +106,7 @@ impl RequestSession {
         if !self.may_have_user() {
             return Ok(None);
         }
-        Ok(LoggedIn::of(&self.read(&[USER, LOGIN]).await?))
+        Ok(LoggedIn::from_fields(&self.read(&[USER, LOGIN]).await?))
     }
 
     /// The user who is logged in, as the store has said before in this request. A new token makes it
@@ -215,6 +215,11 @@ impl RequestSession {
             self.choices.lock().is_repeated = true;
         }
         Ok(())
+    }
+
+    /// Makes a new session begin with the defaults.
+    pub(super) fn forget_choices(&self) {
+        self.choices.lock().is_remembered = self.sessions.config.remember_me;
     }
 
     /// The `Set-Cookie` value of the response. Call this once, before the headers are sent. Makes a

@@ -94,7 +94,7 @@ impl RequestSession {
     /// operation created one.
     async fn begin(&self, update: &Update) -> Result<Option<Applied>> {
         let mut fields = Values::new();
-        let results: Vec<OpResult> = update.ops.iter().map(|op| op.apply_to(&mut fields)).collect();
+        let results: Vec<OpResult> = update.ops.iter().map(|op| op.apply(&mut fields)).collect();
         let applied = Applied { results, fields, seen: None };
         if applied.fields.is_empty() {
             return Ok(Some(applied));

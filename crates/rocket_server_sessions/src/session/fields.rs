@@ -77,7 +77,7 @@ impl<'r> Session<'r> {
         Ok(self.request.read(&[field.name()]).await?.contains_key(field.name()))
     }
 
-    fn decode<T: DeserializeOwned>(&self, field: &Field<T>, text: &str) -> Result<Option<T>> {
+    fn decode<T: DeserializeOwned>(self, field: &Field<T>, text: &str) -> Result<Option<T>> {
         decode(field, text, |key| self.request.undecodable(key))
     }
 
@@ -122,7 +122,7 @@ impl<'r> Session<'r> {
     /// exceeded. In both cases, nothing was changed.
     pub async fn insert<T>(&self, field: impl Into<Field<T>>, value: impl Value<T>) -> Result<()> {
         let field = field.into();
-        let op = Op::Insert(field.name().to_owned(), encode(&field, &value)?);
+        let op = Op::Insert(field.name().to_owned(), encode(&field, value)?);
         let max_size = Some(self.request.sessions.config.max_record_size);
         let update = Update { ops: vec![op], read: Fields::Some(vec![]), max_size };
         self.request.run(update).await.map(drop)
@@ -172,9 +172,9 @@ impl<'r> Session<'r> {
                 Some(text) => self.decode(&field, text)?.unwrap_or_default(),
                 None => T::default(),
             };
-            let before = encode(&field, &&value)?;
+            let before = encode(&field, &value)?;
             let result = change(&mut value);
-            let after = encode(&field, &&value)?;
+            let after = encode(&field, &value)?;
             Ok(((after != before).then_some(after), result))
         };
         self.request.exchange(field.name(), change).await

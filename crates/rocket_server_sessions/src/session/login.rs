@@ -153,7 +153,8 @@ impl<'r> Session<'r> {
 
     /// Sets whether the cookie outlives the browser. If there is a session, its cookie is sent again
     /// with the new setting; otherwise, the setting applies to the session that this request
-    /// creates. One round trip, one command; none if there is no session yet, or if the store has
+    /// creates. After a [`destroy`](Self::destroy), a new session has the configured default again. One
+    /// round trip, one command; none if there is no session yet, or if the store has
     /// already answered in this request.
     ///
     /// ```
@@ -197,7 +198,7 @@ impl LogIn<'_> {
     /// ```
     pub fn insert<T>(mut self, field: impl Into<Field<T>>, value: impl Value<T>) -> Self {
         let field = field.into();
-        let text = encode(&field, &value);
+        let text = encode(&field, value);
         self.fields = self.fields.and_then(|mut fields| {
             fields.insert(field.into_name(), text?);
             Ok(fields)

@@ -91,7 +91,7 @@ impl Session<'_> {
     }
 }
 
-impl<'r> Session<'r> {
+impl Session<'_> {
     /// Returns information about the session, or `None` if there is none. This makes no round trip,
     /// so the session may already have been destroyed or have expired.
     ///

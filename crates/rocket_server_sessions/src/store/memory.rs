@@ -7,9 +7,8 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 
 use super::{
-    Applied, Death, DestroyResult, Fields, IndexEntry, LoggedIn, Op, OpResult, RecordId,
-    RecordStatus, RotateResult, Rotation, Store, StoreError, TOMBSTONE_TTL, USER, Update,
-    UpdateResult, Values, size,
+    Death, DestroyResult, IndexEntry, LoggedIn, RecordId, RecordStatus, RotateResult, Rotation,
+    Store, StoreError, TOMBSTONE_TTL, USER, Update, UpdateResult, Values,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::id::whole_seconds;
@@ -164,38 +163,6 @@ impl Entries {
     }
 }
 
-impl Record {
-    fn update(&mut self, update: &Update) -> UpdateResult {
-        if update.ops.is_empty() {
-            let (results, fields) = (Vec::new(), self.read(&update.read));
-            return UpdateResult::Applied(Applied { results, fields, seen: self.seen });
-        }
-        let mut fields = self.fields.clone();
-        let results: Vec<_> = update.ops.iter().map(|op| op.apply_to(&mut fields)).collect();
-        let grows = update.ops.iter().zip(&results).any(|(op, result)| match op {
-            Op::Insert(..) => true,
-            Op::CompareExchange { .. } => *result == OpResult::Done,
-            Op::Increment(name, _) => !self.fields.contains_key(name),
-            Op::Remove(_) | Op::Take(_) | Op::Clear => false,
-        });
-        let size = size(&fields);
-        if grows && update.max_size.is_some_and(|limit| size > limit) {
-            return UpdateResult::TooLarge(size);
-        }
-        self.fields = fields;
-        let seen = self.seen;
-        UpdateResult::Applied(Applied { results, fields: self.read(&update.read), seen })
-    }
-
-    fn read(&self, fields: &Fields) -> Values {
-        let own = |name: &String| Some((name.clone(), self.fields.get(name)?.clone()));
-        match fields {
-            Fields::Some(names) => names.iter().filter_map(own).collect(),
-            Fields::All => self.fields.clone(),
-        }
-    }
-}
-
 fn list(index: &BTreeMap<RecordId, SystemTime>) -> Vec<IndexEntry> {
     index.iter().map(|(&record, &written)| IndexEntry { record, written }).collect()
 }
@@ -229,7 +196,7 @@ impl Store for Memory {
 
     async fn update(&self, record: RecordId, update: &Update) -> Result<UpdateResult, StoreError> {
         Ok(self.with(|entries, _| match entries.record(record) {
-            Ok(record) => record.update(update),
+            Ok(Record { fields, seen }) => update.apply(fields, *seen),
             Err(Absent::Dead(death)) => UpdateResult::Dead(death),
             Err(Absent::Gone) => UpdateResult::Gone,
         }))
@@ -320,7 +287,7 @@ impl Store for Memory {
     async fn status(&self, records: &[RecordId]) -> Result<Vec<RecordStatus>, StoreError> {
         let status = |entries: &mut Entries, record: &RecordId| match entries.record(*record) {
             Ok(Record { fields, seen }) => {
-                RecordStatus::Live { seen: *seen, user: LoggedIn::of(fields) }
+                RecordStatus::Live { seen: *seen, user: LoggedIn::from_fields(fields) }
             }
             Err(Absent::Dead(_)) => RecordStatus::Dead,
             Err(Absent::Gone) => RecordStatus::Gone,

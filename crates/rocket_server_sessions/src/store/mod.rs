@@ -9,8 +9,12 @@
 //! | dead | a tombstone, for a short time | [`Death`]: the token was destroyed or rotated |
 //! | gone | no record (the key is missing, or holds something else) | `Gone`; the store is not changed |
 //!
-//! The marker says which session a record belongs to. Only [`create`](Store::create) writes it, so
-//! dead and gone records cannot come back. Every record, tombstone and index has a time to live.
+//! The marker is whatever tells a store that a record is a session's: in Redis, the field `@id`, which
+//! holds the public id; in a map or a table, the entry itself. Only [`create`](Store::create) writes
+//! it, so dead and gone records cannot come back. A store that creates a key as a side effect of
+//! another change (as `HINCRBY` does) takes it for gone if the marker is missing.
+//!
+//! To check a store of your own, call [`conformance`](crate::testing::conformance) in a test. Every record, tombstone and index has a time to live.
 //!
 //! Every call is atomic and one round trip, unless its documentation says otherwise. Stores must
 //! not retry a call that may have been applied.
@@ -84,7 +88,7 @@ impl Op {
     }
 
     /// Makes the change to fields in memory.
-    pub(crate) fn apply_to(&self, fields: &mut Values) -> OpResult {
+    pub(crate) fn apply(&self, fields: &mut Values) -> OpResult {
         match self {
             Self::Insert(name, value) => {
                 fields.insert(name.clone(), value.clone());
@@ -162,6 +166,32 @@ pub struct Update {
 }
 
 impl Update {
+    /// Applies the update to the fields of a live record in memory, with its limit. `seen` becomes
+    /// [`Applied::seen`].
+    ///
+    /// For stores that hold a lock or a transaction meanwhile.
+    pub fn apply(&self, fields: &mut Values, seen: Option<SystemTime>) -> UpdateResult {
+        let mut new = fields.clone();
+        let results: Vec<_> = self.ops.iter().map(|op| op.apply(&mut new)).collect();
+        let grows = self.ops.iter().zip(&results).any(|(op, result)| match op {
+            Op::Insert(..) => true,
+            Op::CompareExchange { .. } => *result == OpResult::Done,
+            Op::Increment(name, _) => !fields.contains_key(name),
+            Op::Remove(_) | Op::Take(_) | Op::Clear => false,
+        });
+        let size = size(&new);
+        if grows && self.max_size.is_some_and(|limit| size > limit) {
+            return UpdateResult::TooLarge(size);
+        }
+        *fields = new;
+        let own = |name: &String| Some((name.clone(), fields.get(name)?.clone()));
+        let fields = match &self.read {
+            Fields::Some(names) => names.iter().filter_map(own).collect(),
+            Fields::All => fields.clone(),
+        };
+        UpdateResult::Applied(Applied { results, fields, seen })
+    }
+
     /// An update that only reads.
     pub(crate) fn look(read: Fields) -> Self {
         Self { ops: Vec::new(), read, max_size: None }
@@ -244,14 +274,17 @@ impl LoggedIn {
         Self { user: user.to_owned(), since, label: label.to_owned() }
     }
 
-    /// The record's fields. The name is a plain string, so that scripts can compare it.
-    pub(crate) fn fields(&self) -> [(String, String); 2] {
+    /// The fields that a store sets in the user's record. They begin with `@`, and are read like any
+    /// other. The name is a plain string, so that scripts can compare it.
+    #[must_use]
+    pub fn fields(&self) -> [(String, String); 2] {
         let login = format!("{} {}", unix(self.since).as_secs(), self.label);
         [(USER.to_owned(), self.user.clone()), (LOGIN.to_owned(), login)]
     }
 
     /// Reads the user from a record's fields.
-    pub(crate) fn of(fields: &Values) -> Option<Self> {
+    #[must_use]
+    pub fn from_fields(fields: &Values) -> Option<Self> {
         Some(Self::read(fields.get(USER)?, fields.get(LOGIN).map_or("", String::as_str)))
     }
 

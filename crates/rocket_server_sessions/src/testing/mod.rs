@@ -32,10 +32,12 @@
 //! assert_eq!(client.get("/").dispatch().into_string().unwrap(), "1", "idle for too long");
 //! ```
 
+mod conformance;
 mod log_in;
 mod manual_clock;
 mod spy;
 
+pub use conformance::conformance;
 pub use log_in::force_log_in;
 pub use manual_clock::ManualClock;
 pub use spy::{Call, Spy};

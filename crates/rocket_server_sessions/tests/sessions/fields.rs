@@ -105,8 +105,8 @@ async fn family(session: Session<'_>) -> session::Result<()> {
     let batch = session.batch().increment(ITEMS.at("tea"), 2).increment(ITEMS.at("a:b"), 1);
     let now =
         batch.insert(ITEMS, 9).insert(TEXT, "x").insert(Key::new("cart2"), 1).commit().await?;
-    assert_eq!(now.iter(ITEMS)?.collect::<Vec<_>>(), [("a:b", 1), ("tea", 2)]);
-    assert_eq!(now.iter(LIST)?.count(), 0);
+    assert_eq!(now.items(ITEMS)?, [("a:b", 1), ("tea", 2)]);
+    assert_eq!(now.items(LIST)?, []);
     assert_eq!(now.keys().collect::<Vec<_>>(), ["cart", "cart2", "cart:a:b", "cart:tea", "text"]);
     assert!(now.contains_key(ITEMS.at("tea")) && !now.contains_key(ITEMS.at("milk")));
     assert_eq!(now.get_or_default(ITEMS.at("milk"))?, 0);
@@ -114,7 +114,7 @@ async fn family(session: Session<'_>) -> session::Result<()> {
     assert_eq!(now.get_json("@user"), None, "the crate's own fields are not shown");
     assert!(session.contains_key(ITEMS.at("tea")).await?);
     session.insert(TEXT.at("tea"), "not a number").await?;
-    let wrong = session.snapshot().await?.iter(Key::<u32>::new("text")).map(drop);
+    let wrong = session.snapshot().await?.items(Key::<u32>::new("text")).map(drop);
     assert!(matches!(&wrong, Err(Error::Deserialize { field, .. }) if field == "text:tea"));
     Ok(())
 }
@@ -148,10 +148,10 @@ impl serde::Serialize for Refusing {
 async fn batched(session: Session<'_>) -> session::Result<()> {
     let now = session
         .batch()
-        .insert(TEXT, &"a".to_owned())
+        .insert(TEXT, "a")
         .increment(COUNT, 2)
         .increment(COUNT, 3)
-        .insert(ODD, &1.5)
+        .insert(ODD, 1.5)
         .remove(ODD)
         .commit()
         .await?;
@@ -163,7 +163,7 @@ async fn batched(session: Session<'_>) -> session::Result<()> {
     assert_eq!(session.snapshot().await?.get(COUNT)?, Some(4));
 
     let wrong = Key::<i64>::new("text");
-    let batch = session.batch().insert(TEXT, &"x".to_owned()).increment(wrong, 1);
+    let batch = session.batch().insert(TEXT, "x").increment(wrong, 1);
     let error = batch.increment(COUNT, 1).commit().await.unwrap_err();
     assert!(matches!(&error, Error::NotAnInteger { field } if field == "text"), "{error}");
     assert_eq!(session.get(COUNT).await?, Some(5), "the other changes stand");
@@ -266,7 +266,7 @@ async fn sum_that_does_not_fit_its_type_is_taken_back() {
 }
 
 #[rocket::async_test]
-async fn items_of_a_family_are_iterated_and_others_are_not() {
+async fn items_of_a_family_are_listed_and_others_are_not() {
     holds("/family").await;
 }
 

@@ -21,6 +21,14 @@ async fn touches(world: &World) -> Vec<u64> {
 }
 
 on_every_store![
+    async fn session_after_a_destroy_has_the_defaults_again(world: World) {
+        let mut visitor = world.visitor();
+        let page = visitor.get("/remember/false").await;
+        assert!(!page.set_cookies[0].contains("Max-Age"), "{:?}", page.set_cookies);
+        let page = visitor.get("/destroy-and-count").await;
+        assert!(page.set_cookies[0].contains("Max-Age=2"), "{:?}", page.set_cookies);
+    }
+
     async fn first_write_sets_one_cookie_and_later_ones_none(world: World) {
         let mut visitor = world.visitor();
         let first = visitor.get("/count/a").await;

@@ -336,7 +336,7 @@ fn read_one_status(id: PublicId, fields: Value) -> Result<RecordStatus, StoreErr
     let names = [(USER, user), (LOGIN, login)].into_iter();
     let fields = names.filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
     let seen = seen.and_then(|it| read_seen(&it));
-    Ok(RecordStatus::Live { seen, user: LoggedIn::of(&fields) })
+    Ok(RecordStatus::Live { seen, user: LoggedIn::from_fields(&fields) })
 }
 
 /// The reply of a script.

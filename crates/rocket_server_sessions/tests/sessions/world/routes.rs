@@ -122,8 +122,8 @@ async fn append(list: &str, text: &str, session: Session<'_>) -> session::Result
 
 #[get("/pop/<list>")]
 async fn pop(list: &str, session: Session<'_>) -> session::Result<String> {
-    let last = session.update(LIST.at(list), Vec::pop).await?;
-    Ok(last.unwrap_or_else(|| "none".into()))
+    let popped = session.update(LIST.at(list), Vec::pop).await?;
+    Ok(popped.unwrap_or_else(|| "none".into()))
 }
 
 #[get("/list/<list>")]

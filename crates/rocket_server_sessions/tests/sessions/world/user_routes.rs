@@ -68,7 +68,7 @@ async fn logged_in_for(
 
 #[get("/account")]
 fn account(user: User) -> String {
-    format!("{} on {}", user.name, user.label)
+    user.name + " on " + &user.label
 }
 
 #[get("/account", rank = 2)]
@@ -88,7 +88,7 @@ fn members(user: User) -> String {
 
 #[get("/thrice")]
 fn thrice(a: User, b: User, c: Member) -> String {
-    format!("{} {} {}", a.name, b.name, c.0.name)
+    [a.name, b.name, c.0.name].join(" ")
 }
 
 struct Member(User);
