@@ -1,4 +1,6 @@
-//! A store of one's own: `cargo run --example own_store`, then <http://localhost:8080>.
+//! A store of your own.
+//!
+//! Run `cargo run -p rocket_server_sessions --example own_store`, and open <http://localhost:8080>.
 //!
 //! It keeps everything in one map under a lock. A database would do the same in a transaction. The test
 //! of this example checks it with `testing::conformance`.

@@ -1,4 +1,6 @@
-//! A list that several tabs change at once: `cargo run --example todo`, then <http://localhost:8080>.
+//! A list that several tabs change at once.
+//!
+//! Run `cargo run -p rocket_server_sessions --example todo`, and open <http://localhost:8080>.
 
 use rocket::form::Form;
 use rocket::http::RawStr;

@@ -1,4 +1,6 @@
-//! A session in a websocket: `cargo run --example websocket`, then <http://localhost:8080>.
+//! A session in a websocket.
+//!
+//! Run `cargo run -p rocket_server_sessions --example websocket`, and open <http://localhost:8080>.
 //!
 //! The page begins the session, because a websocket cannot set a cookie. Each operation has a deadline
 //! of its own, and works again after an outage.

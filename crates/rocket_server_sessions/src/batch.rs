@@ -100,10 +100,9 @@ impl<'r> Batch<'r> {
             error = error.or(failure);
         }
         if !undo.is_empty() {
-            self.request
-                .run(Update { ops: undo, read: Fields::Some(vec![]), max_size: None })
-                .await?;
+            let update = Update { ops: undo, read: Fields::Some(vec![]), max_size: None };
+            self.request.run(update).await.map_err(Error::partially_applied)?;
         }
-        error.map_or_else(|| Ok(self.request.snapshot(fields)), Err)
+        error.map_or_else(|| Ok(Snapshot::new(fields, self.request)), Err)
     }
 }

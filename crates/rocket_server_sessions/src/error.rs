@@ -100,7 +100,10 @@ pub enum Error {
     Misuse(&'static str),
 
     /// A field's name, its value, or the whole record exceeds its limit.
-    #[error("the session field `{field}` makes {what} {size} long, and at most {limit} is allowed")]
+    #[error(
+        "the session field `{field}` cannot be stored: {what} is {size} bytes, and the limit is \
+         {limit}"
+    )]
     TooLarge {
         /// The field.
         field: String,

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::event::Event;
 use crate::id::PublicId;
 use crate::key::{Field, Key};
+use crate::request::RequestSession;
 use crate::setup::shared::Shared;
 use crate::store::{USER, Values};
 use crate::value::decode;
@@ -38,7 +39,9 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    pub(super) fn new(fields: Values, origin: Option<(Arc<Shared>, PublicId)>) -> Self {
+    /// A snapshot of the session of a request.
+    pub(super) fn new(fields: Values, request: &RequestSession) -> Self {
+        let origin = request.identity().map(|it| (request.sessions.clone(), it.record.id));
         Self { fields, origin }
     }
 

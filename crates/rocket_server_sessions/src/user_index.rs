@@ -18,7 +18,7 @@ use crate::id::PublicId;
 use crate::setup::shared::{Shared, detach};
 use crate::store::{
     Death, DestroyResult, IndexEntry, LoggedIn, RecordId, RecordStatus, RotateResult, Store,
-    StoreError,
+    StoreError, StoreErrorKind,
 };
 
 /// An entry whose place has been empty for this long is not a log-in in progress. The margin allows

@@ -66,7 +66,7 @@ pub(crate) async fn log_in(
         return Err(Error::EmptyUser);
     }
     if user.len() > MAX_USER {
-        let (what, size, limit) = ("the user's name in bytes", user.len(), MAX_USER);
+        let (what, size, limit) = ("the length of the user's name", user.len(), MAX_USER);
         return Err(Error::TooLarge { field: USER.to_owned(), what, size, limit });
     }
     let label: String = label.chars().filter(|it| !it.is_control()).take(MAX_LABEL).collect();
@@ -95,7 +95,7 @@ pub(crate) async fn log_in(
             RotateResult::Dead(_) | RotateResult::Gone => {}
         }
     }
-    log_in_anew(session, &turn, &index, &login, fields)
+    log_in_to_new_session(session, &turn, &index, &login, fields)
         .await
         .map_err(|error| if has_destroyed { error.partially_applied() } else { error })
 }

@@ -16,8 +16,7 @@ use crate::error::{Error, Result};
 use crate::event::{Deadline, Event};
 use crate::id::PublicId;
 use crate::setup::shared::Shared;
-use crate::snapshot::Snapshot;
-use crate::store::{Death, Fields, LOGIN, LoggedIn, RecordId, StoreError, USER, Update, Values};
+use crate::store::{Death, Fields, LOGIN, LoggedIn, RecordId, StoreError, USER, Update};
 
 pub(crate) struct RequestSession {
     pub(crate) sessions: Arc<Shared>,
@@ -121,11 +120,6 @@ impl RequestSession {
         let login = self.login().await?;
         *self.known_login.lock() = record().map(|record| (record, login.clone()));
         Ok(login)
-    }
-
-    /// A snapshot of the session's fields.
-    pub(crate) fn snapshot(&self, fields: Values) -> Snapshot {
-        Snapshot::new(fields, self.identity().map(|it| (self.sessions.clone(), it.record.id)))
     }
 
     /// Reports a field that could not be decoded.

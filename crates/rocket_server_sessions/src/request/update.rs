@@ -160,10 +160,10 @@ impl RequestSession {
                 Err(Error::TooLarge { field: name.to_owned(), what, size, limit })
             };
             if name.len() > MAX_FIELD_NAME {
-                return too_large("its name in bytes", name.len(), MAX_FIELD_NAME);
+                return too_large("the length of its name", name.len(), MAX_FIELD_NAME);
             }
             if size > limit {
-                return too_large("its value in bytes", size, limit);
+                return too_large("the length of its value", size, limit);
             }
         }
         Ok(())
@@ -173,6 +173,6 @@ impl RequestSession {
         let grows = |op: &&Op| !matches!(op, Op::Remove(_) | Op::Take(_) | Op::Clear);
         let field = ops.iter().find(grows).map_or("", Op::field).to_owned();
         let limit = self.sessions.config.max_record_size;
-        Error::TooLarge { field, what: "the session in bytes", size, limit }
+        Error::TooLarge { field, what: "the size of the session", size, limit }
     }
 }

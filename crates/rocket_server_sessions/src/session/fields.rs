@@ -100,7 +100,7 @@ impl<'r> Session<'r> {
     /// See [`Session`](#errors).
     pub async fn snapshot(&self) -> Result<Snapshot> {
         let applied = self.request.run(Update::look(Fields::All)).await?;
-        Ok(self.request.snapshot(applied.fields))
+        Ok(Snapshot::new(applied.fields, self.request))
     }
 
     /// Sets `field` to `value`: a `T`, a `&T`, a `&str` for a [`String`], or a slice for a [`Vec`]. One
@@ -208,8 +208,8 @@ impl<'r> Session<'r> {
             return Err(Error::NotAnInteger { field });
         };
         if let Err(error) = Counter::of::<T>().check(&field, sum) {
-            self.change(Op::Increment(field, by.saturating_neg())).await?;
-            return Err(error);
+            let undo = self.change(Op::Increment(field, by.saturating_neg())).await;
+            return Err(undo.map_err(Error::partially_applied).err().unwrap_or(error));
         }
         T::try_from(sum).map_err(|_| Error::NotAnInteger { field })
     }

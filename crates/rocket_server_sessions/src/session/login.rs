@@ -50,7 +50,7 @@ impl<'r> Session<'r> {
     /// # use rocket_server_sessions::{Result, Session};
     /// #[rocket::get("/")]
     /// async fn index(session: Session<'_>) -> Result<String> {
-    ///     Ok(session.user().await?.unwrap_or_else(|| "nobody".into()))
+    ///     Ok(session.user().await?.unwrap_or_else(|| "not logged in".into()))
     /// }
     /// ```
     ///
@@ -168,7 +168,8 @@ impl<'r> Session<'r> {
     ///
     /// # Errors
     ///
-    /// See [`Session`](#errors).
+    /// [`Error::Unavailable`] if the response's headers were already sent. For the others, see
+    /// [`Session`](#errors).
     pub async fn remember_me(&self, is_remembered: bool) -> Result<()> {
         self.request.remember_me(is_remembered).await
     }
@@ -189,11 +190,11 @@ impl LogIn<'_> {
     ///
     /// ```
     /// # use rocket_server_sessions::{Key, Result, SameOrigin, Session};
-    /// const ROLE: Key<String> = Key::new("role");
+    /// const NICKNAME: Key<String> = Key::new("nickname");
     ///
     /// #[rocket::post("/login")]
     /// async fn login(_same: SameOrigin, session: Session<'_>) -> Result<()> {
-    ///     session.log_in("alice", "Firefox on Linux").insert(ROLE, "admin").await
+    ///     session.log_in("alice", "Firefox on Linux").insert(NICKNAME, "Al").await
     /// }
     /// ```
     pub fn insert<T>(mut self, field: impl Into<Field<T>>, value: impl Value<T>) -> Self {

@@ -47,15 +47,15 @@ impl Shared {
         };
         if !is_own && let Some(url) = &config.url {
             notices.push(format!(
-                "the application brings its own store, so `session.url` ({url:?}) is not used"
+                "the application uses a custom store, so `session.url` ({url:?}) is ignored"
             ));
         }
         let key = SecretKey::read(figment, store.is_shared()).map_err(|error| vec![error])?;
         let first = key.map_or_else(
             || {
                 notices.push(
-                    "no `secret_key` is set, so a random one seals the cookies: they are worth \
-                     nothing after a restart"
+                    "no `secret_key` is set, so cookies are encrypted with a random key, and \
+                     become invalid when the process stops"
                         .into(),
                 );
                 cookie::Key::generate()
@@ -106,8 +106,10 @@ fn open_store(
         .map(|store| Arc::new(store) as Arc<dyn Store>)
         .map_err(|error| (error.key(), error.to_string()));
     #[cfg(not(feature = "redis"))]
-    let store: Result<Arc<dyn Store>, (&str, String)> =
-        Err(("url", format!("{url:?} is set, but the feature `redis` is not built in")));
+    let store: Result<Arc<dyn Store>, (&str, String)> = Err((
+        "url",
+        format!("{url:?} is set, but the crate was built without the feature `redis`"),
+    ));
     store.map_err(|(key, message)| {
         vec![SettingError::new(figment, &format!("{}.{key}", Config::KEY), &message)]
     })

@@ -25,7 +25,7 @@
 //!
 //! assert_eq!(client.get("/").dispatch().into_string().unwrap(), "1");
 //! assert_eq!(client.get("/").dispatch().into_string().unwrap(), "2");
-//! // The second view also tells the store that the session is in use.
+//! // The second view also touches the session, because the client sent its cookie.
 //! assert_eq!(spy.round_trips(), 3);
 //!
 //! clock.advance(Duration::from_hours(48));

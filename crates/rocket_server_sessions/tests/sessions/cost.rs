@@ -33,12 +33,9 @@ const ROWS: &[(&str, &[&str])] = &[
     ("a batch that takes and increments", &["a /view/a", "a /view/a", "a /shown-once/a"]),
     ("`regenerate`", &["a /view/a", "a /view/a", "a /regenerate"]),
     ("`destroy`", &["a /view/a", "a /view/a", "a /destroy"]),
-    ("`user`, if nobody has logged in", &["a /view/a", "a /view/a", "a /user-only"]),
-    ("`user`, if somebody has", &["a /log-in/alice/x", "a /user-only"]),
-    (
-        "`User` or `logged_in_at`, if nobody has logged in",
-        &["a /view/a", "a /view/a", "a /account"],
-    ),
+    ("`user`, without a log-in", &["a /view/a", "a /view/a", "a /user-only"]),
+    ("`user`, after a log-in", &["a /log-in/alice/x", "a /user-only"]),
+    ("`User` or `logged_in_at`, without a log-in", &["a /view/a", "a /view/a", "a /account"]),
     ("`User`, in any number of guards", &["a /log-in/alice/x", "a /thrice"]),
     ("`logged_in_at`", &["a /log-in/alice/x", "a /logged-in-for"]),
     (
