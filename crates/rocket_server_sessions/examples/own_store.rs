@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rocket::{get, launch, routes};
 use rocket_server_sessions::store::{
     Death, DestroyResult, IndexEntry, LoggedIn, RecordId, RecordStatus, RotateResult, Rotation,
-    Store, StoreError, TOMBSTONE_TTL, Update, UpdateResult, Values,
+    Store, StoreError, TOMBSTONE_TTL, TimeToLive, Update, UpdateResult, Values,
 };
 use rocket_server_sessions::{self as session, Key, Session};
 
@@ -105,12 +105,13 @@ impl Store for Map {
         &self,
         record: RecordId,
         now: SystemTime,
-        ttl: Duration,
+        ttl: TimeToLive,
     ) -> Result<(), StoreError> {
         let mut tables = self.tables();
         if let Some(Place::Live { fields, .. }) = tables.get(record) {
-            let place = Place::Live { fields: fields.clone(), seen: Some(whole_seconds(now)) };
-            tables.put(record, place, ttl);
+            let fields = fields.clone();
+            let ttl = ttl.of(&fields);
+            tables.put(record, Place::Live { fields, seen: Some(whole_seconds(now)) }, ttl);
         }
         Ok(())
     }
@@ -137,7 +138,8 @@ impl Store for Map {
         record.extend(fields.clone());
         let seen = seen.map(whole_seconds).or(before);
         tables.bury(*from, Death::Rotated);
-        tables.put(to, Place::Live { fields: record, seen }, *ttl);
+        let ttl = ttl.of(&record);
+        tables.put(to, Place::Live { fields: record, seen }, ttl);
         Ok(RotateResult::Rotated)
     }
 

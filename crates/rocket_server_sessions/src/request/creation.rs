@@ -12,7 +12,7 @@ use super::state::{Identity, Seen, State};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::id::{PublicId, Token};
-use crate::store::{Store, StoreError, StoreErrorKind, Values};
+use crate::store::{IDLE, Store, StoreError, StoreErrorKind, Values};
 
 /// The fraction of the deadline that is reserved for settling.
 const SETTLE_SHARE: u32 = 8;
@@ -31,8 +31,11 @@ impl RequestSession {
         self.refuse_if_answered()?;
         let (record, ttl) = (identity.record, self.sessions.config.first_ttl());
         let now = self.now();
+        let mut fields = fields.clone();
+        let own = self.choices.lock().idle_timeout;
+        fields.extend(own.map(|own| (IDLE.to_owned(), own.as_secs().to_string())));
         self.state.lock().begin(identity, Event::Created(record.id));
-        match self.soon(self.sessions.store.create(record, fields, ttl)).await {
+        match self.soon(self.sessions.store.create(record, &fields, ttl)).await {
             Ok(true) => {
                 self.settled(true);
                 self.state.lock().note_seen(record, Seen { at: now, expiry: now + ttl });

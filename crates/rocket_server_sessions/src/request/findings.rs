@@ -47,7 +47,7 @@ impl RequestSession {
         }
     }
 
-    fn touch(&self, record: RecordId) {
+    pub(super) fn touch(&self, record: RecordId) {
         let (store, now) = (self.sessions.store.clone(), self.now());
         let ttl = self.sessions.config.ttl(record.id, now);
         self.sessions.emit(Event::Touched(record.id));

@@ -16,7 +16,8 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::id::Token;
 use crate::store::{
-    Death, DestroyResult, LoggedIn, RecordStatus, RotateResult, Rotation, Store, USER, Values,
+    Death, DestroyResult, LoggedIn, RecordStatus, RotateResult, Rotation, Store, TimeToLive, USER,
+    Values,
 };
 use crate::user_index::UserIndex;
 
@@ -174,7 +175,7 @@ async fn rotate(
     let (ttl, seen) = if before.has_returned {
         (config.ttl(before.record.id, now), Some(now))
     } else {
-        (config.first_ttl(), None)
+        (TimeToLive::fixed(config.first_ttl()), None)
     };
     let (from, to) = (before.record, new.record.token_hash);
     let event = if user.is_some() { Event::LoggedIn(from.id) } else { Event::Regenerated(from.id) };
@@ -187,7 +188,7 @@ async fn rotate(
     session.settled(result == RotateResult::Rotated);
     match &result {
         RotateResult::Rotated => {
-            let seen = Seen { at: now, expiry: now + ttl };
+            let seen = Seen { at: now, expiry: now + ttl.idle };
             session.state.lock().note_seen(new.record, seen);
         }
         RotateResult::OtherUser(_) => {

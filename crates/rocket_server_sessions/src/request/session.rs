@@ -15,8 +15,9 @@ use super::wait::Wait;
 use crate::error::{Error, Result};
 use crate::event::{Deadline, Event};
 use crate::id::PublicId;
+use crate::remember_me::RememberMe;
 use crate::setup::shared::Shared;
-use crate::store::{Death, Fields, LOGIN, LoggedIn, RecordId, StoreError, USER, Update};
+use crate::store::{Death, Fields, IDLE, LOGIN, LoggedIn, Op, RecordId, StoreError, USER, Update};
 
 pub(crate) struct RequestSession {
     pub(crate) sessions: Arc<Shared>,
@@ -34,6 +35,8 @@ pub(crate) struct RequestSession {
 pub(super) struct Choices {
     /// Whether a new cookie is persistent.
     pub(super) is_remembered: bool,
+    /// The idle timeout of a new session, if it has one of its own.
+    pub(super) idle_timeout: Option<Duration>,
     /// Whether to send the cookie again with the same token.
     is_repeated: bool,
     /// How long to wait before trying again, if the store has failed this request.
@@ -71,6 +74,7 @@ impl RequestSession {
             is_remembered: opened
                 .as_ref()
                 .map_or(sessions.config.remember_me, |it| it.value.is_remembered),
+            idle_timeout: None,
             is_repeated: opened.as_ref().is_some_and(|it| it.is_key_old),
             outage: None,
             is_answered: false,
@@ -195,25 +199,53 @@ impl RequestSession {
         Ok(())
     }
 
-    /// Sets whether the cookie is persistent. Without a session, this applies to the session that
-    /// the request creates.
-    pub(crate) async fn remember_me(&self, is_remembered: bool) -> Result<()> {
+    /// Sets how long the session and its cookie are kept. Without a session, this applies to the
+    /// session that the request creates.
+    pub(crate) async fn remember_me(&self, choice: RememberMe) -> Result<()> {
         self.refuse_if_answered()?;
-        self.choices.lock().is_remembered = is_remembered;
-        let is_known = self.state.lock().remember(is_remembered);
-        if !is_known && self.identity().is_some() {
-            let look = Update::look(Fields::Some(vec![]));
-            self.with_deadline(self.attempt(&look)).await?;
+        let is_remembered = choice != RememberMe::No;
+        let idle_timeout = match choice {
+            RememberMe::For(duration) => Some(duration),
+            RememberMe::No | RememberMe::Yes => None,
+        };
+        let had_own = {
+            let mut choices = self.choices.lock();
+            choices.is_remembered = is_remembered;
+            std::mem::replace(&mut choices.idle_timeout, idle_timeout).is_some()
+        };
+        if self.identity().is_some() {
+            self.keep_for(idle_timeout, had_own).await?;
         }
-        if is_known || self.state.lock().remember(is_remembered) {
+        if self.state.lock().remember(is_remembered) {
             self.choices.lock().is_repeated = true;
+        }
+        Ok(())
+    }
+
+    /// Stores the session's own idle timeout and touches it; or confirms the session, if it has none.
+    async fn keep_for(&self, own: Option<Duration>, had_own: bool) -> Result<()> {
+        let is_known = self.state.lock().is_live();
+        let ops = match own {
+            Some(own) => vec![Op::Insert(IDLE.to_owned(), own.as_secs().to_string())],
+            None if had_own => vec![Op::Remove(IDLE.to_owned())],
+            None if is_known => return Ok(()),
+            None => Vec::new(),
+        };
+        let update = Update { ops, read: Fields::Some(vec![]), max_size: None };
+        self.with_deadline(self.attempt(&update)).await?;
+        if own.is_some()
+            && let Some(identity) = self.identity().filter(|it| it.has_returned)
+        {
+            self.touch(identity.record);
         }
         Ok(())
     }
 
     /// Makes a new session begin with the defaults.
     pub(super) fn forget_choices(&self) {
-        self.choices.lock().is_remembered = self.sessions.config.remember_me;
+        let mut choices = self.choices.lock();
+        choices.is_remembered = self.sessions.config.remember_me;
+        choices.idle_timeout = None;
     }
 
     /// The `Set-Cookie` value of the response. Call this once, before the headers are sent. Makes a

@@ -90,13 +90,13 @@ impl RequestSession {
         }
     }
 
-    /// Creates a session with the changes, unless they result in no fields. `None` if a concurrent
+    /// Creates a session with the changes, unless they result in no fields of the application. `None` if a concurrent
     /// operation created one.
     async fn begin(&self, update: &Update) -> Result<Option<Applied>> {
         let mut fields = Values::new();
         let results: Vec<OpResult> = update.ops.iter().map(|op| op.apply(&mut fields)).collect();
         let applied = Applied { results, fields, seen: None };
-        if applied.fields.is_empty() {
+        if applied.fields.keys().all(|name| name.starts_with('@')) {
             return Ok(Some(applied));
         }
         let size = size(&applied.fields);

@@ -10,6 +10,7 @@ use super::Session;
 use crate::error::Error;
 use crate::error::Result;
 use crate::key::Field;
+use crate::remember_me::RememberMe;
 use crate::request::{RequestSession, identity};
 use crate::store::{USER, Values};
 use crate::value::{Value, encode};
@@ -151,17 +152,28 @@ impl<'r> Session<'r> {
         self.request.with_deadline(identity::destroy(self.request)).await
     }
 
-    /// Sets whether the cookie outlives the browser. If there is a session, its cookie is sent again
-    /// with the new setting; otherwise, the setting applies to the session that this request
-    /// creates. After a [`destroy`](Self::destroy), a new session has the configured default again. One
-    /// round trip, one command; none if there is no session yet, or if the store has
-    /// already answered in this request.
+    /// Sets how long the session and its cookie are kept: `false` until the browser is closed, `true`
+    /// beyond that, and a [`Duration`](std::time::Duration) with an idle timeout of its own, which may
+    /// be longer than the configured one. The absolute lifetime stays the limit.
+    ///
+    /// If there is a session, its cookie is sent again; otherwise, the setting applies to the session
+    /// that this request creates. After a [`destroy`](Self::destroy), a new session has the configured
+    /// defaults again. The idle timeout is kept in the store, and stays if a request sets `true` or
+    /// `false` later.
+    ///
+    /// One round trip, one command; none if there is no session yet, or if the store has already
+    /// answered in this request. With a duration and a session, one round trip and three commands.
     ///
     /// ```
+    /// # use std::time::Duration;
     /// # use rocket_server_sessions::{Result, Session};
     /// #[rocket::post("/login?<remember>")]
     /// async fn login(remember: bool, session: Session<'_>) -> Result<()> {
-    ///     session.remember_me(remember).await?;
+    ///     if remember {
+    ///         session.remember_me(Duration::from_hours(14 * 24)).await?;
+    ///     } else {
+    ///         session.remember_me(false).await?;
+    ///     }
     ///     session.log_in("alice", "phone").await
     /// }
     /// ```
@@ -170,8 +182,8 @@ impl<'r> Session<'r> {
     ///
     /// [`Error::Unavailable`] if the response's headers were already sent. For the others, see
     /// [`Session`](#errors).
-    pub async fn remember_me(&self, is_remembered: bool) -> Result<()> {
-        self.request.remember_me(is_remembered).await
+    pub async fn remember_me(&self, choice: impl Into<RememberMe>) -> Result<()> {
+        self.request.remember_me(choice.into()).await
     }
 }
 

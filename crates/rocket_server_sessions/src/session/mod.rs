@@ -71,8 +71,9 @@ pub struct Info {
     /// When the session's idle timeout was last reset. `None` until the store has answered in this
     /// request.
     pub last_seen: Option<SystemTime>,
-    /// When the session expires unless it is used again. `None` until the store has answered in
-    /// this request.
+    /// When the session expires unless it is used again; later, if it has a longer idle timeout of its
+    /// own ([`remember_me`](Session::remember_me)). `None` until the store has answered in this
+    /// request.
     pub idle_expiry: Option<SystemTime>,
 }
 

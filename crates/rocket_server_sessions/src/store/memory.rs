@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::{
     Death, DestroyResult, IndexEntry, LoggedIn, RecordId, RecordStatus, RotateResult, Rotation,
-    Store, StoreError, TOMBSTONE_TTL, USER, Update, UpdateResult, Values,
+    Store, StoreError, TOMBSTONE_TTL, TimeToLive, USER, Update, UpdateResult, Values,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::id::whole_seconds;
@@ -206,7 +206,7 @@ impl Store for Memory {
         &self,
         record: RecordId,
         seen: SystemTime,
-        ttl: Duration,
+        ttl: TimeToLive,
     ) -> Result<(), StoreError> {
         self.with(|entries, now| {
             let key = Key::Record(record);
@@ -214,7 +214,8 @@ impl Store for Memory {
                 && let Some(Entry { value: Value::Record(mut record), .. }) = entries.take(&key)
             {
                 record.seen = Some(whole_seconds(seen));
-                entries.put(key, Value::Record(record), now + ttl);
+                let expires = now + ttl.of(&record.fields);
+                entries.put(key, Value::Record(record), expires);
             }
         });
         Ok(())
@@ -248,7 +249,8 @@ impl Store for Memory {
                 // Put the tombstone first: if the store is full, the record may evict it, but never
                 // the other way round.
                 entries.bury(*from, Death::Rotated, now);
-                entries.put(Key::Record(new), Value::Record(record), now + *ttl);
+                let expires = now + ttl.of(&record.fields);
+                entries.put(Key::Record(new), Value::Record(record), expires);
             }
             RotateResult::Rotated
         }))

@@ -248,7 +248,7 @@ pub struct Rotation {
     /// The hash of the new token.
     pub to: TokenHash,
     /// The record's time to live from now on.
-    pub ttl: Duration,
+    pub ttl: TimeToLive,
     /// The time to store as last seen; `None` if the browser has not yet sent the cookie back.
     pub seen: Option<SystemTime>,
     /// The user to log in, if any.
@@ -256,6 +256,34 @@ pub struct Rotation {
     /// Fields to set. Empty unless a user is logged in.
     pub fields: Values,
 }
+
+/// How long a record lives from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeToLive {
+    /// The idle timeout of records that have none of their own.
+    pub idle: Duration,
+    /// The most that any record gets: the rest of the absolute lifetime.
+    pub max: Duration,
+}
+
+impl TimeToLive {
+    /// The same for all records.
+    #[must_use]
+    pub fn fixed(ttl: Duration) -> Self {
+        Self { idle: ttl, max: ttl }
+    }
+
+    /// The time to live of a record with these fields. A record may have a longer idle timeout of its
+    /// own in the field `@idle`, in seconds.
+    #[must_use]
+    pub fn of(self, fields: &Values) -> Duration {
+        let own = fields.get(IDLE).and_then(|it| it.parse().ok()).map(Duration::from_secs);
+        self.idle.max(own.unwrap_or_default()).min(self.max)
+    }
+}
+
+/// The field with the record's own idle timeout, in seconds.
+pub(crate) const IDLE: &str = "@idle";
 
 /// The user who is logged in to a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -425,7 +453,7 @@ pub trait Store: Send + Sync + 'static {
         &self,
         record: RecordId,
         seen: SystemTime,
-        ttl: Duration,
+        ttl: TimeToLive,
     ) -> Result<(), StoreError>;
 
     /// Moves a record to a new token, leaves a tombstone at its old id, and logs a user in if the

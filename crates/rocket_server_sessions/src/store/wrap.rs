@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{
     DestroyResult, IndexEntry, PublicId, RecordId, RecordStatus, RotateResult, Rotation, Store,
-    StoreError, Update, UpdateResult, Values,
+    StoreError, TimeToLive, Update, UpdateResult, Values,
 };
 
 /// A store that passes each call on to another. Every call goes through [`around`](Self::around).
@@ -28,7 +28,7 @@ pub trait Wrap: Send + Sync + 'static {
 pub enum Call<'c> {
     Create(RecordId, &'c Values, Duration),
     Update(RecordId, &'c Update),
-    Touch(RecordId, Duration),
+    Touch(RecordId, TimeToLive),
     Rotate(&'c Rotation),
     Destroy(RecordId),
     Settle(RecordId),
@@ -99,7 +99,7 @@ impl<W: Wrap> Store for W {
         &self,
         record: RecordId,
         seen: SystemTime,
-        ttl: Duration,
+        ttl: TimeToLive,
     ) -> Result<(), StoreError> {
         let work = self.wrapped().touch(record, seen, ttl);
         self.around(Call::Touch(record, ttl), work).await

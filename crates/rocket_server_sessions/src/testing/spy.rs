@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::store::{self, Rotation, Store, StoreError, Update, Values, Wrap};
+use crate::store::{self, Rotation, Store, StoreError, TimeToLive, Update, Values, Wrap};
 
 /// A call that a [`Spy`] recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub enum Call {
     /// [`Store::update`].
     Update(Update),
     /// [`Store::touch`], with the time to live.
-    Touch(Duration),
+    Touch(TimeToLive),
     /// [`Store::rotate`].
     Rotate(Rotation),
     /// [`Store::destroy`].

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rocket_server_sessions::store::{
-    Memory, PublicId, RecordId, RecordStatus, RotateResult, Rotation, Store, TokenHash, Values,
+    Memory, PublicId, RecordId, RecordStatus, RotateResult, Rotation, Store, TimeToLive, TokenHash,
+    Values,
 };
 use rocket_server_sessions::testing::{ManualClock, conformance};
 
@@ -40,7 +41,7 @@ async fn memory_lets_records_expire() {
     create(&store, record(0)).await;
     for _ in 0..2 {
         clock.advance(Duration::from_secs(3599));
-        store.touch(record(0), SystemTime::now(), HOUR).await.unwrap();
+        store.touch(record(0), SystemTime::now(), TimeToLive::fixed(HOUR)).await.unwrap();
         assert!(matches!(status(&store, record(0)).await, RecordStatus::Live { .. }));
     }
     clock.advance(HOUR);
@@ -76,7 +77,7 @@ async fn memory_gives_up_tombstones_before_records() {
     let rotation = Rotation {
         from: record(0),
         to: record(3).token_hash,
-        ttl: HOUR,
+        ttl: TimeToLive::fixed(HOUR),
         seen: None,
         user: None,
         fields: Values::new(),

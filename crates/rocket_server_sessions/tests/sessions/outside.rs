@@ -26,9 +26,9 @@ on_every_store![
         assert_eq!(labels, ["laptop", "phone"]);
         let id = active.iter().find(|it| it.label == "phone").unwrap().id;
         assert!(sessions.users().destroy("alice", id).await.unwrap());
-        assert_eq!(phone.body("/user-only").await, "nobody");
+        assert_eq!(phone.body("/user-only").await, "none");
         assert_eq!(sessions.users().destroy_all("alice").await.unwrap(), 1);
-        assert_eq!(laptop.body("/user-only").await, "nobody");
+        assert_eq!(laptop.body("/user-only").await, "none");
         assert_eq!(other.body("/user-only").await, "bob");
     }
 

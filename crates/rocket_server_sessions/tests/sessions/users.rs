@@ -56,7 +56,7 @@ on_every_store![
         visitor.get("/count/a").await;
         let path = format!("/log-in-as/alice/{}", "x".repeat(10));
         assert_eq!(visitor.get(&path).await.status.code, 413);
-        assert_eq!(visitor.body("/user").await, "nobody");
+        assert_eq!(visitor.body("/user").await, "none");
         assert_eq!(visitor.body("/sessions/alice").await, "");
     }
 

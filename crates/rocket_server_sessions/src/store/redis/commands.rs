@@ -6,8 +6,8 @@
 //! | update: read only | `HGETALL`, or `HMGET` of some fields | 1 |
 //! | update: one increment or one removal | `HINCRBY` or `HDEL`, then as above | 2 |
 //! | update: anything else | `EVAL` of `HGETALL`, and a command for each change | 2 and more |
-//! | touch | `EVAL` of `HGET HSET EXPIRE` | 4 |
-//! | rotate | `EVAL` of `HGET HGET EXISTS RENAME SET EXPIRE HSET` | 8 |
+//! | touch | `EVAL` of `HMGET HSET EXPIRE` | 4 |
+//! | rotate | `EVAL` of `HGET HMGET EXISTS RENAME SET EXPIRE HSET` | 8 |
 //! | destroy | `EVAL` of `HGET HGET DEL SET` | 5 |
 //! | settle | `EVAL` of `HGET SET` | 3 |
 //! | status | `HMGET` for each record | 1 for each |
@@ -25,7 +25,8 @@ use super::scripts;
 use crate::id::{PublicId, from_unix, unix};
 use crate::store::{
     Applied, Death, DestroyResult, Fields, LOGIN, LoggedIn, Op, OpResult, RecordId, RecordStatus,
-    RotateResult, Rotation, StoreError, TOMBSTONE_TTL, USER, Update, UpdateResult, Values,
+    RotateResult, Rotation, StoreError, TOMBSTONE_TTL, TimeToLive, USER, Update, UpdateResult,
+    Values,
 };
 
 /// The field that marks a hash as a session's record. Its value is the public id.
@@ -99,8 +100,10 @@ pub(super) fn take_back(key: &str, id: PublicId, field: &str, sum: i64) -> Pipel
     script(scripts::TAKE_BACK, 3, &[key], (id.to_string(), field, sum))
 }
 
-pub(super) fn touch(key: &str, id: PublicId, seen: SystemTime, ttl: Duration) -> Pipeline {
-    script(scripts::TOUCH, 3, &[key], (id.to_string(), unix(seen).as_secs(), seconds(ttl)))
+pub(super) fn touch(key: &str, id: PublicId, seen: SystemTime, ttl: TimeToLive) -> Pipeline {
+    let TimeToLive { idle, max } = ttl;
+    let args = (id.to_string(), unix(seen).as_secs(), seconds(idle), seconds(max));
+    script(scripts::TOUCH, 3, &[key], args)
 }
 
 pub(super) fn rotate(from: &str, to: &str, rotation: &Rotation) -> Pipeline {
@@ -108,8 +111,9 @@ pub(super) fn rotate(from: &str, to: &str, rotation: &Rotation) -> Pipeline {
     let mut args = vec![
         rotation.from.id.to_string(),
         seconds(TOMBSTONE_TTL).to_string(),
-        seconds(rotation.ttl).to_string(),
+        seconds(rotation.ttl.idle).to_string(),
         user.to_owned(),
+        seconds(rotation.ttl.max).to_string(),
     ];
     if let Some(seen) = rotation.seen {
         args.extend([SEEN.to_owned(), unix(seen).as_secs().to_string()]);
@@ -118,7 +122,7 @@ pub(super) fn rotate(from: &str, to: &str, rotation: &Rotation) -> Pipeline {
         args.extend(login.fields().into_iter().flat_map(|(name, value)| [name, value]));
     }
     args.extend(rotation.fields.iter().flat_map(|(name, value)| [name.clone(), value.clone()]));
-    let commands = if args.len() > 4 { 7 } else { 6 };
+    let commands = if args.len() > 5 { 7 } else { 6 };
     script(scripts::ROTATE, commands, &[from, to], args)
 }
 

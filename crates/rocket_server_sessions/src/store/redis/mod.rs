@@ -67,7 +67,7 @@ use topology::Topology;
 
 use super::{
     Applied, DestroyResult, Fields, IndexEntry, Op, OpResult, RecordId, RecordStatus, RotateResult,
-    Rotation, Store, StoreError, StoreErrorKind, Update, UpdateResult, Values, size,
+    Rotation, Store, StoreError, StoreErrorKind, TimeToLive, Update, UpdateResult, Values, size,
 };
 
 /// Keeps sessions in Redis or a compatible server, such as Upstash or Valkey: a single server, a
@@ -328,7 +328,7 @@ impl Store for Redis {
         &self,
         record: RecordId,
         seen: SystemTime,
-        ttl: Duration,
+        ttl: TimeToLive,
     ) -> Result<(), StoreError> {
         self.ask(commands::touch(&self.key(record), record.id, seen, ttl)).await.map(drop)
     }

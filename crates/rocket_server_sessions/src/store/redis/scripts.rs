@@ -164,14 +164,31 @@ return {'live', '1'}
 "
 );
 
+/// Defines the time to live of a record: its own idle timeout if that is longer, but not more than
+/// the limit.
+macro_rules! time_to_live {
+    () => {
+        "\
+local function time_to_live(own, idle, max)
+  local ttl = math.min(math.max(tonumber(own or 0) or 0, tonumber(idle)), tonumber(max))
+  return string.format('%.0f', ttl)
+end
+"
+    };
+}
+
 /// Renews a record's time to live. A plain `EXPIRE` would also extend a tombstone's.
 ///
-/// `ARGV`: the public id, the time now, and the time to live, in seconds.
+/// `ARGV`: the public id, the time now, the idle timeout, and the maximum time to live, in seconds.
 pub(super) const TOUCH: &str = concat!(
-    live!(),
+    absent!(),
+    time_to_live!(),
     "\
+local held = redis.pcall('HMGET', KEYS[1], '@id', '@idle')
+if held.err then return absent(held) end
+if held[1] ~= ARGV[1] then return {'gone'} end
 redis.call('HSET', KEYS[1], '@seen', ARGV[2])
-redis.call('EXPIRE', KEYS[1], ARGV[3])
+redis.call('EXPIRE', KEYS[1], time_to_live(held[2], ARGV[3], ARGV[4]))
 return {'live'}
 "
 );
@@ -179,8 +196,9 @@ return {'live'}
 /// Moves a record to a new key, and writes a tombstone to the old one. Logs a user in, if one is
 /// given.
 ///
-/// `KEYS`: the old and the new key. `ARGV`: the public id; the times to live of the tombstone and
-/// the record; the user, or an empty string; and the fields to set, with their values.
+/// `KEYS`: the old and the new key. `ARGV`: the public id; the time to live of the tombstone; the
+/// idle timeout; the user, or an empty string; the maximum time to live; and the fields to set, with
+/// their values.
 ///
 /// Replies `live`; `other` and the user whose session was destroyed instead; or `barred` if the new
 /// key exists.
@@ -189,8 +207,10 @@ return {'live'}
 /// full, and the script may then write.
 pub(super) const ROTATE: &str = concat!(
     live!(),
+    time_to_live!(),
     "\
-local owner = redis.call('HGET', KEYS[1], '@user')
+local held = redis.call('HMGET', KEYS[1], '@user', '@idle')
+local owner = held[1]
 if ARGV[4] ~= '' and owner and owner ~= ARGV[4] then
   redis.call('DEL', KEYS[1])
   redis.pcall('SET', KEYS[1], 'destroyed', 'EX', ARGV[2])
@@ -199,8 +219,8 @@ end
 if redis.call('EXISTS', KEYS[2]) == 1 then return {'barred'} end
 redis.call('RENAME', KEYS[1], KEYS[2])
 redis.call('SET', KEYS[1], 'rotated', 'EX', ARGV[2])
-redis.call('EXPIRE', KEYS[2], ARGV[3])
-if #ARGV > 4 then redis.call('HSET', KEYS[2], unpack(ARGV, 5)) end
+redis.call('EXPIRE', KEYS[2], time_to_live(held[2], ARGV[3], ARGV[5]))
+if #ARGV > 5 then redis.call('HSET', KEYS[2], unpack(ARGV, 6)) end
 return {'live'}
 "
 );

@@ -7,8 +7,8 @@ use super::{
     log_in, look, op_field, rotation, status, stranger, update, values,
 };
 use crate::store::{
-    Applied, DestroyResult, Fields, Op, OpResult, RecordId, RecordStatus, RotateResult, Update,
-    UpdateResult, Values,
+    Applied, DestroyResult, Fields, Op, OpResult, RecordId, RecordStatus, RotateResult, TimeToLive,
+    Update, UpdateResult, Values,
 };
 
 pub(super) const RULES: &[Rule] = rules![
@@ -57,7 +57,7 @@ async fn operation_on_nothing_leaves_nothing(store: Trial<'_>) {
             assert_eq!(status(&*store, id).await, RecordStatus::Gone, "{ops:?}");
         }
     }
-    store.touch(id, at(1_800_000_000), HOUR).await.expect(ANSWERS);
+    store.touch(id, at(1_800_000_000), TimeToLive::fixed(HOUR)).await.expect(ANSWERS);
     for rotation in [rotation(id, store.record(1)), log_in(id, store.record(1), "alice")] {
         assert_eq!(store.rotate(&rotation).await.expect(ANSWERS), RotateResult::Gone);
     }

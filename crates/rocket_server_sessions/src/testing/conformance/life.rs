@@ -8,6 +8,7 @@ use super::{
 };
 use crate::store::{
     Death, DestroyResult, Fields, IndexEntry, LoggedIn, RecordStatus, RotateResult, Rotation,
+    TimeToLive,
 };
 
 pub(super) const RULES: &[Rule] = rules![
@@ -113,7 +114,7 @@ async fn touch_is_remembered(store: Trial<'_>) {
     create(&*store, id, &[("a", "1")]).await;
     assert_eq!(applied(&*store, id, &[], Fields::All).await.seen, None);
     let now = at(1_800_000_000);
-    store.touch(id, now, HOUR).await.expect(ANSWERS);
+    store.touch(id, now, TimeToLive::fixed(HOUR)).await.expect(ANSWERS);
     for ops in [&[][..], &[increment("a", 1)], &[insert("a", "1")]] {
         for read in [Fields::All, Fields::Some(vec!["a".into()])] {
             let seen = applied(&*store, id, ops, read).await;

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::store::{
     Applied, Death, DestroyResult, Fields, LoggedIn, Op, PublicId, RecordId, RecordStatus,
-    RotateResult, Rotation, Store, TokenHash, Update, UpdateResult, Values,
+    RotateResult, Rotation, Store, TimeToLive, TokenHash, Update, UpdateResult, Values,
 };
 
 /// Declares which functions are rules.
@@ -146,7 +146,14 @@ fn changes() -> Vec<Vec<Op>> {
 }
 
 fn rotation(from: RecordId, to: RecordId) -> Rotation {
-    Rotation { from, to: to.token_hash, ttl: HOUR, seen: None, user: None, fields: Values::new() }
+    Rotation {
+        from,
+        to: to.token_hash,
+        ttl: TimeToLive::fixed(HOUR),
+        seen: None,
+        user: None,
+        fields: Values::new(),
+    }
 }
 
 fn log_in(from: RecordId, to: RecordId, user: &str) -> Rotation {
@@ -182,7 +189,7 @@ async fn assert_dead(store: &dyn Store, record: RecordId, death: Death) {
             assert_eq!(found, UpdateResult::Dead(death), "{ops:?}");
         }
     }
-    store.touch(record, at(1_800_000_000), HOUR).await.expect(ANSWERS);
+    store.touch(record, at(1_800_000_000), TimeToLive::fixed(HOUR)).await.expect(ANSWERS);
     let to = RecordId { token_hash: token(5), ..record };
     for rotation in [rotation(record, to), log_in(record, to, "alice")] {
         assert_eq!(store.rotate(&rotation).await.expect(ANSWERS), RotateResult::Dead(death));

@@ -25,6 +25,8 @@ pub fn routes() -> Vec<Route> {
         destroy,
         remember,
         remember_only,
+        remember_for,
+        remember_for_and_count,
         id,
         store,
         plain,
@@ -161,6 +163,17 @@ async fn remember(persistently: bool, session: Session<'_>) -> session::Result<S
 #[get("/remember-only/<persistently>")]
 async fn remember_only(persistently: bool, session: Session<'_>) -> session::Result<()> {
     session.remember_me(persistently).await
+}
+
+#[get("/remember-for/<days>")]
+async fn remember_for(days: u64, session: Session<'_>) -> session::Result<()> {
+    session.remember_me(Duration::from_hours(24 * days)).await
+}
+
+#[get("/remember-for-and-count/<days>")]
+async fn remember_for_and_count(days: u64, session: Session<'_>) -> session::Result<String> {
+    session.remember_me(Duration::from_hours(24 * days)).await?;
+    Ok(session.increment(COUNT.at("a"), 1).await?.to_string())
 }
 
 #[get("/id")]
