@@ -6,6 +6,7 @@
 use std::env;
 use std::ffi::OsString;
 
+use figment::error::{Actual, Kind};
 use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Error, Figment, Metadata, Profile, Provider};
@@ -13,7 +14,7 @@ use rocket::fairing::AdHoc;
 use rocket_server_sessions::{Config as Sessions, Report, SettingError, Unread, Verdict};
 
 /// The application's own settings, besides those of Rocket and of sessions.
-const OWN_KEYS: [&str; 2] = ["template_dir", "metrics_port"];
+const OWN_KEYS: [&str; 3] = ["template_dir", "metrics_port", Hsts::KEY];
 
 /// The figment that the application is built on.
 ///
@@ -76,7 +77,42 @@ pub fn errors() -> Vec<String> {
 
 fn own_errors(figment: &Figment) -> Vec<SettingError> {
     let port = figment.extract_inner::<u16>("metrics_port");
-    port.err().filter(|error| !error.missing()).map(SettingError::all).unwrap_or_default()
+    let port = port.err().filter(|error| !error.missing()).map(SettingError::all);
+    let hsts = Hsts::extract(figment).err();
+    port.into_iter().chain(hsts).flatten().collect()
+}
+
+/// The header `Strict-Transport-Security`: for how long browsers use HTTPS alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hsts(pub(crate) Option<String>);
+
+impl Hsts {
+    const KEY: &str = "hsts";
+
+    /// Two years. Subdomains are not included: they may belong to others.
+    const DEFAULT: &str = "max-age=63072000";
+
+    /// Reads the setting. An empty text means no header.
+    pub(crate) fn extract(figment: &Figment) -> Result<Self, Vec<SettingError>> {
+        let value = match figment.extract_inner::<String>(Self::KEY) {
+            Err(error) if error.missing() => Self::DEFAULT.to_owned(),
+            other => other.map_err(SettingError::all)?,
+        };
+        let age = value.split(';').next().and_then(|it| it.trim().strip_prefix("max-age="));
+        let is_text = value.bytes().all(|it| it.is_ascii_graphic() || it == b' ');
+        match age {
+            _ if value.is_empty() => Ok(Self(None)),
+            Some(age) if is_text && age.parse::<u64>().is_ok() => Ok(Self(Some(value))),
+            _ => {
+                let expected = "empty or begin with `max-age=` and a number of seconds, as in \
+                                \"max-age=63072000; includeSubDomains\"";
+                let actual = Actual::Str(value);
+                let mut error = Error::from(Kind::InvalidValue(actual, expected.to_owned()));
+                error.metadata = figment.find_metadata(Self::KEY).cloned();
+                Err(SettingError::all(error.with_path(Self::KEY)))
+            }
+        }
+    }
 }
 
 struct Warning {

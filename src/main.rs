@@ -7,10 +7,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cloud_run_sessions::observability::Observability;
+use mimalloc::MiMalloc;
 use rocket::config::Shutdown;
 use rocket::error::ErrorKind;
 use rocket::tokio::time::sleep;
 use rocket::{Build, Orbit, Rocket};
+
+/// A view allocates about two hundred times, for which the system's allocator takes a fifth of its
+/// time.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The commands of the binary.
 const USAGE: &str = "usage: cloud-run-sessions          serve

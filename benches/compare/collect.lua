@@ -1,5 +1,5 @@
 -- For wrk: begins sessions and writes their cookies to a file, until there are as many as asked
--- for; or, where a file of cookies is named too, sends each of those once and writes what comes
+-- for; or, if a file of cookies is named too, sends each of those once and writes what comes
 -- back.
 
 local out, wanted, got, sent = nil, 0, 0, 0

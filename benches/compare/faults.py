@@ -11,6 +11,7 @@ how long after the end of the fault everybody was served again. Prints a table i
 
 import collections
 import http.client
+import json
 import socket
 import sys
 import threading
@@ -175,7 +176,7 @@ class Visitor:
 
     def _is_new(self, answer):
         """Whether a count begins anew; what is acknowledged and missing is lost."""
-        views = lab.json.loads(answer.body)["views"]
+        views = json.loads(answer.body)["views"]
         self.lost += max(0, self.acknowledged + 1 - views)
         is_new = views < self.acknowledged
         self.acknowledged = views

@@ -23,7 +23,7 @@ function done(summary, latency, _)
    local errors = summary.errors
    io.write(string.format(
       '\nRESULT {"views": %d, "seconds": %f, "p50": %f, "p99": %f, "errors": %d}\n',
-      summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3,
+      summary.requests - errors.status, summary.duration / 1e6, latency:percentile(50) / 1e3,
       latency:percentile(99) / 1e3,
       errors.connect + errors.read + errors.write + errors.status + errors.timeout))
 end

@@ -54,7 +54,7 @@ impl HttpClient for Collector {
         if self.is_failing.swap(failure.is_some(), Ordering::Relaxed) != failure.is_some() {
             match failure {
                 Some(failure) => {
-                    log::warn!("{url} does not accept traces, so they are dropped: {failure}")
+                    log::warn!("{url} does not accept traces, so they are dropped: {failure}");
                 }
                 None => log::info!("{url} accepts traces again"),
             }

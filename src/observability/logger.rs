@@ -5,14 +5,16 @@ use std::io::{self, Write};
 
 use env_logger::fmt::Formatter;
 use env_logger::{Builder, Env, Target};
-use log::{Level, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use rocket_server_sessions::note_dropped_cookies;
 use serde_json::{Map, Value, json};
 
 use super::trace_context::TraceContext;
 
 /// Rocket logs each request in several lines, and an unknown path as an error. The platform has its
-/// own request log, so these lines are omitted.
-const FILTER: &str = "info,rocket::server=off";
+/// own request log, so these lines are omitted. The other one follows each line about a header that is
+/// not UTF-8, and says nothing more.
+const FILTER: &str = "info,rocket::server=off,rocket::request::request::_=off";
 
 /// Whether Cloud Logging reads the log: Cloud Run sets `K_SERVICE`.
 pub(super) fn is_on_cloud_run() -> bool {
@@ -32,7 +34,8 @@ pub(super) fn start() {
     let logger = builder.build();
     let max_level = logger.filter();
     if log::set_boxed_logger(Box::new(Logger(logger))).is_ok() {
-        log::set_max_level(max_level);
+        // Rocket tells only the log that it has dropped a request's cookies, as a warning.
+        log::set_max_level(max_level.max(LevelFilter::Warn));
     }
 }
 
@@ -47,6 +50,10 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &Record<'_>) {
+        // Sessions sum these up.
+        if note_dropped_cookies(record) {
+            return;
+        }
         if record.level() == Level::Warn && record.target().starts_with("rocket::launch") {
             let (target, args) = (record.target(), *record.args());
             self.0.log(&Record::builder().level(Level::Info).target(target).args(args).build());

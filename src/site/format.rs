@@ -1,6 +1,9 @@
 //! The format of a response.
 
+use std::convert::Infallible;
+
 use rocket::Request;
+use rocket::request::{self, FromRequest};
 
 /// The format in which a page is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,5 +17,14 @@ impl Format {
     pub(super) fn preferred_by(request: &Request<'_>) -> Self {
         let is_json = request.accept().is_some_and(|accept| accept.preferred().is_json());
         if is_json { Self::Json } else { Self::Html }
+    }
+}
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Format {
+    type Error = Infallible;
+
+    async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Infallible> {
+        request::Outcome::Success(Self::preferred_by(request))
     }
 }

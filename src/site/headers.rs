@@ -1,18 +1,21 @@
 //! Security headers, on every response.
 
-use rocket::fairing::{Fairing, Info, Kind};
+use std::env;
+
+use rocket::fairing::{self, Fairing, Info, Kind};
 use rocket::http::Header;
-use rocket::{Request, Response};
+use rocket::{Build, Request, Response, Rocket};
+
+use crate::config::Hsts;
 
 /// The headers of every response. A page needs a stylesheet, images and its own forms. Connections are
 /// for tools that fetch `robots.txt` from within a page.
-const HEADERS: [(&str, &str); 9] = [
+const HEADERS: [(&str, &str); 8] = [
     (
         "Content-Security-Policy",
         "default-src 'none'; style-src 'self'; img-src 'self'; connect-src 'self'; \
          form-action 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'",
     ),
-    ("Strict-Transport-Security", "max-age=63072000; includeSubDomains"),
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
     ("Referrer-Policy", "same-origin"),
@@ -31,12 +34,29 @@ pub(super) struct SecurityHeaders;
 #[rocket::async_trait]
 impl Fairing for SecurityHeaders {
     fn info(&self) -> Info {
-        Info { name: "Security headers", kind: Kind::Response | Kind::Singleton }
+        Info { name: "Security headers", kind: Kind::Ignite | Kind::Response | Kind::Singleton }
     }
 
-    async fn on_response<'r>(&self, _: &'r Request<'_>, response: &mut Response<'r>) {
+    async fn on_ignite(&self, rocket: Rocket<Build>) -> fairing::Result {
+        match Hsts::extract(rocket.figment()) {
+            Ok(hsts) => Ok(rocket.manage(hsts).manage(Scheme::of_platform())),
+            Err(errors) => {
+                for error in errors {
+                    log::error!("{error}");
+                }
+                Err(rocket)
+            }
+        }
+    }
+
+    async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
         for (name, value) in HEADERS {
             response.set_header(Header::new(name, value));
+        }
+        if let Some(Hsts(Some(value))) = request.rocket().state()
+            && Scheme::of(request) == Scheme::Https
+        {
+            response.set_raw_header("Strict-Transport-Security", value.clone());
         }
         // Responses that may be cached say so themselves. A page shows one visitor's counts, in one
         // of two formats.
@@ -44,6 +64,35 @@ impl Fairing for SecurityHeaders {
             if !response.headers().contains(name) {
                 response.set_raw_header(name, value);
             }
+        }
+    }
+}
+
+/// How a request was sent, as far as the server knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    /// What requests use that do not say it: Cloud Run serves HTTPS, and so does Rocket with TLS.
+    fn of_platform() -> Self {
+        if env::var_os("K_SERVICE").is_some() { Self::Https } else { Self::Http }
+    }
+
+    /// The proxy that ends TLS says it in a header. If there are several, the first one knows.
+    ///
+    /// A client can send that header too. It then gets a header in return that it ignores, because
+    /// browsers ignore `Strict-Transport-Security` over HTTP (RFC 6797, section 8.1).
+    pub(super) fn of(request: &Request<'_>) -> Self {
+        let rocket = request.rocket();
+        let forwarded = request.headers().get_one("X-Forwarded-Proto");
+        match forwarded.and_then(|it| it.split(',').next()).map(str::trim) {
+            Some(scheme) if scheme.eq_ignore_ascii_case("https") => Self::Https,
+            Some(scheme) if scheme.eq_ignore_ascii_case("http") => Self::Http,
+            _ if rocket.config().tls_enabled() => Self::Https,
+            _ => rocket.state().copied().unwrap_or(Self::Http),
         }
     }
 }

@@ -21,6 +21,14 @@ pub(super) struct Instance {
     revision: String,
 }
 
+/// The instances that have answered a session.
+pub(super) struct SeenInstances {
+    /// Their ids, in the order of their first answer.
+    pub(super) ids: Vec<String>,
+    /// Whether the session does not remember this instance yet.
+    is_new: bool,
+}
+
 impl Instance {
     /// Creates the instance. Cloud Run sets the revision; elsewhere it is `local`.
     pub(super) fn from_env() -> Self {
@@ -35,12 +43,13 @@ impl Instance {
     }
 
     /// The instances that have answered the session, including this one.
-    pub(super) fn seen(&self, snapshot: &Snapshot) -> Vec<String> {
-        let mut instances = remembered(snapshot);
-        if !instances.contains(&self.id) {
-            instances.push(self.id.clone());
+    pub(super) fn seen(&self, snapshot: &Snapshot) -> SeenInstances {
+        let mut ids = snapshot.get(INSTANCES).ok().flatten().unwrap_or_default();
+        let is_new = !ids.contains(&self.id);
+        if is_new {
+            ids.push(self.id.clone());
         }
-        instances
+        SeenInstances { ids, is_new }
     }
 
     /// Adds this instance to a batch that begins a session.
@@ -49,22 +58,16 @@ impl Instance {
     }
 
     /// Remembers this instance if it is new to the session, which takes one round trip.
-    pub(super) async fn remember(&self, session: Session<'_>, snapshot: &Snapshot) {
-        let remembered = remembered(snapshot).len();
-        let seen = self.seen(snapshot);
-        if seen.len() == remembered || seen.len() > MAX_INSTANCES {
+    pub(super) async fn remember(&self, session: Session<'_>, seen: &SeenInstances) {
+        if !seen.is_new || seen.ids.len() > MAX_INSTANCES {
             return;
         }
         // The view is counted already, so a failure here does not fail the request.
-        if let Err(error) = session.insert(INSTANCES, &seen).await {
+        if let Err(error) = session.insert(INSTANCES, &seen.ids).await {
             // The session has just been regenerated or destroyed by another request.
             let is_conflict = error.status() == Status::Conflict;
             let level = if is_conflict { Level::Info } else { Level::Warn };
             log::log!(level, "the instance {} was not remembered: {error}", self.id);
         }
     }
-}
-
-fn remembered(snapshot: &Snapshot) -> Vec<String> {
-    snapshot.get(INSTANCES).ok().flatten().unwrap_or_default()
 }

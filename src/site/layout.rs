@@ -16,7 +16,7 @@ pub(super) struct Layout<'r> {
 }
 
 /// A link of the navigation.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Link {
     path: &'static str,
     title: &'static str,

@@ -13,15 +13,20 @@
 //!
 //! 1. `page_request`, the request guard: the session, and whether the request counts (`visit`).
 //! 2. `views`, the route: counts the view in the session.
-//! 3. `page_view`, the response: what the page shows, as HTML or JSON (`format`).
-//! 4. `rendered_page` and `page_cache`: the HTML. The steps before do not depend on the cache.
+//! 3. `page_view`, what the page shows; `page_response` sends it as HTML or JSON (`format`), and
+//!    tells a visitor whose session has just begun what may be wrong with the cookie
+//!    (`cookie_notice`).
+//! 4. `rendered_page` and `page_cache`: the HTML. The steps before 3 do not depend on the cache.
 
 use rocket::fairing::AdHoc;
+use rocket::shield::Shield;
 use rocket::{catchers, routes};
 use rocket_dyn_templates::{Engines, Template};
+use rocket_server_sessions::Config;
 
 mod about;
 mod assets;
+mod cookie_notice;
 mod counts;
 mod errors;
 mod format;
@@ -32,6 +37,7 @@ mod layout;
 mod page;
 mod page_cache;
 mod page_request;
+mod page_response;
 mod page_view;
 mod relative_time;
 mod rendered_page;
@@ -41,6 +47,7 @@ mod views;
 mod visit;
 
 use assets::Assets;
+use cookie_notice::NeedsHttps;
 use headers::SecurityHeaders;
 use instance::Instance;
 use page_cache::PageCache;
@@ -62,6 +69,8 @@ pub fn stage() -> AdHoc {
                 return Err(rocket);
             }
         };
+        // The fairing of sessions has reported errors already.
+        let Ok(sessions) = Config::extract(rocket.figment()) else { return Err(rocket) };
         let addresses = assets.addresses();
         let cache = PageCache::<PageShape>::default();
         let rendered = cache.clone();
@@ -71,8 +80,11 @@ pub fn stage() -> AdHoc {
                 rendered.clear();
             }))
             .attach(SecurityHeaders)
+            // Rocket attaches a shield of its own otherwise, whose headers are among these.
+            .attach(Shield::new())
             .attach(Visit::fairing())
             .manage(cache)
+            .manage(NeedsHttps::of(&sessions))
             .manage(ViewMetrics::register())
             .manage(Instance::from_env())
             .manage(assets)

@@ -24,7 +24,7 @@ const CLOSE: char = '\u{e001}';
 const MAX_PAGES: usize = 1024;
 
 /// The place of one of a view's [`Values`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Placeholder(usize);
 
 impl Serialize for Placeholder {

@@ -23,10 +23,7 @@ impl<'r> FromRequest<'r> for PageRequest<'r> {
     type Error = &'static str;
 
     async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
-        let visit = Visit::of(request);
-        if visit == Visit::Speculative {
-            return Outcome::Error((Status::new(425), "a page is not fetched before it is viewed"));
-        }
+        let visit = try_outcome!(request.guard::<Visit>().await);
         let session = try_outcome!(request.guard::<Session<'_>>().await);
         let layout = try_outcome!(request.guard::<Layout<'_>>().await);
         let Some(metrics) = request.rocket().state::<ViewMetrics>() else {

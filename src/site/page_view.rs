@@ -1,17 +1,12 @@
-//! The response of a page that counts its views.
+//! The content of a page that counts its views.
 
-use rocket::Request;
-use rocket::response::{self, Responder};
-use rocket::serde::json::Json;
+use rocket_server_sessions::Rejection;
 
 use super::counts::Counts;
-use super::format::Format;
 use super::layout::Layout;
 use super::relative_time::RelativeTime;
-use super::rendered_page::RenderedPage;
 
-/// The content of a page. The response is HTML, or JSON with the counts if the request prefers
-/// that.
+/// The content of a page, for any format of the response.
 pub(super) struct PageView<'r> {
     pub(super) layout: Layout<'r>,
     pub(super) counts: Counts,
@@ -24,13 +19,6 @@ pub(super) struct PageView<'r> {
     pub(super) expires: RelativeTime,
     /// Whether the browser has sent the session's cookie.
     pub(super) is_returning: bool,
-}
-
-impl<'r> Responder<'r, 'static> for PageView<'_> {
-    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
-        match Format::preferred_by(request) {
-            Format::Html => RenderedPage::new(self).respond_to(request),
-            Format::Json => Json(self.counts).respond_to(request),
-        }
-    }
+    /// Why a cookie that the browser has sent was ignored.
+    pub(super) rejection: Option<Rejection>,
 }

@@ -3,6 +3,8 @@
 //! To render a page without the cache, pass its values to `Template::render`, as `session_page`
 //! does.
 
+use std::hash::{Hash, Hasher};
+
 use rocket::Request;
 use rocket::http::Status;
 use rocket::response::content::RawHtml;
@@ -10,6 +12,7 @@ use rocket::response::{self, Responder};
 use rocket_dyn_templates::Template;
 use serde::Serialize;
 
+use super::cookie_notice::CookieNotice;
 use super::counts::Counts;
 use super::instance::Instance;
 use super::layout::Link;
@@ -25,7 +28,8 @@ pub(super) struct RenderedPage {
 }
 
 impl RenderedPage {
-    pub(super) fn new(view: PageView<'_>) -> Self {
+    /// `notice`: what to say to a visitor whose session has just begun.
+    pub(super) fn new(view: PageView<'_>, notice: Option<CookieNotice>) -> Self {
         let mut values = Values::default();
         let shape = PageShape {
             page: CurrentPage::new(&view.counts, &mut values),
@@ -43,6 +47,8 @@ impl RenderedPage {
             expires: TimeCell::new(&view.expires, &mut values),
             store: view.store,
             is_returning: view.is_returning,
+            is_forgotten: notice.is_some_and(CookieNotice::is_lasting),
+            notice: notice.map(CookieNotice::text),
             nav: view.layout.nav,
         };
         Self { shape, values }
@@ -59,7 +65,13 @@ impl<'r> Responder<'r, 'static> for RenderedPage {
         };
         let cache = rocket.state::<PageCache<PageShape>>();
         let html = cache.and_then(|cache| cache.fill(&shape, &values, render));
-        RawHtml(html.ok_or(Status::InternalServerError)?).respond_to(request)
+        let html = html.ok_or(Status::InternalServerError)?;
+        // Rocket sends a body in chunks of 4 KiB, each with a write to the socket. One more byte
+        // than the body has room for its end, too.
+        let chunk = html.len() + 1;
+        let mut response = RawHtml(html).respond_to(request)?;
+        response.set_max_chunk_size(chunk);
+        Ok(response)
     }
 }
 
@@ -72,7 +84,7 @@ struct Context<'a> {
 }
 
 /// Everything that the HTML of a page depends on, except the values that are filled in.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct PageShape {
     nav: Vec<Link>,
     page: CurrentPage,
@@ -83,9 +95,19 @@ pub(super) struct PageShape {
     created: TimeCell,
     expires: TimeCell,
     is_returning: bool,
+    /// Whether the next view will not know the visitor either.
+    is_forgotten: bool,
+    notice: Option<&'static str>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+/// Hashing every part takes as long as filling the page in. Only a few shapes share these.
+impl Hash for PageShape {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.page.path, self.page.is_once, self.instances.len()).hash(state);
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct CurrentPage {
     path: &'static str,
     title: &'static str,
@@ -115,7 +137,7 @@ impl CurrentPage {
 
 /// A drawing of one stroke for each view, with every fifth across the four before it. Its numbers
 /// are lengths in the drawing.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Tally {
     width: Placeholder,
     /// The length of the upright strokes, without the last view's.
@@ -145,7 +167,7 @@ impl Tally {
 }
 
 /// One page in the table of all counts.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Bar {
     path: &'static str,
     title: &'static str,
@@ -169,14 +191,14 @@ impl Bar {
 }
 
 /// An instance that has answered the session.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct SeenInstance {
     id: Placeholder,
     current: bool,
 }
 
 /// The two texts of a time.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct TimeCell {
     text: Placeholder,
     exact: Placeholder,

@@ -3,15 +3,19 @@
 use std::time::SystemTime;
 
 use rocket::response::Redirect;
-use rocket::{get, post, uri};
+use rocket::serde::json::Json;
+use rocket::{Either, get, post, uri};
 use rocket_dyn_templates::Template;
 use rocket_server_sessions::{self as session, Info, SameOrigin, Session, Snapshot};
 use serde::Serialize;
 
+use super::cookie_notice::CookieNotice;
 use super::counts::Counts;
+use super::format::Format;
 use super::layout::Layout;
 use super::page::Page;
 use super::relative_time::RelativeTime;
+use super::visit::Visit;
 
 const DESTROYED: &str = "You are forgotten. Nothing of your session is left.";
 const RENEWED: &str = "Your ticket has a new token, as its hash shows. Your public id is the same, and \
@@ -20,21 +24,31 @@ const RENEWED: &str = "Your ticket has a new token, as its hash shows. Your publ
 /// The parameters name the action that was just done. The page only confirms it if it is true,
 /// because any site can link here.
 #[get("/?<destroyed>&<renewed>")]
-pub(super) async fn show(
+pub(super) async fn show<'r>(
     destroyed: Option<bool>,
     renewed: Option<&str>,
-    session: Session<'_>,
-    layout: Layout<'_>,
-) -> session::Result<Template> {
+    session: Session<'r>,
+    layout: Layout<'r>,
+    format: Format,
+    _visit: Visit,
+) -> session::Result<Either<Template, Json<Body>>> {
     let snapshot = session.snapshot().await?;
     let info = session.info().filter(|_| !snapshot.is_empty());
-    let session = info.map(|info| Details::new(info, &snapshot, session.store()));
-    let notice = match &session {
+    if format == Format::Json {
+        let exact = |time| RelativeTime::new(time, time).exact;
+        let session = info.map(|info| Details::new(info, &snapshot, session.store(), exact));
+        return Ok(Either::Right(Json(Body { session })));
+    }
+    let now = SystemTime::now();
+    let relative = |time| RelativeTime::new(time, now);
+    let details = info.map(|info| Details::new(info, &snapshot, session.store(), relative));
+    let notice = match &details {
         None if destroyed == Some(true) => Some(DESTROYED),
+        None => session.rejection().map(|why| CookieNotice::Rejected(why).text()),
         Some(session) if renewed == Some(&session.token_hash) => Some(RENEWED),
-        _ => None,
+        Some(_) => None,
     };
-    Ok(Template::render("session", Context { layout, session, notice }))
+    Ok(Either::Left(Template::render("session", Context { layout, session: details, notice })))
 }
 
 #[post("/regenerate")]
@@ -57,34 +71,43 @@ pub(super) async fn destroy(_same: SameOrigin, session: Session<'_>) -> session:
 struct Context<'r> {
     #[serde(flatten)]
     layout: Layout<'r>,
-    session: Option<Details>,
+    session: Option<Details<RelativeTime>>,
     notice: Option<&'static str>,
 }
 
-/// The parts of a session that are not secret.
+/// The page as JSON. `null` if there is no session.
 #[derive(Debug, Serialize)]
-struct Details {
+pub(super) struct Body {
+    session: Option<Details<String>>,
+}
+
+/// The parts of a session that are not secret, with its times as `T`.
+#[derive(Debug, Serialize)]
+struct Details<T> {
     id: String,
     token_hash: String,
-    created: RelativeTime,
-    last_seen: Option<RelativeTime>,
-    idle_expiry: Option<RelativeTime>,
-    absolute_expiry: RelativeTime,
+    created: T,
+    last_seen: Option<T>,
+    idle_expiry: Option<T>,
+    absolute_expiry: T,
     store: &'static str,
     views: u64,
     fields: usize,
 }
 
-impl Details {
-    fn new(info: Info, snapshot: &Snapshot, store: &'static str) -> Self {
-        let now = SystemTime::now();
-        let time = |time| RelativeTime::new(time, now);
+impl<T> Details<T> {
+    fn new(
+        info: Info,
+        snapshot: &Snapshot,
+        store: &'static str,
+        time: impl Fn(SystemTime) -> T,
+    ) -> Self {
         Self {
             id: info.id.to_string(),
             token_hash: info.token_hash.short(),
             created: time(info.created),
-            last_seen: info.last_seen.map(time),
-            idle_expiry: info.idle_expiry.map(time),
+            last_seen: info.last_seen.map(&time),
+            idle_expiry: info.idle_expiry.map(&time),
             absolute_expiry: time(info.absolute_expiry),
             store,
             views: Counts::of(Page::Home, snapshot).total(),

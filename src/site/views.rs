@@ -32,27 +32,29 @@ pub(super) async fn page(
 /// another one if this instance is new to the session.
 async fn view(page: Page, request: PageRequest<'_>) -> session::Result<PageView<'_>> {
     let PageRequest { session, visit, layout, metrics } = request;
-    let is_returning = session.info().is_some();
+    let has_cookie = session.info().is_some();
     let snapshot = match visit {
-        Visit::Counted => {
-            let snapshot = count(page, session, layout.instance).await?;
-            metrics.increment(page);
-            layout.instance.remember(session, &snapshot).await;
-            snapshot
-        }
+        Visit::Counted => count(page, session, layout.instance).await?,
         Visit::Unseen | Visit::Speculative => session.snapshot().await?,
     };
+    let seen = layout.instance.seen(&snapshot);
+    if visit == Visit::Counted {
+        metrics.increment(page);
+        layout.instance.remember(session, &seen).await;
+    }
     let now = SystemTime::now();
     let info = session.info();
+    let rejection = session.rejection();
     let created = info.map_or(now, |it| it.created);
     let expires = info.map_or(now, |it| it.idle_expiry.unwrap_or(it.absolute_expiry));
     Ok(PageView {
         counts: Counts::of(page, &snapshot),
-        instances: layout.instance.seen(&snapshot),
+        instances: seen.ids,
         created: RelativeTime::new(created, now),
         expires: RelativeTime::new(expires, now),
         store: session.store(),
-        is_returning,
+        is_returning: has_cookie && rejection.is_none(),
+        rejection,
         layout,
     })
 }

@@ -190,6 +190,12 @@ impl Browser {
         self.command("POST", "/execute/sync", &script).unwrap()
     }
 
+    /// Sends a command of the Chrome `DevTools` Protocol.
+    pub fn cdp(&self, command: &str, parameters: &Value) {
+        let body = json!({ "cmd": command, "params": parameters });
+        self.command("POST", "/goog/cdp/execute", &body).unwrap();
+    }
+
     /// What the browser has written to its console since the last call.
     pub fn complaints(&self) -> Vec<Value> {
         let log = self.command("POST", "/se/log", &json!({ "type": "browser" })).unwrap();

@@ -8,4 +8,5 @@ mod keyboard;
 mod outage;
 mod restricted;
 mod session_page;
+mod speculation;
 mod visits;

@@ -91,8 +91,8 @@ fn count_goes_on_at_another_instance_and_the_page_names_both() {
 }
 
 #[test]
-fn plain_http_at_localhost_keeps_the_cookie_that_demands_security() {
-    let app = App::start(&[]);
+fn plain_http_at_localhost_keeps_the_cookie_of_a_release_in_chromium() {
+    let app = App::start(&[("ROCKET_PROFILE", "release")]);
     let browser = Browser::at(&app);
     browser.open("/");
     let cookies = browser.cookies();

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use test_support::RedisServer;
-use test_support::app::{App, Visitor, send};
+use test_support::app::{App, KEY, Visitor, send};
 
 const NAME: &str = "__Host-session";
 
@@ -19,7 +19,13 @@ struct Site {
 impl Site {
     fn start() -> Self {
         let redis = RedisServer::start();
-        let app = App::on_redis(&redis.url());
+        // With the cookie of a release.
+        let app = App::start(&[
+            ("REDIS_URL", &redis.url()),
+            ("ROCKET_SECRET_KEY", KEY),
+            ("ROCKET_SESSION", "{insecure_http=false}"),
+        ]);
+        app.wait_for_check();
         let mut visitor = app.visitor();
         visitor.get("/foo");
         visitor.get("/foo");

@@ -149,6 +149,20 @@ fn long_round_trip_bounds_no_throughput_and_is_no_outage() {
 }
 
 #[test]
+#[ignore = "three thousand visitors load the machine"]
+fn three_thousand_visitors_far_from_redis_are_no_outage() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let (redis, proxy, app, visitor) = behind_a_proxy("{}");
+    proxy.set_round_trip(millis(110));
+    let before = counted(&redis);
+    let rush = Rush::of(&visitor, 3_000, millis(10_000));
+    assert!(rush.served > 3_000, "{rush:?}");
+    let unsure = counted(&redis) - before - rush.served;
+    assert!(unsure * 20 < rush.served, "{unsure} views were counted and not served");
+    assert_no_outage(&app);
+}
+
+#[test]
 fn redis_that_takes_fewer_connections_than_are_set_serves_everybody_on_those() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let (redis, proxy, app, visitor) = behind_a_proxy("{connections=4}");

@@ -102,7 +102,7 @@ fn soak_under_faults_of_all_kinds_loses_nothing_and_grows_nothing() {
     trial.end(&redis, 1..=faults * 4);
 }
 
-/// The memory of the later half is no more than that of the half before, but for its own scatter.
+/// The later half uses no more than the half before, but for its own scatter.
 fn assert_flat(looks: &[Usage]) {
     // What is kept for use, such as buffers of each thread, is there after a while.
     let settled = &looks[looks.len() / 4..];
@@ -110,11 +110,14 @@ fn assert_flat(looks: &[Usage]) {
         return;
     }
     let (earlier, later) = settled.split_at(settled.len() / 2);
-    let mean = |part: &[Usage]| {
-        part.iter().map(|it| it.memory_kb).sum::<u64>() / u64::try_from(part.len()).unwrap()
-    };
-    let highest = earlier.iter().map(|it| it.memory_kb).max().unwrap_or_default();
-    let (before, after) = (mean(earlier), mean(later));
-    println!("memory: {before} KB on average, then {after} KB; at most {highest} KB before");
-    assert!(after <= highest.max(before + before / 20), "memory grows: {before} KB, {after} KB");
+    let measures = |it: &Usage| [it.memory_kb, it.threads, it.descriptors];
+    for (at, what) in ["KB of memory", "threads", "descriptors"].into_iter().enumerate() {
+        let number = |part: &[Usage]| u64::try_from(part.len()).unwrap();
+        let of = |it: &Usage| measures(it)[at];
+        let mean = |part: &[Usage]| part.iter().map(of).sum::<u64>() / number(part);
+        let highest = earlier.iter().map(of).max().unwrap_or_default();
+        let (before, after) = (mean(earlier), mean(later));
+        println!("{what}: {before} on average, then {after}; at most {highest} before");
+        assert!(after <= highest.max(before + before / 20), "{what} grow: {before}, {after}");
+    }
 }

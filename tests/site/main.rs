@@ -5,12 +5,14 @@
 
 mod assets;
 mod configuration;
+mod cookies;
 mod corrupt_data;
 mod instances;
 mod log;
 mod metrics;
 mod outage;
 mod pages;
+mod plain_http;
 mod races;
 mod session_page;
 mod snapshots;

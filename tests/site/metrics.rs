@@ -115,7 +115,7 @@ fn metrics_tell_what_was_done_and_what_it_costs() {
     }
     assert_eq!(visitor.post("/session/regenerate").status, 303);
     assert_eq!(visitor.post("/session/destroy").status, 303);
-    let forged = Some("__Host-session=forged".to_owned());
+    let forged = Some("session=forged".to_owned());
     Visitor { port: measured.app.port, cookie: forged }.get("/session");
 
     let samples = measured.samples();
@@ -124,13 +124,18 @@ fn metrics_tell_what_was_done_and_what_it_costs() {
         ("site_views_total{page=\"/foo\"}", 3),
         ("site_views_total{page=\"/bar\"}", 1),
         ("session_events_total{event=\"created\"}", 1),
+        ("session_events_total{event=\"returned\"}", 1),
+        ("session_events_total{event=\"quoted\"}", 0),
         ("session_events_total{event=\"touched\"}", 1),
         ("session_events_total{event=\"regenerated\"}", 1),
         ("session_events_total{event=\"logged_in\"}", 0),
         ("session_events_total{event=\"destroyed\"}", 1),
         ("session_events_total{event=\"expired\"}", 0),
         ("session_events_total{event=\"rejected\"}", 1),
-        ("session_rejections_total{reason=\"invalid_cookie\"}", 1),
+        ("session_rejections_total{reason=\"cut_off\"}", 1),
+        ("session_rejections_total{reason=\"malformed\"}", 0),
+        ("session_rejections_total{reason=\"invalid_cookie\"}", 0),
+        ("session_rejections_total{reason=\"unreadable_header\"}", 0),
         ("session_rejections_total{reason=\"missing\"}", 0),
         ("session_store_seconds_count{operation=\"create\",outcome=\"ok\"}", 1),
         ("session_store_seconds_count{operation=\"update\",outcome=\"ok\"}", 3),

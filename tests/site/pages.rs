@@ -1,5 +1,6 @@
 //! What the pages say, and what a request for one does.
 
+use cloud_run_sessions::config;
 use rocket::http::{Accept, ContentType, Header, Method, Status};
 use rocket::local::blocking::{Client, LocalResponse};
 use rocket::{get, routes};
@@ -123,7 +124,6 @@ fn every_response_has_every_security_header() {
         let headers = response.headers();
         for name in [
             "Content-Security-Policy",
-            "Strict-Transport-Security",
             "X-Content-Type-Options",
             "Referrer-Policy",
             "Cross-Origin-Opener-Policy",
@@ -134,9 +134,40 @@ fn every_response_has_every_security_header() {
         ] {
             assert_eq!(headers.get(name).count(), 1, "{method} {path}: {name}");
         }
+        assert!(headers.get_one("Strict-Transport-Security").is_none(), "it came by http");
         assert!(headers.get_one("Server").is_none(), "{path}");
         let csp = headers.get_one("Content-Security-Policy").unwrap();
         assert!(csp.starts_with("default-src 'none'") && !csp.contains("unsafe"), "{csp}");
+    }
+}
+
+#[test]
+fn browsers_are_told_to_stay_with_https_only_if_the_request_came_by_it() {
+    let hsts = |client: &Client, proto: Option<&'static str>| {
+        let mut request = client.get("/nowhere");
+        if let Some(proto) = proto {
+            request.add_header(Header::new("X-Forwarded-Proto", proto));
+        }
+        request.dispatch().headers().get_one("Strict-Transport-Security").map(str::to_owned)
+    };
+    let client = client();
+    for proto in ["https", "HTTPS", "https, http", "https,https"] {
+        assert_eq!(hsts(&client, Some(proto)).as_deref(), Some("max-age=63072000"), "{proto}");
+    }
+    for proto in [None, Some("http"), Some("http, https"), Some(""), Some("x"), Some("httpsx")] {
+        assert_eq!(hsts(&client, proto), None, "{proto:?}");
+    }
+    let with = |value: &str| {
+        let figment = config::figment().merge(("hsts", value));
+        let client = Client::tracked(cloud_run_sessions::rocket().configure(figment));
+        // The error panics if it is dropped unread.
+        client.inspect_err(|error| drop(error.to_string())).ok()
+    };
+    let wide = "max-age=300; includeSubDomains; preload";
+    assert_eq!(hsts(&with(wide).unwrap(), Some("https")).as_deref(), Some(wide));
+    assert_eq!(hsts(&with("").unwrap(), Some("https")), None);
+    for wrong in ["includeSubDomains", "max-age=", "max-age=1y", "max-age=1\r\nX: y"] {
+        assert!(with(wrong).is_none(), "{wrong}");
     }
 }
 

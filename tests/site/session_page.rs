@@ -1,6 +1,6 @@
 //! The page of the visitor's own session: it shows, renews and destroys it.
 
-use rocket::http::{Header, Status};
+use rocket::http::{Accept, ContentType, Header, Status};
 use rocket::local::blocking::Client;
 
 use crate::pages::client;
@@ -32,7 +32,7 @@ pub fn redirect_of(client: &Client, path: &str) -> String {
 fn session_page_of_a_stranger_starts_no_session() {
     let client = client();
     assert!(body(&client, "/session").contains("You have no session yet"));
-    assert!(client.cookies().get("__Host-session").is_none());
+    assert!(client.cookies().get("session").is_none());
 }
 
 #[test]
@@ -41,18 +41,47 @@ fn session_page_shows_the_session_and_no_token() {
     body(&client, "/foo");
     let page = body(&client, "/session");
     assert!(page.contains("Views in all: 1"), "{page}");
-    let cookie = client.cookies().get("__Host-session").unwrap().value().to_owned();
+    let cookie = client.cookies().get("session").unwrap().value().to_owned();
     assert!(!page.contains(&cookie));
     assert!(body(&client, "/session").contains("Views in all: 1"), "looking counts nothing");
+}
+
+#[test]
+fn session_page_is_not_fetched_ahead_because_it_may_have_changed_when_it_is_viewed() {
+    let request = client();
+    let request = request.get("/session").header(Header::new("Sec-Purpose", "prefetch"));
+    assert_eq!(request.dispatch().status().code, 425);
+}
+
+#[test]
+fn session_as_json_has_its_parts_and_no_token_and_is_null_without_a_session() {
+    let client = client();
+    let json = || {
+        let response = client.get("/session").header(Accept::JSON).dispatch();
+        assert_eq!(response.content_type(), Some(ContentType::JSON));
+        response.into_json::<serde_json::Value>().unwrap()
+    };
+    assert_eq!(json(), serde_json::json!({ "session": null }));
+    body(&client, "/foo");
+    body(&client, "/bar");
+    let session = &json()["session"];
+    let page = body(&client, "/session");
+    for part in ["id", "token_hash", "created", "last_seen", "idle_expiry", "absolute_expiry"] {
+        assert!(page.contains(session[part].as_str().unwrap()), "{part}: {session}");
+    }
+    assert_eq!((&session["store"], &session["views"]), (&"memory".into(), &2.into()));
+    assert_eq!(session["fields"], 3);
+    let cookie = client.cookies().get("session").unwrap().value().to_owned();
+    assert!(!session.to_string().contains(&cookie));
 }
 
 #[test]
 fn new_token_keeps_the_counts_and_changes_the_cookie() {
     let client = client();
     body(&client, "/foo");
-    let old = client.cookies().get("__Host-session").unwrap().value().to_owned();
+    let old = client.cookies().get("session").unwrap().value().to_owned();
     let next = redirect_of(&client, "/session/regenerate");
-    assert_ne!(client.cookies().get("__Host-session").unwrap().value(), old);
+    assert_ne!(client.cookies().get("session").unwrap().value(), old);
     assert!(body(&client, &next).contains("Your ticket has a new token"));
     assert!(body(&client, "/foo").contains("You viewed this page 2 times<"));
 }
@@ -77,7 +106,7 @@ fn forget_me_destroys_the_session_and_clears_the_cookie() {
     let client = client();
     body(&client, "/foo");
     let next = redirect_of(&client, "/session/destroy");
-    assert!(client.cookies().get("__Host-session").is_none_or(|it| it.value().is_empty()));
+    assert!(client.cookies().get("session").is_none_or(|it| it.value().is_empty()));
     assert!(body(&client, &next).contains("You are forgotten"));
     assert!(body(&client, "/foo").contains("You viewed this page 1 time<"));
 }

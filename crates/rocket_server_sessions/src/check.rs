@@ -42,6 +42,9 @@ pub fn check(figment: &Figment) -> Report {
         report.push(Verdict::Warning, "settings", unread);
     }
     report.show_settings(figment, &config);
+    if config.insecure_http && figment.profile() != rocket::Config::DEBUG_PROFILE {
+        report.push(Verdict::Warning, "cookie", insecure_http(&config.cookie_name));
+    }
     // A custom store is not known here.
     match SecretKey::read(figment, config.url.is_some()) {
         Ok(Some(_)) => {}
@@ -63,6 +66,14 @@ pub fn check(figment: &Figment) -> Report {
         ),
     }
     report
+}
+
+/// The warning about `insecure_http` outside development.
+pub(crate) fn insecure_http(name: &str) -> String {
+    format!(
+        "`insecure_http` is set: the cookie `{name}` has no `Secure`, so anybody on the network can \
+         read it and take over the session; remove the setting if visitors use https"
+    )
 }
 
 /// Probes the configured Redis. Returns `None` if no URL is set.

@@ -16,6 +16,11 @@ use super::id::PublicId;
 pub enum Event {
     /// A session was created.
     Created(PublicId),
+    /// The browser has returned the cookie of a new session for the first time. A session of which
+    /// this is never emitted belongs to a robot, or to a client that does not keep the cookie.
+    Returned(PublicId),
+    /// The cookie came in double quotes, as some clients send it. It was accepted.
+    Quoted(PublicId),
     /// The session's idle timeout is about to be reset. Emitted before the call to the store, so it
     /// does not mean that the call succeeded.
     Touched(PublicId),
@@ -47,8 +52,16 @@ pub enum Deadline {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rejection {
-    /// It could not be decrypted, or has an unknown format.
+    /// It looks like one of ours, but no key decrypts it: it was forged, changed, or encrypted with a
+    /// key that is neither `secret_key` nor in `previous_keys`.
     InvalidCookie,
+    /// It is too short: something on the way has cut it off.
+    CutOff,
+    /// It is too long, or has characters that are never in it: something on the way has changed it.
+    Malformed,
+    /// Some cookie of the request is not UTF-8, so Rocket has dropped them all. Only reported if the
+    /// logger calls [`note_dropped_cookies`](crate::note_dropped_cookies).
+    UnreadableHeader,
     /// The request has two valid cookies with different tokens; one may have been planted.
     Ambiguous,
     /// Its session was destroyed.
@@ -63,6 +76,8 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Created(id) => write!(f, "session {id} was created"),
+            Self::Returned(id) => write!(f, "the cookie of session {id} has returned"),
+            Self::Quoted(id) => write!(f, "the cookie of session {id} came in double quotes"),
             Self::Touched(id) => write!(f, "session {id} was touched"),
             Self::Regenerated(id) => write!(f, "session {id} got a new token"),
             Self::LoggedIn(id) => write!(f, "a user was logged in to session {id}"),
@@ -75,6 +90,13 @@ impl fmt::Display for Event {
             }
             Self::Rejected(Rejection::InvalidCookie) => {
                 f.write_str("a session cookie could not be decrypted with any key")
+            }
+            Self::Rejected(Rejection::CutOff) => f.write_str("a session cookie was cut off"),
+            Self::Rejected(Rejection::Malformed) => {
+                f.write_str("a session cookie has characters that were not in it")
+            }
+            Self::Rejected(Rejection::UnreadableHeader) => {
+                f.write_str("a request's cookies are not UTF-8, so Rocket has dropped them all")
             }
             Self::Rejected(Rejection::Ambiguous) => {
                 f.write_str("a request came with two session cookies that have different tokens")
@@ -97,6 +119,8 @@ impl fmt::Display for Event {
 /// They are registered once, because looking a counter up is slower than incrementing it.
 pub(crate) struct Counters {
     created: Counter,
+    returned: Counter,
+    quoted: Counter,
     touched: Counter,
     regenerated: Counter,
     logged_in: Counter,
@@ -105,6 +129,9 @@ pub(crate) struct Counters {
     rejected: Counter,
     undecodable: Counter,
     invalid_cookie: Counter,
+    cut_off: Counter,
+    malformed: Counter,
+    unreadable_header: Counter,
     ambiguous: Counter,
     after_destroy: Counter,
     stale_token: Counter,
@@ -119,6 +146,8 @@ impl Counters {
         describe_counter!(REJECTIONS, "Session cookies that were ignored, by reason.");
         Self {
             created: counter!(EVENTS, "event" => "created"),
+            returned: counter!(EVENTS, "event" => "returned"),
+            quoted: counter!(EVENTS, "event" => "quoted"),
             touched: counter!(EVENTS, "event" => "touched"),
             regenerated: counter!(EVENTS, "event" => "regenerated"),
             logged_in: counter!(EVENTS, "event" => "logged_in"),
@@ -127,6 +156,9 @@ impl Counters {
             rejected: counter!(EVENTS, "event" => "rejected"),
             undecodable: counter!(EVENTS, "event" => "undecodable"),
             invalid_cookie: counter!(REJECTIONS, "reason" => "invalid_cookie"),
+            cut_off: counter!(REJECTIONS, "reason" => "cut_off"),
+            malformed: counter!(REJECTIONS, "reason" => "malformed"),
+            unreadable_header: counter!(REJECTIONS, "reason" => "unreadable_header"),
             ambiguous: counter!(REJECTIONS, "reason" => "ambiguous"),
             after_destroy: counter!(REJECTIONS, "reason" => "destroyed"),
             stale_token: counter!(REJECTIONS, "reason" => "stale_token"),
@@ -137,6 +169,8 @@ impl Counters {
     pub(crate) fn count(&self, event: Event) {
         let counter = match event {
             Event::Created(_) => &self.created,
+            Event::Returned(_) => &self.returned,
+            Event::Quoted(_) => &self.quoted,
             Event::Touched(_) => &self.touched,
             Event::Regenerated(_) => &self.regenerated,
             Event::LoggedIn(_) => &self.logged_in,
@@ -154,6 +188,9 @@ impl Counters {
     fn reason(&self, why: Rejection) -> &Counter {
         match why {
             Rejection::InvalidCookie => &self.invalid_cookie,
+            Rejection::CutOff => &self.cut_off,
+            Rejection::Malformed => &self.malformed,
+            Rejection::UnreadableHeader => &self.unreadable_header,
             Rejection::Ambiguous => &self.ambiguous,
             Rejection::Destroyed(_) => &self.after_destroy,
             Rejection::StaleToken(_) => &self.stale_token,

@@ -12,6 +12,7 @@
 //! [`User`]: crate::User
 //! [`require_same_origin`]: crate::SessionFairing::require_same_origin
 //! [`UserSessions`]: crate::UserSessions
+//! [`note_dropped_cookies`]: crate::note_dropped_cookies()
 //! [`log_in`]: crate::Session::log_in
 //! [`testing`]: crate::testing
 //! [cost]: crate::docs::cost
@@ -38,7 +39,7 @@
 //! | check a configuration | [`check`], [`Unread`] |
 //! | manage the sessions of a user | [`UserSessions`], [`ActiveSession`]; outside of a request, [`Sessions`] |
 //! | reject requests from other sites | [`SameOrigin`] |
-//! | handle errors and observe events | [`Error`], [`Event`], [`Rejection`] |
+//! | handle errors and observe events | [`Error`], [`Event`], [`Rejection`], [`note_dropped_cookies`] |
 //! | write tests | [`testing`] |
 //! | implement a custom store | [`store`] |
 
@@ -46,6 +47,7 @@ mod batch;
 mod check;
 mod clock;
 mod config;
+mod cookie_report;
 mod error;
 mod event;
 mod id;
@@ -61,6 +63,7 @@ mod simulation;
 mod snapshot;
 pub mod store;
 pub mod testing;
+mod unreadable;
 mod user;
 mod user_index;
 mod user_sessions;
@@ -69,7 +72,7 @@ mod value;
 pub use batch::Batch;
 pub use check::{Finding, Report, Verdict, check};
 pub use clock::{Clock, SystemClock};
-pub use config::{Config, OnOutage, RedisUrl, SecretKey, SettingError, Unread};
+pub use config::{Config, OnOutage, RedisUrl, SameSite, SecretKey, SettingError, Unread};
 pub use error::{Error, Result};
 pub use event::{Deadline, Event, Rejection};
 pub use id::{PublicId, TokenHash};
@@ -79,6 +82,7 @@ pub use same_origin::SameOrigin;
 pub use session::{Info, LogIn, OwnedSession, Session};
 pub use setup::{SessionFairing, Sessions};
 pub use snapshot::Snapshot;
+pub use unreadable::note_dropped_cookies;
 pub use user::User;
 pub use user_sessions::{ActiveSession, UserSessions};
 pub use value::{Integer, Value};

@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `settings` | [`Config`]: the settings and their defaults |
+//! | `cookie_settings` | the settings of the cookie, which depend on each other |
 //! | `rules` | descriptions of valid values |
 //! | `table` | reads the table key by key and collects errors |
 //! | `setting_error` | what is wrong with a setting, and where it was set |
@@ -10,6 +11,7 @@
 //! | `unread` | unused settings, such as misspelt ones |
 //! | `duration`, `redis_url`, `secret_key` | the types of settings that are not numbers or strings |
 
+mod cookie_settings;
 mod duration;
 mod redis_url;
 mod rules;
@@ -20,6 +22,7 @@ mod settings;
 mod table;
 mod unread;
 
+pub use cookie_settings::SameSite;
 pub use redis_url::RedisUrl;
 #[cfg(feature = "redis")]
 pub(crate) use redis_url::{Location, Servers};

@@ -1,14 +1,19 @@
 //! Descriptions of valid values, and the list of secret settings.
 
 /// Every key of `[default.session]`, with a description of its valid values.
-pub(super) const RULES: [(&str, &str); 17] = [
+pub(super) const RULES: [(&str, &str); 19] = [
     ("url", "must be a URL such as `rediss://user:password@host:6379`"),
     ("ca_file", "must be the path of a PEM file"),
     (
         "prefix",
         "must be 1 to 64 printable ASCII characters, without spaces and without any of {}*?[]\\",
     ),
-    ("cookie_name", "must begin with `__Host-` and continue with letters, digits, `-`, `_` or `.`"),
+    (
+        "cookie_name",
+        "must be 1 to 256 letters, digits or characters of !#$%&'*+-.^_`|~, as in \"__Host-session\"",
+    ),
+    ("insecure_http", "must be `true` or `false`"),
+    ("same_site", "must be `lax`, `strict` or `none`"),
     (
         "idle_timeout",
         "must be a duration from 10 seconds to 400 days: a number of seconds, or a string such \
@@ -39,12 +44,42 @@ pub(super) const RULES: [(&str, &str); 17] = [
     ("on_outage", "must be `refuse` or `anonymous`"),
 ];
 
-/// Unsupported keys, with the reason.
-const REFUSED: [(&str, &str); 1] = [(
-    "cookie_domain",
-    "cannot be set: with a domain, every subdomain could read and replace the cookie, and browsers \
-     refuse a `__Host-` cookie that has one",
-)];
+/// Unsupported keys, with the reason and what to do instead.
+const REFUSED: [(&[&str], &str); 7] = [
+    (
+        &["cookie_domain", "domain"],
+        "cannot be set: with a domain, every subdomain could read and replace the cookie, and \
+         browsers refuse a `__Host-` cookie that has one; serve all that shares a session from one \
+         host, or log in at each host",
+    ),
+    (
+        &["cookie_path", "path"],
+        "cannot be set: the path is `/`, as it does not keep the cookie from other applications on \
+         the host, and browsers refuse a `__Host-` cookie with another one; to run two applications \
+         on one host, give each its own `cookie_name`",
+    ),
+    (
+        &["http_only", "httponly", "cookie_http_only", "cookie_httponly"],
+        "cannot be set: the cookie is always `HttpOnly`, so that no injected script can steal it; \
+         give scripts what they need in a response",
+    ),
+    (
+        &["secure", "cookie_secure"],
+        "cannot be set: the cookie is `Secure` unless `insecure_http` is `true`, which is the \
+         default in the profile debug",
+    ),
+    (&["cookie_same_site", "cookie_samesite"], "is called `same_site`"),
+    (
+        &["max_age", "cookie_max_age", "expires", "lifetime", "ttl", "timeout"],
+        "is not a setting: set `idle_timeout` for the time without use and `absolute_lifetime` for \
+         the maximum age, which is the cookie's too; with `remember_me = false`, the cookie ends with \
+         the browser",
+    ),
+    (
+        &["partitioned", "cookie_partitioned"],
+        "is not supported: a partitioned cookie is another one in each site that embeds yours",
+    ),
+];
 
 /// Describes the valid values of a key.
 pub(super) fn rule(key: &str) -> Option<&'static str> {
@@ -53,7 +88,7 @@ pub(super) fn rule(key: &str) -> Option<&'static str> {
 
 /// The message for an unknown key.
 pub(super) fn why_unknown(key: &str) -> String {
-    if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == key) {
+    if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| refused.contains(&key)) {
         return (*why).to_owned();
     }
     let known = RULES.iter().map(|(known, _)| *known);
@@ -93,8 +128,9 @@ mod tests {
             ("PREFIX", Some("prefix")),
             ("connection", Some("connections")),
             ("cookiename", Some("cookie_name")),
-            ("same_site", None),
-            ("ttl", None),
+            ("samesite", Some("same_site")),
+            ("insecure-http", Some("insecure_http")),
+            ("size", None),
         ] {
             assert_eq!(nearest(misspelt, names()), meant, "{misspelt}");
         }

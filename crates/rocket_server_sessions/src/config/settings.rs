@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use figment::Figment;
 
+use super::cookie_settings::{CookieSettings, SameSite, Serves};
 use super::duration::Written;
 use super::redis_url::RedisUrl;
 use super::secret_key::SecretKey;
@@ -44,11 +45,26 @@ pub struct Config {
     /// _Default:_ `"session:"`.
     pub prefix: String,
 
-    /// The cookie's name. It must begin with `__Host-`: browsers then refuse a cookie of this name
-    /// that another host or a plain connection has set.
+    /// The cookie's name. With the prefix `__Host-`, browsers refuse a cookie of this name that
+    /// another host or a plain connection has set, so use it unless something in front of the
+    /// application demands another name. Firebase Hosting only passes on the cookie `__session`.
     ///
-    /// _Default:_ `"__Host-session"`.
+    /// _Default:_ `"__Host-session"`, or `"session"` if `insecure_http` is `true`.
     pub cookie_name: String,
+
+    /// Whether the cookie has no `Secure`, so that clients keep and return it over plain HTTP.
+    /// Anybody on the network can then read it and take over the session.
+    ///
+    /// Outside the `debug` profile, the launch warns if it is `true`. On Cloud Run, it must not be.
+    ///
+    /// _Default:_ `false`. In the `debug` profile `true`, except with TLS, on Cloud Run, or if
+    /// `cookie_name` or `same_site` needs `Secure`.
+    pub insecure_http: bool,
+
+    /// Which requests from other sites carry the cookie.
+    ///
+    /// _Default:_ `"lax"`.
+    pub same_site: SameSite,
 
     /// How long a session may be unused before it expires.
     ///
@@ -151,7 +167,9 @@ impl Default for Config {
             url: None,
             ca_file: None,
             prefix: "session:".to_owned(),
-            cookie_name: "__Host-session".to_owned(),
+            cookie_name: CookieSettings::SECURE_NAME.to_owned(),
+            insecure_http: false,
+            same_site: SameSite::Lax,
             idle_timeout: DAY,
             first_idle_timeout: HOUR,
             absolute_lifetime: 30 * DAY,
@@ -182,14 +200,16 @@ impl Config {
     pub fn extract(figment: &Figment) -> Result<Self, Vec<SettingError>> {
         let figment = session_variable::with_variable(figment).map_err(|error| vec![error])?;
         let mut table = Table::open(&figment)?;
-        let config = Self::read(&mut table);
+        let cookie = CookieSettings::read(&mut table, Serves::of(&figment));
+        cookie.check(&mut table, Serves::of(&figment));
+        let config = Self::read(&mut table, cookie);
         config.check(&mut table);
         table.finish()?;
         Ok(config)
     }
 
     /// Reads the table and fills in defaults.
-    fn read(table: &mut Table<'_>) -> Self {
+    fn read(table: &mut Table<'_>, cookie: CookieSettings) -> Self {
         let default = Self::default();
         let mut duration = |key| table.get(key).map(|Written(duration)| duration);
         let idle_timeout: Option<Duration> = duration("idle_timeout");
@@ -206,7 +226,9 @@ impl Config {
             url: table.get("url").filter(|url: &RedisUrl| !url.is_empty()),
             ca_file: table.get("ca_file"),
             prefix: table.get("prefix").unwrap_or(default.prefix),
-            cookie_name: table.get("cookie_name").unwrap_or(default.cookie_name),
+            cookie_name: cookie.name,
+            insecure_http: cookie.insecure_http,
+            same_site: cookie.same_site,
             idle_timeout,
             first_idle_timeout: first_idle_timeout
                 .unwrap_or(default.first_idle_timeout.min(idle_timeout)),
@@ -246,9 +268,6 @@ impl Config {
             "prefix",
             (1..=64).contains(&self.prefix.len()) && self.prefix.bytes().all(is_printable),
         );
-        let is_token = |it: u8| it.is_ascii_alphanumeric() || b"-_.".contains(&it);
-        let name = self.cookie_name.strip_prefix("__Host-").unwrap_or_default();
-        table.check("cookie_name", !name.is_empty() && name.bytes().all(is_token));
         let shortest = 10 * SECOND;
         let (first, idle, absolute) =
             (self.first_idle_timeout, self.idle_timeout, self.absolute_lifetime);
@@ -280,6 +299,8 @@ impl Config {
             ("ca_file", self.ca_file.as_ref().map_or_else(unset, |it| it.display().to_string())),
             ("prefix", self.prefix.clone()),
             ("cookie_name", self.cookie_name.clone()),
+            ("insecure_http", self.insecure_http.to_string()),
+            ("same_site", self.same_site.as_str().to_owned()),
             ("idle_timeout", duration(self.idle_timeout)),
             ("first_idle_timeout", duration(self.first_idle_timeout)),
             ("absolute_lifetime", duration(self.absolute_lifetime)),
@@ -387,9 +408,18 @@ mod tests {
     }
 
     #[test]
-    fn cookie_domain_is_refused_with_the_reason() {
-        let text = read("cookie_domain = 'example.com'").unwrap_err();
-        assert!(text.contains("every subdomain"), "{text}");
+    fn attribute_that_cannot_be_set_is_refused_with_the_reason_and_the_remedy() {
+        for (toml, told) in [
+            ("cookie_domain = 'example.com'", "every subdomain"),
+            ("cookie_path = '/shop'", "`cookie_name`"),
+            ("http_only = false", "scripts"),
+            ("secure = false", "`insecure_http`"),
+            ("max_age = 60", "`absolute_lifetime`"),
+            ("partitioned = true", "is not supported"),
+        ] {
+            let text = read(toml).unwrap_err();
+            assert!(text.contains(told), "{text}");
+        }
     }
 
     #[test]

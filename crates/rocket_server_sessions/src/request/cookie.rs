@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cookie::time::OffsetDateTime;
-use cookie::{Cookie, CookieJar, Key, SameSite};
+use cookie::{Cookie, CookieJar, Key};
 use rocket::Request;
 
-use crate::config::Config;
+use crate::config::{Config, SameSite};
 use crate::event::Rejection;
 use crate::id::{PublicId, Token};
 use crate::store::RecordId;
@@ -19,8 +19,12 @@ const VERSION: u8 = 2;
 /// Version, flags, public id, token.
 const LENGTH: usize = 1 + 1 + 16 + 32;
 
-/// An encrypted value has about 130 bytes. Much longer ones are ignored.
-const MAX_SEALED: usize = 512;
+/// The length of every encrypted value: nonce, base64url of the above, tag, all in base64url.
+const SEALED_LENGTH: usize = base64url_length(12 + base64url_length(LENGTH) + 16);
+
+const fn base64url_length(bytes: usize) -> usize {
+    (bytes * 8).div_ceil(6)
+}
 
 /// How many cookies of our name are opened in one request. Usually there is one.
 const MAX_CANDIDATES: usize = 4;
@@ -85,6 +89,8 @@ pub(crate) struct Opened {
     pub(crate) value: CookieValue,
     /// Whether it was encrypted with a previous key.
     pub(crate) is_key_old: bool,
+    /// Whether it came in double quotes.
+    pub(crate) is_quoted: bool,
 }
 
 impl KeyRing {
@@ -99,11 +105,15 @@ impl KeyRing {
         request: &Request<'_>,
     ) -> Result<Option<Opened>, Rejection> {
         let mut found: Option<Opened> = None;
-        let mut is_invalid = false;
-        for value in candidates(name, request).take(MAX_CANDIDATES) {
-            let Some(opened) = self.unseal(name, value) else {
-                is_invalid |= !value.is_empty();
-                continue;
+        let mut rejection = None;
+        let values = candidates(name, request).filter(|it| !it.is_empty());
+        for value in values.take(MAX_CANDIDATES) {
+            let opened = match self.unseal(name, value) {
+                Ok(opened) => opened,
+                Err(why) => {
+                    rejection.get_or_insert(why);
+                    continue;
+                }
             };
             match &found {
                 Some(other) if other.value.token != opened.value.token => {
@@ -113,13 +123,21 @@ impl KeyRing {
                 None => found = Some(opened),
             }
         }
-        if found.is_none() && is_invalid {
-            return Err(Rejection::InvalidCookie);
+        match rejection {
+            Some(why) if found.is_none() => Err(why),
+            _ => Ok(found),
         }
-        Ok(found)
     }
 
-    fn unseal(&self, name: &str, value: &str) -> Option<Opened> {
+    fn unseal(&self, name: &str, value: &str) -> Result<Opened, Rejection> {
+        let (value, is_quoted) = unquoted(value);
+        let is_ours = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        if value.len() > SEALED_LENGTH || !value.bytes().all(is_ours) {
+            return Err(Rejection::Malformed);
+        }
+        if value.len() < SEALED_LENGTH {
+            return Err(Rejection::CutOff);
+        }
         let value = from_cookie(value);
         let jar = CookieJar::new();
         let open = |key: &Key| {
@@ -127,10 +145,10 @@ impl KeyRing {
             CookieValue::read(jar.private(key).decrypt(cookie)?.value())
         };
         if let Some(value) = open(&self.first) {
-            return Some(Opened { value, is_key_old: false });
+            return Ok(Opened { value, is_key_old: false, is_quoted });
         }
-        let value = self.previous.iter().find_map(open)?;
-        Some(Opened { value, is_key_old: true })
+        let value = self.previous.iter().find_map(open).ok_or(Rejection::InvalidCookie)?;
+        Ok(Opened { value, is_key_old: true, is_quoted })
     }
 
     /// The `Set-Cookie` value that sets the cookie. It lasts for the rest of the session's absolute
@@ -140,7 +158,7 @@ impl KeyRing {
         let mut jar = CookieJar::new();
         jar.private_mut(&self.first).add(Cookie::new(name.to_owned(), value.write()));
         let sealed = jar.get(name).map(Cookie::value).unwrap_or_default();
-        let mut cookie = attributes(Cookie::new(name, to_cookie(sealed)));
+        let mut cookie = attributes(Cookie::new(name, to_cookie(sealed)), config);
         if value.is_remembered {
             let expiry = config.absolute_expiry(value.id);
             let rest = expiry.duration_since(now).unwrap_or_default();
@@ -155,17 +173,21 @@ impl KeyRing {
 
 /// The `Set-Cookie` value that removes the cookie.
 pub(crate) fn removal(config: &Config) -> String {
-    let mut cookie = attributes(Cookie::new(config.cookie_name.as_str(), ""));
+    let mut cookie = attributes(Cookie::new(config.cookie_name.as_str(), ""), config);
     cookie.make_removal();
     cookie.to_string()
 }
 
 /// The prefix `__Host-` requires `Secure`, `Path=/` and no `Domain` (RFC 6265bis, section 4.1.3.2).
-fn attributes(mut cookie: Cookie<'_>) -> Cookie<'_> {
+fn attributes<'c>(mut cookie: Cookie<'c>, config: &Config) -> Cookie<'c> {
     cookie.set_path("/");
-    cookie.set_secure(true);
+    cookie.set_secure(!config.insecure_http);
     cookie.set_http_only(true);
-    cookie.set_same_site(SameSite::Lax);
+    cookie.set_same_site(match config.same_site {
+        SameSite::Lax => cookie::SameSite::Lax,
+        SameSite::Strict => cookie::SameSite::Strict,
+        SameSite::None => cookie::SameSite::None,
+    });
     cookie
 }
 
@@ -192,7 +214,7 @@ fn candidates<'r>(name: &'r str, request: &'r Request<'_>) -> impl Iterator<Item
     let headers = request.headers();
     let raw = headers.get("cookie").flat_map(|header| header.split(';')).filter_map(move |pair| {
         let (found, value) = pair.trim_matches([' ', '\t']).split_once('=')?;
-        (found == name && value.len() <= MAX_SEALED).then(|| unquoted(value))
+        (found == name).then_some(value)
     });
     let jar = (!headers.contains("cookie"))
         .then(|| request.cookies().get(name).map(Cookie::value))
@@ -200,10 +222,11 @@ fn candidates<'r>(name: &'r str, request: &'r Request<'_>) -> impl Iterator<Item
     raw.chain(jar)
 }
 
-/// A value may come back in double quotes (RFC 6265, section 4.1.1).
-fn unquoted(value: &str) -> &str {
+/// A value may come back in double quotes (RFC 6265, section 4.1.1). Returns the value without them,
+/// and whether there were any.
+fn unquoted(value: &str) -> (&str, bool) {
     let inner = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    inner.unwrap_or(value)
+    inner.map_or((value, false), |inner| (inner, true))
 }
 
 #[cfg(test)]
@@ -275,6 +298,7 @@ mod tests {
             let sealed = sealed(&ring, &value());
             let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
             assert!(sealed.bytes().all(is_plain), "{sealed}");
+            assert_eq!(sealed.len(), SEALED_LENGTH);
         }
     }
 
@@ -285,30 +309,58 @@ mod tests {
         let sealed = sealed(&KeyRing::new(old.clone(), vec![]), &value);
         let opened = KeyRing::new(new.clone(), vec![old]).unseal(&name, &sealed).unwrap();
         assert!(opened.is_key_old && opened.value == value);
-        assert!(KeyRing::new(new, vec![other]).unseal(&name, &sealed).is_none());
+        assert!(KeyRing::new(new, vec![other]).unseal(&name, &sealed).is_err());
+    }
+
+    #[test]
+    fn damaged_value_tells_how_it_was_damaged() {
+        let ring = KeyRing::new(Key::generate(), vec![]);
+        let config = Config { cookie_name: "session".to_owned(), ..Config::default() };
+        let seal = |ring: &KeyRing| {
+            let header = ring.seal(&value(), &config, SystemTime::now());
+            header.split_once('=').unwrap().1.split(';').next().unwrap().to_owned()
+        };
+        let good = seal(&ring);
+        let why = |value: &str| ring.unseal("session", value).err();
+        assert_eq!(why(&good), None);
+        assert_eq!(why(&format!("\"{good}\"")), None);
+        for cut in ["x", &good[1..], &good[..126], &good[..64], "\"x\""] {
+            assert_eq!(why(cut), Some(Rejection::CutOff), "{cut}");
+        }
+        let grown = format!("{good}=");
+        let encoded = format!("%22{good}%22");
+        let open_quote = format!("\"{good}");
+        let escaped = format!("\\\"{good}\\\"");
+        for changed in [&grown, &encoded, &open_quote, &escaped, "é", "a b", "\""] {
+            assert_eq!(why(changed), Some(Rejection::Malformed), "{changed}");
+        }
+        let stranger = seal(&KeyRing::new(Key::generate(), vec![]));
+        let lower = good.to_ascii_lowercase();
+        for unknown in [&stranger, &lower] {
+            assert_eq!(why(unknown), Some(Rejection::InvalidCookie), "{unknown}");
+        }
     }
 
     proptest::proptest! {
         #[test]
         fn no_value_opens_that_the_ring_has_not_sealed(value in r"[ -~]{0,400}") {
             let ring = KeyRing::new(Key::generate(), vec![Key::generate()]);
-            proptest::prop_assert!(ring.unseal("__Host-session", &value).is_none());
+            proptest::prop_assert!(ring.unseal("__Host-session", &value).is_err());
         }
 
         #[test]
         fn sealed_value_with_anything_changed_opens_nothing(
-            at in 0..400_usize,
+            at in 0..SEALED_LENGTH,
             byte in proptest::char::range(' ', '~'),
         ) {
             let ring = KeyRing::new(Key::generate(), vec![]);
             let original = value();
             let sealed = sealed(&ring, &original);
-            let at = at % sealed.len();
             let mut changed = sealed.clone();
             changed.replace_range(at..=at, &byte.to_string());
             let opened = ring.unseal(&Config::default().cookie_name, &changed);
             // The last character has bits that no byte needs.
-            proptest::prop_assert!(opened.is_none_or(|it| it.value == original));
+            proptest::prop_assert!(opened.ok().is_none_or(|it| it.value == original));
         }
     }
 }

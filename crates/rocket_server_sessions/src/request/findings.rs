@@ -33,6 +33,7 @@ impl RequestSession {
         else {
             return;
         };
+        let is_first_return = seen.is_none() && identity.seen.is_none();
         // This request may have touched it already.
         let seen = seen.max(identity.seen.map(|seen| seen.at));
         let is_due = seen.is_none_or(|seen| {
@@ -42,6 +43,9 @@ impl RequestSession {
         let at = if is_due { now } else { seen.unwrap_or(now) };
         state.note_seen(record, Seen { at, expiry: at + config.idle_timeout });
         drop(state);
+        if is_first_return {
+            self.sessions.emit(Event::Returned(record.id));
+        }
         if is_due {
             self.touch(record);
         }
@@ -64,10 +68,10 @@ impl RequestSession {
 
     pub(super) fn note_dead(&self, record: RecordId, death: Death) {
         if self.state.lock().dead(record, death) {
-            self.sessions.emit(Event::Rejected(match death {
+            self.reject(match death {
                 Death::Destroyed => Rejection::Destroyed(record.id),
                 Death::Rotated => Rejection::StaleToken(record.id),
-            }));
+            });
         }
     }
 
@@ -84,7 +88,7 @@ impl RequestSession {
         let is_lost = !is_meant || state.is_pinned();
         drop(state);
         if is_meant && (is_lost || !is_read) {
-            self.sessions.emit(Event::Rejected(Rejection::Missing(record.id)));
+            self.reject(Rejection::Missing(record.id));
         }
         is_lost
     }

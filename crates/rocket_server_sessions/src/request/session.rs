@@ -10,10 +10,11 @@ use rocket::tokio::sync::Mutex as AsyncMutex;
 use rocket::tokio::time::{Instant, timeout};
 
 use super::cookie::{Opened, removal};
+use super::hidden_cookie::{has_dropped_cookies, may_hide_cookie};
 use super::state::{CookieChange, Identity, Next, State};
 use super::wait::Wait;
 use crate::error::{Error, Result};
-use crate::event::{Deadline, Event};
+use crate::event::{Deadline, Event, Rejection};
 use crate::id::PublicId;
 use crate::remember_me::RememberMe;
 use crate::setup::shared::Shared;
@@ -24,6 +25,8 @@ pub(crate) struct RequestSession {
     pub(super) arrived: Instant,
     pub(super) state: Mutex<State>,
     pub(super) choices: Mutex<Choices>,
+    /// Whether the browser may hold a cookie that this request could not show.
+    may_hide_cookie: bool,
     pub(super) wait: Wait,
     /// The user of the session, once a guard has asked.
     known_login: Mutex<Option<(RecordId, Option<LoggedIn>)>>,
@@ -43,16 +46,28 @@ pub(super) struct Choices {
     outage: Option<Duration>,
     /// Whether the response's headers were sent.
     is_answered: bool,
+    /// Why the request's cookie was ignored.
+    rejection: Option<Rejection>,
 }
 
 impl RequestSession {
     /// Reads the request's cookie. Does no I/O.
     pub(crate) fn open(request: &Request<'_>, sessions: &Arc<Shared>) -> Self {
         let config = &sessions.config;
-        let opened = sessions.keys.open(&config.cookie_name, request).unwrap_or_else(|rejection| {
+        let opened = sessions.keys.open(&config.cookie_name, request);
+        let opened = match opened {
+            Ok(None) if has_dropped_cookies(request) => Err(Rejection::UnreadableHeader),
+            opened => opened,
+        };
+        let rejection = opened.as_ref().err().copied();
+        if let Some(rejection) = rejection {
             sessions.emit(Event::Rejected(rejection));
-            None
-        });
+        }
+        let opened = opened.ok().flatten();
+        if let Some(opened) = opened.as_ref().filter(|it| it.is_quoted) {
+            sessions.emit(Event::Quoted(opened.value.id));
+        }
+        let may_hide_cookie = opened.is_none() && may_hide_cookie(request, config, rejection);
         let is_expired = |id: PublicId| {
             let is_expired = sessions.clock.now() >= config.absolute_expiry(id);
             if is_expired {
@@ -61,7 +76,9 @@ impl RequestSession {
             is_expired
         };
         let opened = opened.filter(|it| !is_expired(it.value.id));
-        Self::new(sessions, arrived(request), opened)
+        let session = Self::new(sessions, arrived(request), opened);
+        session.choices.lock().rejection = rejection;
+        Self { may_hide_cookie, ..session }
     }
 
     /// A session without a request, in which nobody is logged in.
@@ -78,6 +95,7 @@ impl RequestSession {
             is_repeated: opened.as_ref().is_some_and(|it| it.is_key_old),
             outage: None,
             is_answered: false,
+            rejection: None,
         };
         let state =
             opened.map_or(State::None, |it| State::Presented(Identity::presented(it.value)));
@@ -86,10 +104,21 @@ impl RequestSession {
             arrived,
             state: Mutex::new(state),
             choices: Mutex::new(choices),
+            may_hide_cookie: false,
             wait: Wait::default(),
             known_login: Mutex::default(),
             identity_lock: AsyncMutex::default(),
         }
+    }
+
+    /// Why the request's cookie was ignored, as far as is known.
+    pub(crate) fn rejection(&self) -> Option<Rejection> {
+        self.choices.lock().rejection
+    }
+
+    pub(super) fn reject(&self, rejection: Rejection) {
+        self.choices.lock().rejection.get_or_insert(rejection);
+        self.sessions.emit(Event::Rejected(rejection));
     }
 
     /// The request's current identity, if any.
@@ -269,6 +298,7 @@ impl RequestSession {
         let change = self.state.lock().cookie(is_repeated, Instant::now());
         match change {
             CookieChange::Keep => None,
+            CookieChange::Set(value) if self.may_hide_cookie && !value.has_user => None,
             CookieChange::Set(value) => Some(self.sessions.keys.seal(&value, config, self.now())),
             CookieChange::Clear => Some(removal(config)),
         }

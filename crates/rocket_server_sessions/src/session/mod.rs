@@ -7,6 +7,7 @@ use rocket::request::{FromRequest, Outcome};
 use rocket::{Ignite, Request, Rocket, Sentinel};
 
 use crate::error::{Error, Result};
+use crate::event::Rejection;
 use crate::id::{PublicId, TokenHash};
 use crate::request::RequestSession;
 use crate::setup::{SessionFairing, Sessions};
@@ -119,6 +120,27 @@ impl Session<'_> {
             last_seen: identity.seen.map(|seen| seen.at),
             idle_expiry: identity.seen.map(|seen| seen.expiry.min(absolute_expiry)),
         })
+    }
+
+    /// Returns why the request's cookie was ignored, as far as is known without a round trip. `None`
+    /// if it was accepted, or if there was none.
+    ///
+    /// A lost record, a rotated token and a destroyed session are known once the store has answered.
+    ///
+    /// ```
+    /// # use rocket_server_sessions::{Rejection, Session};
+    /// #[rocket::get("/why")]
+    /// fn why(session: Session<'_>) -> &'static str {
+    ///     match session.rejection() {
+    ///         None => "nothing is wrong with your cookie",
+    ///         Some(Rejection::CutOff) => "something has cut your cookie off",
+    ///         Some(_) => "your cookie is not valid",
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn rejection(&self) -> Option<Rejection> {
+        self.request.rejection()
     }
 
     /// The name of the store.

@@ -14,8 +14,10 @@ use crate::check;
 use crate::clock::{Clock, SystemClock};
 use crate::config::SettingError;
 use crate::event::Event;
+use crate::request::hidden_cookie::DroppedCookies;
 use crate::request::session::arrived;
 use crate::store::Store;
+use crate::unreadable::has_dropped_cookies;
 
 /// Attaches sessions to a Rocket.
 ///
@@ -163,6 +165,17 @@ impl Fairing for SessionFairing {
             for notice in &shared.notices {
                 log::warn!("{notice}");
             }
+            if shared.config.insecure_http {
+                let name = &shared.config.cookie_name;
+                if rocket.config().profile == rocket::Config::DEBUG_PROFILE {
+                    log::info!(
+                        "this is the profile debug, so plain http works: the cookie is `{name}`, \
+                         without `Secure`; in a release, it needs https"
+                    );
+                } else {
+                    log::warn!("{}", crate::check::insecure_http(name));
+                }
+            }
             if shared.is_own && shared.config.url.is_some() {
                 check::log_at_launch(&shared.config);
             }
@@ -172,6 +185,9 @@ impl Fairing for SessionFairing {
     /// Records the arrival time, because the guard may run much later.
     async fn on_request(&self, request: &mut Request<'_>, _: &mut Data<'_>) {
         arrived(request);
+        if has_dropped_cookies() {
+            request.local_cache(|| DroppedCookies(true));
+        }
         if let Some(exceptions) = &self.same_origin {
             exceptions.check(request);
         }

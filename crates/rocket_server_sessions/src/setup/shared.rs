@@ -8,6 +8,7 @@ use rocket::tokio;
 
 use crate::clock::Clock;
 use crate::config::{Config, SecretKey, SettingError, Unread};
+use crate::cookie_report::CookieReport;
 use crate::event::{Counters, Event};
 use crate::request::cookie::KeyRing;
 use crate::store::{Instrumented, Memory, Store};
@@ -23,6 +24,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) observer: Option<Arc<Observer>>,
     counters: Counters,
+    cookie_report: CookieReport,
     /// Whether the store was opened from the settings.
     pub(super) is_own: bool,
     /// Warnings to log at launch.
@@ -65,12 +67,14 @@ impl Shared {
         let previous = config.previous_keys.iter().map(|it| it.0.clone()).collect();
         let keys = KeyRing::new(first, previous);
         let (store, counters) = (Arc::new(Instrumented::new(store)), Counters::register());
-        Ok(Self { store, config, keys, clock, observer, counters, is_own, notices })
+        let cookie_report = CookieReport::new();
+        Ok(Self { store, config, keys, clock, observer, counters, cookie_report, is_own, notices })
     }
 
-    /// Counts an event, and calls the observer.
+    /// Counts an event, reports it if it is about a damaged cookie, and calls the observer.
     pub(crate) fn emit(&self, event: Event) {
         self.counters.count(event);
+        self.cookie_report.note(event);
         if let Some(observer) = &self.observer {
             observer(event);
         }

@@ -29,6 +29,33 @@ on_every_store![
         assert!(expires.ends_with(" GMT"), "{expires}");
     }
 
+    async fn cookie_has_the_attributes_of_its_settings_when_it_is_set_and_when_it_is_removed(
+        world: World,
+    ) {
+        let plain = world.reconfigured("session.insecure_http", true).await;
+        let strict = plain.reconfigured("session.same_site", "strict").await;
+        let attributes = |header: &str, name: &str| {
+            let (pair, attributes) = header.split_once("; ").unwrap();
+            assert!(pair.starts_with(&format!("{name}=")), "{header}");
+            attributes
+                .split("; ")
+                .filter(|it| !it.contains('=') || it.starts_with("Same"))
+                .fold(String::new(), |all, it| all + it + " ")
+        };
+        let cookies = async |world: &World, name: &str| {
+            let set = world.get("/count/a", None).await.set_cookies[0].clone();
+            let pair = set.split("; ").next().unwrap();
+            let removal = world.get("/destroy", Some(pair)).await.set_cookies[0].clone();
+            assert_eq!(attributes(&set, name), attributes(&removal, name));
+            attributes(&set, name)
+        };
+        assert_eq!(cookies(&strict, "session").await, "HttpOnly SameSite=Strict ");
+        let world = strict.reconfigured("session.insecure_http", false).await;
+        let world = world.reconfigured("session.cookie_name", "__session").await;
+        let world = world.reconfigured("session.same_site", "none").await;
+        assert_eq!(cookies(&world, "__session").await, "HttpOnly SameSite=None Secure ");
+    }
+
     async fn cookie_that_is_not_valid_counts_as_none_and_costs_no_round_trip(world: World) {
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;

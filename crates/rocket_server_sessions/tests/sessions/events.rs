@@ -20,7 +20,7 @@ on_every_store![
             visitor.get("/count/a").await;
             world.settled().await;
         }
-        assert_eq!(world.take_events(), [Event::Touched(session)]);
+        assert_eq!(world.take_events(), [Event::Returned(session), Event::Touched(session)]);
         visitor.get("/regenerate").await;
         assert_eq!(world.take_events(), [Event::Regenerated(session)]);
         visitor.get("/log-in/alice/phone").await;
@@ -109,7 +109,7 @@ on_every_store![
             assert_eq!(world.take_events(), [after_destroy], "{path}");
         }
         for (cookies, why) in
-            [("__Host-session=forged", Rejection::InvalidCookie), (&both, Rejection::Ambiguous)]
+            [("__Host-session=forged", Rejection::CutOff), (&both, Rejection::Ambiguous)]
         {
             world.get("/id", Some(cookies)).await;
             assert_eq!(world.take_events(), [Event::Rejected(why)]);
@@ -145,6 +145,8 @@ fn every_event_reads_differently_and_names_its_session() {
     let session = PublicId::parse("01a20ae1-f18c-7d29-891b-262bdedc1ea2").unwrap();
     let events = [
         Event::Created(session),
+        Event::Returned(session),
+        Event::Quoted(session),
         Event::Touched(session),
         Event::Regenerated(session),
         Event::LoggedIn(session),

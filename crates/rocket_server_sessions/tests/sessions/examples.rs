@@ -56,7 +56,7 @@ fn counter_counts_each_page() {
 fn cart_keeps_typed_values_and_shows_a_message_once() {
     let client = client(cart::rocket());
     assert!(get(&client, "/").contains("{}, None"));
-    assert!(client.cookies().get("__Host-session").is_none(), "looking begins no session");
+    assert!(client.cookies().get("session").is_none(), "looking begins no session");
     post(&client, "/add", "fruit=pear");
     post(&client, "/add", "fruit=apple");
     post(&client, "/add", "fruit=pear");

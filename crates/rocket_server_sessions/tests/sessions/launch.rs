@@ -82,7 +82,7 @@ async fn misspelt_key_fails_the_launch_and_is_named() {
 
 #[rocket::async_test]
 async fn impossible_values_fail_the_launch_and_are_named() {
-    let wrong: [(&str, figment::value::Value); 24] = [
+    let wrong: [(&str, figment::value::Value); 27] = [
         ("idle_timeout", 0.into()),
         ("idle_timeout", "soon".into()),
         ("idle_timeout", (-5).into()),
@@ -94,9 +94,12 @@ async fn impossible_values_fail_the_launch_and_are_named() {
         ("prefix", "".into()),
         ("prefix", "a{b}".into()),
         ("prefix", "a b".into()),
-        ("cookie_name", "session".into()),
-        ("cookie_name", "__Host-".into()),
+        ("cookie_name", "".into()),
+        ("cookie_name", "a b".into()),
         ("cookie_name", "__Host-a;b".into()),
+        ("insecure_http", "yes".into()),
+        ("same_site", "Relaxed".into()),
+        ("cookie_domain", "example.com".into()),
         ("deadline", 0.into()),
         ("connections", 0.into()),
         ("connections", "many".into()),

@@ -28,6 +28,7 @@ mod check;
 mod conformance;
 mod cookie;
 mod cost;
+mod damaged_cookies;
 mod events;
 mod examples;
 mod fields;

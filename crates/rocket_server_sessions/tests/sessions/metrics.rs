@@ -112,12 +112,13 @@ async fn each_event_is_counted_once_by_its_kind_and_rejections_by_the_reason() {
         ("logged_in", 1),
         ("regenerated", 1),
         ("rejected", 4),
+        ("returned", 1),
         ("touched", 1),
     ]);
     assert_eq!(recorder.starting_with("session_events_total "), expected);
     let sum: u64 = expected.iter().map(|(_, count)| count).sum();
     assert_eq!(world.take_events().len() as u64, sum);
-    let expected = counts([("destroyed", 1), ("invalid_cookie", 2), ("missing", 1)]);
+    let expected = counts([("cut_off", 2), ("destroyed", 1), ("missing", 1)]);
     assert_eq!(recorder.starting_with("session_rejections_total "), expected);
 }
 

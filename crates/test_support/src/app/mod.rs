@@ -4,7 +4,7 @@ mod keep_alive;
 mod visitor;
 
 pub use keep_alive::KeepAlive;
-pub use visitor::{Reply, Visitor, send};
+pub use visitor::{Reply, Visitor, send, send_bytes};
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

@@ -68,10 +68,16 @@ impl Reply {
 
 /// Sends a request's head unchanged, on a connection of its own.
 pub fn send(port: u16, head: &str) -> Reply {
+    send_bytes(port, head.as_bytes())
+}
+
+/// The same for a head that need not be UTF-8.
+pub fn send_bytes(port: u16, head: &[u8]) -> Reply {
     let start = Instant::now();
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).unwrap();
+    let request = [head, b"Connection: close\r\n\r\n"].concat();
+    stream.write_all(&request).unwrap();
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
     let text = String::from_utf8_lossy(&bytes).into_owned();

@@ -8,10 +8,11 @@ use actix_session::{Session, SessionMiddleware};
 use actix_web::cookie::Key;
 use actix_web::cookie::time::Duration;
 use actix_web::http::header::{ACCEPT, LOCATION};
+use actix_web::middleware::DefaultHeaders;
 use actix_web::rt::time::sleep;
 use actix_web::web::{Data, Query, get, post};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Result};
-use page::{IDLE_TIMEOUT, Record, SLOW, Site, wants_json};
+use page::{HEADERS, IDLE_TIMEOUT, Record, SLOW, Shown, Site, WORKERS, has_sessions, wants_json};
 
 const RECORD: &str = "record";
 const RIGHTS: &str = "rights";
@@ -19,17 +20,30 @@ const NOTE: &str = "note";
 
 async fn view(request: HttpRequest, session: Session, site: Data<Site>) -> Result<HttpResponse> {
     let found: Option<Record> = session.get(RECORD)?;
-    let cookie_seen = found.is_some();
+    let is_returning = found.is_some();
     let mut record = found.unwrap_or_else(Record::begin);
-    record.count(request.path(), &site.instance);
+    record.count(request.path(), site.instance());
     session.insert(RECORD, &record)?;
+    Ok(answer(&request, &site, &record.shown(), is_returning))
+}
+
+async fn bare(request: HttpRequest, site: Data<Site>) -> HttpResponse {
+    answer(&request, &site, &site.nobody(), true)
+}
+
+fn answer(
+    request: &HttpRequest,
+    site: &Site,
+    shown: &Shown<'_>,
+    is_returning: bool,
+) -> HttpResponse {
     let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok());
     if wants_json(accept) {
-        let json = site.json(request.path(), &record);
-        return Ok(HttpResponse::Ok().content_type("application/json").body(json));
+        let json = site.json(request.path(), shown);
+        return HttpResponse::Ok().content_type("application/json").body(json);
     }
-    let html = site.html(request.path(), &record, cookie_seen);
-    Ok(HttpResponse::Ok().content_type("text/html; charset=utf-8").body(html))
+    let html = site.html(request.path(), shown, is_returning);
+    HttpResponse::Ok().content_type("text/html; charset=utf-8").body(html)
 }
 
 async fn regenerate(session: Session) -> HttpResponse {
@@ -80,18 +94,30 @@ fn see_session() -> HttpResponse {
 async fn main() -> std::io::Result<()> {
     let url = std::env::var("REDIS_URL").expect("REDIS_URL is set");
     let port: u16 = std::env::var("PORT").expect("PORT is set").parse().expect("PORT is a port");
+    let site = Data::new(Site::load());
+    if !has_sessions() {
+        let app = move || {
+            App::new()
+                .wrap(headers())
+                .app_data(site.clone())
+                .route("/", get().to(bare))
+                .route("/foo", get().to(bare))
+                .route("/bar", get().to(bare))
+        };
+        return HttpServer::new(app).workers(WORKERS).bind(("127.0.0.1", port))?.run().await;
+    }
     let store = RedisSessionStore::new(url).await.expect("Redis is there");
     // The same in every process, so that instances can share sessions.
     let key = Key::from(&[7; 64]);
-    let site = Data::new(Site::load());
     let idle = Duration::try_from(IDLE_TIMEOUT).expect("a day");
-    HttpServer::new(move || {
+    let app = move || {
         let lifecycle = PersistentSession::default().session_ttl(idle);
         let sessions = SessionMiddleware::builder(store.clone(), key.clone())
             .session_lifecycle(lifecycle)
             .build();
         App::new()
             .wrap(sessions)
+            .wrap(headers())
             .app_data(site.clone())
             .route("/", get().to(view))
             .route("/foo", get().to(view))
@@ -103,8 +129,10 @@ async fn main() -> std::io::Result<()> {
             .route("/session/rights", get().to(rights))
             .route("/session/slow-read", get().to(slow_read))
             .route("/session/slow-write", get().to(slow_write))
-    })
-    .bind(("127.0.0.1", port))?
-    .run()
-    .await
+    };
+    HttpServer::new(app).workers(WORKERS).bind(("127.0.0.1", port))?.run().await
+}
+
+fn headers() -> DefaultHeaders {
+    HEADERS.iter().fold(DefaultHeaders::new(), |all, header| all.add(*header))
 }

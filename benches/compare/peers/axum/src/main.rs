@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use axum::extract::{Query, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use axum::middleware::map_response;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Router, serve};
-use page::{IDLE_TIMEOUT, Record, SLOW, Site, wants_json};
+use page::{HEADERS, IDLE_TIMEOUT, Record, SLOW, Shown, Site, WORKERS, has_sessions, wants_json};
 use tokio::net::TcpListener;
+use tokio::runtime::Builder;
 use tokio::time::sleep;
 use tower_sessions::cookie::time::Duration;
 use tower_sessions::session::Error;
@@ -45,15 +47,29 @@ async fn view(
     uri: Uri,
 ) -> Result<Response, Failure> {
     let found: Option<Record> = session.get(RECORD).await?;
-    let cookie_seen = found.is_some();
+    let is_returning = found.is_some();
     let mut record = found.unwrap_or_else(Record::begin);
-    record.count(uri.path(), &site.instance);
+    record.count(uri.path(), site.instance());
     session.insert(RECORD, &record).await?;
+    Ok(answer(&site, &headers, &uri, &record.shown(), is_returning))
+}
+
+async fn bare(State(site): State<Arc<Site>>, headers: HeaderMap, uri: Uri) -> Response {
+    answer(&site, &headers, &uri, &site.nobody(), true)
+}
+
+fn answer(
+    site: &Site,
+    headers: &HeaderMap,
+    uri: &Uri,
+    shown: &Shown<'_>,
+    is_returning: bool,
+) -> Response {
     if wants_json(headers.get(ACCEPT).and_then(|value| value.to_str().ok())) {
-        let json = site.json(uri.path(), &record);
-        return Ok(([(CONTENT_TYPE, "application/json")], json).into_response());
+        let json = site.json(uri.path(), shown);
+        return ([(CONTENT_TYPE, "application/json")], json).into_response();
     }
-    Ok(Html(site.html(uri.path(), &record, cookie_seen)).into_response())
+    Html(site.html(uri.path(), shown, is_returning)).into_response()
 }
 
 async fn regenerate(session: Session) -> Result<Redirect, Failure> {
@@ -99,11 +115,18 @@ async fn slow_write(session: Session) -> Result<Response, Failure> {
     Ok("written".into_response())
 }
 
-#[tokio::main]
-async fn main() {
-    let url = std::env::var("REDIS_URL").expect("REDIS_URL is set");
-    let port: u16 = std::env::var("PORT").expect("PORT is set").parse().expect("PORT is a port");
-    let config = Config::from_url(&url).expect("REDIS_URL is a URL");
+/// Adds the headers of every response.
+async fn with_headers(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.reserve(HEADERS.len());
+    for (name, value) in HEADERS {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    response
+}
+
+async fn with_sessions(url: &str) -> Router<Arc<Site>> {
+    let config = Config::from_url(url).expect("REDIS_URL is a URL");
     // Six connections, as in the example of the store.
     let pool = Pool::new(config, None, None, None, 6).expect("a pool");
     pool.connect();
@@ -111,7 +134,7 @@ async fn main() {
     let idle = Duration::try_from(IDLE_TIMEOUT).expect("a day");
     let sessions =
         SessionManagerLayer::new(RedisStore::new(pool)).with_expiry(Expiry::OnInactivity(idle));
-    let app = Router::new()
+    Router::new()
         .route("/", get(view))
         .route("/foo", get(view))
         .route("/bar", get(view))
@@ -123,7 +146,22 @@ async fn main() {
         .route("/session/slow-read", get(slow_read))
         .route("/session/slow-write", get(slow_write))
         .layer(sessions)
-        .with_state(Arc::new(Site::load()));
+}
+
+fn main() {
+    let runtime = Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
+    runtime.expect("a runtime").block_on(launch());
+}
+
+async fn launch() {
+    let url = std::env::var("REDIS_URL").expect("REDIS_URL is set");
+    let port: u16 = std::env::var("PORT").expect("PORT is set").parse().expect("PORT is a port");
+    let app = if has_sessions() {
+        with_sessions(&url).await
+    } else {
+        Router::new().route("/", get(bare)).route("/foo", get(bare)).route("/bar", get(bare))
+    };
+    let app = app.layer(map_response(with_headers)).with_state(Arc::new(Site::load()));
     let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("the port is free");
     serve(listener, app).await.expect("it serves");
 }

@@ -1,105 +1,44 @@
-//! The session crate by itself, with the routes that races.py asks for. The application has no
-//! log-in.
+//! Rocket with the session crate: the pages of the peers, drawn as theirs are, and the routes that
+//! races.py asks for. The application has its own pages, with a cache, and no log-in.
 
-use std::time::Duration;
+mod pages;
+mod session;
 
-use rocket::response::Redirect;
-use rocket::response::content::RawJson;
-use rocket::tokio::time::sleep;
-use rocket::{get, post, routes};
-use rocket_server_sessions::{Key, Result, Session, UserSessions};
-
-const VIEWS: Key<i64> = Key::new("views");
-const RIGHTS: Key<String> = Key::new("rights");
-const NOTE: Key<String> = Key::new("note");
-
-/// How long a slow request waits between reading its session and going on.
-const SLOW: Duration = Duration::from_millis(200);
-
-#[get("/foo")]
-async fn view(session: Session<'_>) -> Result<RawJson<String>> {
-    let views = session.increment(VIEWS, 1).await?;
-    Ok(RawJson(format!(r#"{{"views":{views}}}"#)))
-}
-
-#[post("/regenerate")]
-async fn regenerate(session: Session<'_>) -> Result<Redirect> {
-    session.regenerate().await?;
-    Ok(Redirect::to("/session"))
-}
-
-#[post("/destroy")]
-async fn destroy(session: Session<'_>) -> Result<Redirect> {
-    session.destroy().await?;
-    Ok(Redirect::to("/session"))
-}
-
-#[post("/elevate")]
-async fn elevate(session: Session<'_>) -> Result<Redirect> {
-    session.regenerate().await?;
-    session.insert(RIGHTS, &"admin".to_owned()).await?;
-    Ok(Redirect::to("/session"))
-}
-
-#[post("/log-in?<user>")]
-async fn log_in(user: &str, session: Session<'_>) -> Result<Redirect> {
-    session.log_in(user, "a browser").await?;
-    Ok(Redirect::to("/session"))
-}
-
-#[post("/log-out-everywhere")]
-async fn log_out_everywhere(
-    session: Session<'_>,
-    users: UserSessions<'_>,
-) -> Result<RawJson<String>> {
-    let destroyed = match session.user().await? {
-        Some(user) => users.destroy_all(&user).await?,
-        None => 0,
-    };
-    Ok(RawJson(format!(r#"{{"destroyed":{destroyed}}}"#)))
-}
-
-#[get("/rights")]
-async fn rights(session: Session<'_>) -> Result<RawJson<String>> {
-    let fields = session.snapshot().await?;
-    let rights = session.user().await?.or(fields.get(RIGHTS)?);
-    let note = fields.get(NOTE)?;
-    let json = |text: Option<String>| text.map_or("null".to_owned(), |it| format!("{it:?}"));
-    Ok(RawJson(format!(r#"{{"rights":{},"note":{}}}"#, json(rights), json(note))))
-}
-
-#[get("/slow-read")]
-async fn slow_read(session: Session<'_>) -> Result<&'static str> {
-    session.get(VIEWS).await?;
-    sleep(SLOW).await;
-    Ok("read")
-}
-
-#[get("/slow-write")]
-async fn slow_write(session: Session<'_>) -> Result<&'static str> {
-    session.get(VIEWS).await?;
-    sleep(SLOW).await;
-    session.insert(NOTE, &"late".to_owned()).await?;
-    Ok("written")
-}
+use rocket::fairing::AdHoc;
+use rocket::http::Header;
+use rocket_dyn_templates::Template;
+use rocket_server_sessions::Session;
 
 #[rocket::launch]
 fn rocket() -> _ {
     let url = std::env::var("REDIS_URL").expect("REDIS_URL is set");
     let port: u16 = std::env::var("PORT").expect("PORT is set").parse().expect("PORT is a port");
-    let settings = rocket::Config::figment().merge(("port", port)).merge(("session.url", url));
-    let session = routes![
-        regenerate,
-        destroy,
-        elevate,
-        log_in,
-        log_out_everywhere,
-        rights,
-        slow_read,
-        slow_write
-    ];
-    rocket::custom(settings)
-        .attach(Session::fairing())
-        .mount("/", routes![view])
-        .mount("/session", session)
+    let settings = rocket::Config::figment()
+        .merge(("port", port))
+        .merge(("workers", page::WORKERS))
+        .merge(("log_level", "off"))
+        .merge(("session.url", url));
+    let mut rocket = rocket::custom(settings)
+        .attach(headers())
+        .manage(page::Site::load())
+        .mount("/", pages::routes(page::has_sessions()));
+    if page::has_sessions() {
+        rocket = rocket.attach(Session::fairing()).mount("/session", session::routes());
+    }
+    if page::renders_each_view() {
+        rocket = rocket.attach(Template::custom(|engines| {
+            engines.tera.register_function("asset", page::asset);
+        }));
+    }
+    rocket
+}
+
+fn headers() -> AdHoc {
+    AdHoc::on_response("Headers", |_, response| {
+        Box::pin(async move {
+            for (name, value) in page::HEADERS {
+                response.set_header(Header::new(name, value));
+            }
+        })
+    })
 }

@@ -1,12 +1,23 @@
-//! What the peers in Rust have in common: the project's own templates, drawn by the same engine
-//! from the same counts. So the peers differ by their framework and their sessions alone.
+//! What the Rust programs have in common: the project's own pages, of the same bytes and with the
+//! same headers. So they differ by their framework and their sessions alone.
+//!
+//! `PAGES=templates` renders the template for each view. Without it, pages are rendered at launch
+//! and only filled in for each view. `SESSIONS=off` shows everybody the same counts.
 
-use std::collections::{BTreeMap, HashMap};
-use std::process;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+mod prebuilt;
+mod record;
+mod view;
 
-use serde::{Deserialize, Serialize};
-use tera::{Context, Tera, Value};
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+use std::{env, process};
+
+use serde::Serialize;
+use tera::{Context, Tera};
+
+use prebuilt::Prebuilt;
+pub use record::{Record, Shown};
+pub use view::View;
 
 /// How long a session lasts that is not used.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
@@ -14,46 +25,69 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 /// How long a slow request waits between reading its session and going on.
 pub const SLOW: Duration = Duration::from_millis(200);
 
-const PAGES: [(&str, &str, &str); 3] =
-    [("/", "Home", "index"), ("/foo", "Foo", "foo"), ("/bar", "Bar", "bar")];
+/// The threads that handle requests.
+pub const WORKERS: usize = 2;
 
-/// What a session holds.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct Record {
-    /// Seconds since the Unix epoch.
-    pub began: u64,
-    /// The processes that have answered.
-    pub instances: Vec<String>,
-    /// How often each page was viewed, by path.
-    pub views: BTreeMap<String, u64>,
+/// The headers of every response: those that the application sends.
+pub const HEADERS: [(&str, &str); 11] = [
+    (
+        "content-security-policy",
+        "default-src 'none'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+         form-action 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    ("strict-transport-security", "max-age=63072000; includeSubDomains"),
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "same-origin"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-embedder-policy", "require-corp"),
+    ("cross-origin-resource-policy", "same-origin"),
+    (
+        "permissions-policy",
+        "camera=(), geolocation=(), microphone=(), payment=(), usb=(), interest-cohort=()",
+    ),
+    ("cache-control", "no-store"),
+    ("vary", "Cookie, Accept"),
+];
+
+/// A page that counts its views.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    /// Its address.
+    pub path: &'static str,
+    title: &'static str,
+    /// The name of its template.
+    pub template: &'static str,
 }
 
-impl Record {
-    /// What a session holds that begins now.
+/// All pages.
+pub const PAGES: [Page; 3] = [
+    Page { path: "/", title: "Home", template: "index" },
+    Page { path: "/foo", title: "Foo", template: "foo" },
+    Page { path: "/bar", title: "Bar", template: "bar" },
+];
+
+impl Page {
+    /// The page at `path`; the first one if there is none.
     #[must_use]
-    pub fn begin() -> Self {
-        let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        Self { began, ..Self::default() }
+    pub fn at(path: &str) -> Self {
+        PAGES.into_iter().find(|it| it.path == path).unwrap_or(PAGES[0])
     }
 
-    /// Counts a view that the process `instance` answers.
-    pub fn count(&mut self, path: &str, instance: &str) {
-        *self.views.entry(path.to_owned()).or_default() += 1;
-        if !self.instances.iter().any(|it| it == instance) {
-            self.instances.push(instance.to_owned());
-        }
-    }
-
-    fn of(&self, path: &str) -> u64 {
-        self.views.get(path).copied().unwrap_or_default()
+    /// Its place in [`PAGES`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        PAGES.iter().position(|it| it.path == self.path).unwrap_or(0)
     }
 }
 
-/// The pages.
+/// The pages, and this process.
 pub struct Site {
     tera: Tera,
-    /// The name of this process.
-    pub instance: String,
+    /// By page, those of up to three digits and then the others; none if they are not to be used.
+    prebuilt: Vec<[Prebuilt; 2]>,
+    /// The name of this process, and of all that have answered a session here.
+    instances: [String; 1],
 }
 
 impl Site {
@@ -61,7 +95,7 @@ impl Site {
     ///
     /// # Panics
     ///
-    /// Where there are none, or Tera cannot read them.
+    /// If there are none, or Tera cannot read them.
     #[must_use]
     pub fn load() -> Self {
         let mut tera = Tera::default();
@@ -75,65 +109,64 @@ impl Site {
             (path, Some(name))
         });
         tera.add_template_files(named).expect("the templates are well-formed");
-        Self { tera, instance: format!("{:06x}", process::id()) }
+        let instances = [format!("{:06x}", process::id())];
+        let mut site = Self { tera, prebuilt: Vec::new(), instances };
+        if !renders_each_view() {
+            let build = |page: Page, views: u64| {
+                let shown = Shown { views: [views; PAGES.len()], ..site.nobody() };
+                let placeholders = Prebuilt::placeholders();
+                let view = View::new(page, placeholders, &shown, site.instance(), true);
+                Prebuilt::parse(&site.render(page, &view))
+            };
+            site.prebuilt = PAGES.map(|page| [build(page, 999), build(page, 1000)]).into();
+        }
+        site
+    }
+
+    /// The name of this process.
+    #[must_use]
+    pub fn instance(&self) -> &str {
+        &self.instances[0]
+    }
+
+    /// What a program without sessions shows everybody.
+    #[must_use]
+    pub fn nobody(&self) -> Shown<'_> {
+        Shown { views: [500; 3], began: SystemTime::now(), instances: &self.instances }
     }
 
     /// The page at `path` as HTML.
     ///
     /// # Panics
     ///
-    /// Where the template asks for something that is not there.
+    /// If the template asks for something that is not there.
     #[must_use]
-    pub fn html(&self, path: &str, record: &Record, is_returning: bool) -> String {
-        let (path, title, template) = PAGES[index(path)];
-        let now = SystemTime::now();
-        let began = UNIX_EPOCH + Duration::from_secs(record.began);
-        let views = record.of(path);
-        let most = record.views.values().copied().max().unwrap_or_default().max(1);
-        let link = |(href, title): (&'static str, &'static str)| Link {
-            path: href,
-            title,
-            current: href == path,
-        };
-        let view = View {
-            nav: PAGES
-                .iter()
-                .map(|(href, title, _)| (*href, *title))
-                .chain([("/session", "Session"), ("/about", "About")])
-                .map(link)
-                .collect(),
-            instance: Instance { id: &self.instance, revision: "local" },
-            page: Current {
-                path,
-                title,
-                views,
-                is_once: views == 1,
-                is_long: views > 999,
-                tally: Tally::of(views),
-            },
-            pages: PAGES
-                .iter()
-                .map(|(href, title, _)| Bar {
-                    path: href,
-                    title,
-                    views: record.of(href),
-                    percent: record.of(href) * 100 / most,
-                    current: *href == path,
-                })
-                .collect(),
-            total: record.views.values().sum(),
-            instances: record
-                .instances
-                .iter()
-                .map(|id| Answered { id, current: *id == self.instance })
-                .collect(),
-            store: "Redis",
-            created: Moment { text: ago(now, began), exact: exact(began) },
-            expires: Moment { text: "in 1 day".to_owned(), exact: exact(now + IDLE_TIMEOUT) },
-            is_returning,
-        };
+    pub fn html(&self, path: &str, shown: &Shown<'_>, is_returning: bool) -> String {
+        let page = Page::at(path);
+        match self.prebuilt(page, shown) {
+            Some(prebuilt) if is_returning => prebuilt.fill(&view::values(shown)),
+            _ => self.render(page, &self.view(page, shown, is_returning)),
+        }
+    }
+
+    /// The context of a page's template.
+    #[must_use]
+    pub fn view<'a>(&'a self, page: Page, shown: &Shown<'a>, is_returning: bool) -> View<'a> {
+        View::new(page, view::values(shown), shown, self.instance(), is_returning)
+    }
+
+    fn render(&self, page: Page, view: &View<'_>) -> String {
         let context = Context::from_serialize(view).expect("the context is a map");
-        self.tera.render(template, &context).expect("the template is drawn")
+        self.tera.render(page.template, &context).expect("the template is rendered")
+    }
+
+    /// The first views draw a tally, and a session may have seen other processes. Such a page is
+    /// not prebuilt.
+    fn prebuilt(&self, page: Page, shown: &Shown<'_>) -> Option<&Prebuilt> {
+        let views = shown.views[page.index()];
+        let pages = self.prebuilt.get(page.index())?;
+        let is_usual = views > 150 && shown.instances == self.instances;
+        is_usual.then(|| &pages[usize::from(views > 999)])
     }
 
     /// The counts as JSON.
@@ -142,12 +175,25 @@ impl Site {
     ///
     /// Never: numbers and texts can be written as JSON.
     #[must_use]
-    pub fn json(&self, path: &str, record: &Record) -> String {
-        let pages =
-            Pages { home: record.of("/"), foo: record.of("/foo"), bar: record.of("/bar") };
-        let counts = Counts { page: path, views: record.of(path), pages };
+    pub fn json(&self, path: &str, shown: &Shown<'_>) -> String {
+        let page = Page::at(path);
+        let [home, foo, bar] = shown.views;
+        let views = shown.views[page.index()];
+        let counts = Counts { page: page.path, views, pages: Pages { home, foo, bar } };
         serde_json::to_string(&counts).expect("counts are JSON")
     }
+}
+
+/// Whether the template is rendered for each view.
+#[must_use]
+pub fn renders_each_view() -> bool {
+    env::var("PAGES").is_ok_and(|it| it == "templates")
+}
+
+/// Whether the program has sessions.
+#[must_use]
+pub fn has_sessions() -> bool {
+    env::var("SESSIONS").as_deref() != Ok("off")
 }
 
 /// What a visitor may do, and what a late request has written, as JSON.
@@ -163,29 +209,15 @@ pub fn wants_json(accept: Option<&str>) -> bool {
 }
 
 /// Where a file of the folder `static` is found: an address of the same length as ours.
-#[expect(clippy::unnecessary_wraps, reason = "Tera wants a result")]
-fn asset(arguments: &HashMap<String, Value>) -> tera::Result<Value> {
-    let name = arguments.get("name").and_then(Value::as_str).unwrap_or_default();
+///
+/// # Errors
+///
+/// Never; Tera wants a result.
+#[expect(clippy::implicit_hasher, reason = "Tera passes this one")]
+pub fn asset(arguments: &HashMap<String, tera::Value>) -> tera::Result<tera::Value> {
+    let name = arguments.get("name").and_then(tera::Value::as_str).unwrap_or_default();
     let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
     Ok(format!("/static/{stem}.0123456789ab.{extension}").into())
-}
-
-fn index(path: &str) -> usize {
-    PAGES.iter().position(|(href, ..)| *href == path).unwrap_or(0)
-}
-
-fn exact(time: SystemTime) -> String {
-    humantime::format_rfc3339_seconds(time).to_string()
-}
-
-fn ago(now: SystemTime, time: SystemTime) -> String {
-    let seconds = now.duration_since(time).unwrap_or_default().as_secs();
-    let units = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
-    match units.into_iter().find(|(size, _)| seconds >= *size) {
-        None => "just now".to_owned(),
-        Some((size, unit)) if seconds / size == 1 => format!("1 {unit} ago"),
-        Some((size, unit)) => format!("{} {unit}s ago", seconds / size),
-    }
 }
 
 #[derive(Serialize)]
@@ -203,85 +235,4 @@ struct Pages {
     foo: u64,
     #[serde(rename = "/bar")]
     bar: u64,
-}
-
-#[derive(Serialize)]
-struct View<'a> {
-    nav: Vec<Link>,
-    instance: Instance<'a>,
-    page: Current,
-    pages: Vec<Bar>,
-    total: u64,
-    instances: Vec<Answered<'a>>,
-    store: &'static str,
-    created: Moment,
-    expires: Moment,
-    is_returning: bool,
-}
-
-#[derive(Serialize)]
-struct Link {
-    path: &'static str,
-    title: &'static str,
-    current: bool,
-}
-
-#[derive(Serialize)]
-struct Instance<'a> {
-    id: &'a str,
-    revision: &'static str,
-}
-
-#[derive(Serialize)]
-struct Current {
-    path: &'static str,
-    title: &'static str,
-    views: u64,
-    is_once: bool,
-    is_long: bool,
-    tally: Option<Tally>,
-}
-
-#[derive(Serialize)]
-struct Tally {
-    width: u64,
-    strokes: u64,
-    fifths: u64,
-    last: u64,
-    is_fifth: bool,
-}
-
-impl Tally {
-    fn of(views: u64) -> Option<Self> {
-        let before = views.checked_sub(1)?;
-        let is_fifth = views.is_multiple_of(5);
-        (views <= 150).then(|| Self {
-            width: views * 10 + 2,
-            strokes: before * 10,
-            fifths: (before - before % 5) * 10,
-            last: views * 10 - if is_fifth { 48 } else { 5 },
-            is_fifth,
-        })
-    }
-}
-
-#[derive(Serialize)]
-struct Bar {
-    path: &'static str,
-    title: &'static str,
-    views: u64,
-    percent: u64,
-    current: bool,
-}
-
-#[derive(Serialize)]
-struct Answered<'a> {
-    id: &'a str,
-    current: bool,
-}
-
-#[derive(Serialize)]
-struct Moment {
-    text: String,
-    exact: String,
 }

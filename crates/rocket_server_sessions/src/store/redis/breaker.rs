@@ -186,23 +186,6 @@ impl Outage {
     }
 }
 
-/// The last failure to connect, so that a driver need not wait for a connection that cannot be
-/// made. r2d2 only reports a timeout, not the cause.
-#[derive(Default)]
-pub(super) struct Failures {
-    last: Mutex<Option<(Instant, String)>>,
-}
-
-impl Failures {
-    pub(super) fn record(&self, why: String) {
-        *self.last.lock() = Some((Instant::now(), why));
-    }
-
-    pub(super) fn since(&self, start: Instant) -> Option<String> {
-        self.last.lock().as_ref().filter(|(at, _)| *at >= start).map(|(_, why)| why.clone())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,14 +270,5 @@ mod tests {
             *breaker.state.lock() = State::Open(outage);
             assert_eq!(breaker.admit().is_err(), is_refusing, "{overdue}");
         }
-    }
-
-    #[test]
-    fn failure_to_connect_ends_the_waits_that_began_before_it() {
-        let (failures, start) = (Failures::default(), Instant::now());
-        assert_eq!(failures.since(start), None);
-        failures.record("refused".to_owned());
-        assert_eq!(failures.since(start).as_deref(), Some("refused"));
-        assert_eq!(failures.since(Instant::now() + MILLIS), None, "nor those after it");
     }
 }

@@ -1,14 +1,14 @@
 //! Splits received bytes into replies.
 //!
-//! redis-rs parses them. Its parser gets exactly one whole reply at a time, so unsolicited replies
-//! are detected and oversized ones are skipped.
+//! The parser gets exactly one whole reply at a time, so unsolicited replies are detected and
+//! oversized ones are skipped.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use redis::{Parser, Value};
+use redis::Value;
 
 use super::framing::Frame;
+use super::parser::parse;
 
 /// The capacity that an empty buffer keeps.
 const KEPT: usize = 64 << 10;
@@ -20,7 +20,6 @@ pub(super) struct Decoder {
     /// The start of the next reply.
     start: usize,
     frame: Frame,
-    parser: Parser,
 }
 
 /// A reply that cannot be parsed. Its end is known, so the next replies are not affected.
@@ -53,7 +52,7 @@ impl Decoder {
         let value = if self.frame.is_too_large() {
             Err(Unreadable::TooLarge)
         } else {
-            parse(&mut self.parser, reply)
+            parse(reply).ok_or(Unreadable::Malformed)
         };
         self.frame.restart();
         self.start += end;
@@ -74,15 +73,6 @@ impl Decoder {
     pub(super) fn is_skipping(&self) -> bool {
         self.frame.is_too_large()
     }
-}
-
-/// Catches panics: the parser may panic on invalid input.
-fn parse(parser: &mut Parser, reply: &[u8]) -> Result<Value, Unreadable> {
-    if let Ok(Ok(value)) = catch_unwind(AssertUnwindSafe(|| parser.parse_value(reply))) {
-        return Ok(value);
-    }
-    *parser = Parser::new();
-    Err(Unreadable::Malformed)
 }
 
 #[cfg(test)]

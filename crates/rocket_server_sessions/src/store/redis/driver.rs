@@ -6,44 +6,39 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use r2d2::PooledConnection;
 use rocket::tokio::task::spawn_blocking;
 use rocket::tokio::time::sleep;
 
 use super::breaker::Severity;
 use super::duplex::{Duplex, End};
-use super::in_flight::Answered;
 use super::jitter::jittered;
-use super::manager::Manager;
+use super::pool::Pooled;
 use super::queue::Stage;
-use super::server::Shared;
+use super::upstream::Upstream;
 
 /// How long a probe may take.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How often a driver that waits for a connection checks whether connecting failed.
-const POLL_INTERVAL: Duration = Duration::from_millis(50);
-
 /// How long a driver waits if it cannot connect but others can.
 const REST: Duration = Duration::from_secs(2);
 
-type Connected = Result<PooledConnection<Manager>, String>;
+type Connected = Result<Pooled, String>;
 
 pub(super) struct Driver {
-    server: Arc<Shared>,
+    upstream: Arc<Upstream>,
     seat: usize,
     is_probing: bool,
 }
 
 impl Driver {
-    pub(super) fn new(server: Arc<Shared>, seat: usize) -> Self {
-        Self { server, seat, is_probing: false }
+    pub(super) fn new(upstream: Arc<Upstream>, seat: usize) -> Self {
+        Self { upstream, seat, is_probing: false }
     }
 
     /// Runs until the queue is closed.
     pub(super) async fn run(mut self) {
         let mut found = None;
-        while found.is_some() || self.server.queue.wait(self.seat).await {
+        while found.is_some() || self.upstream.queue.wait(self.seat).await {
             let connected = match found.take() {
                 Some(connection) => Ok(connection),
                 None => self.connect().await,
@@ -56,42 +51,37 @@ impl Driver {
     }
 
     async fn connect(&self) -> Connected {
-        self.server.queue.set(self.seat, Stage::Connecting);
-        self.check_out(self.server.deadline.mul_f32(0.95), false).await
+        self.upstream.queue.set(self.seat, Stage::Connecting);
+        self.check_out(self.upstream.deadline.mul_f32(0.95), false).await
     }
 
     /// Handles a failure to connect: waits if other drivers are connected, and probes otherwise.
-    async fn do_without(&mut self, why: &str) -> Option<PooledConnection<Manager>> {
-        self.server.queue.set(self.seat, Stage::Resting);
-        if self.server.queue.is_served() {
+    async fn do_without(&mut self, why: &str) -> Option<Pooled> {
+        self.upstream.queue.set(self.seat, Stage::Resting);
+        if self.upstream.queue.is_served() {
             // The server may limit the number of connections. The other drivers serve the requests.
             sleep(jittered(REST)).await;
             return None;
         }
-        let pause = self.server.failed(Severity::Down, why)?;
+        let pause = self.upstream.failed(Severity::Down, why)?;
         self.recover(pause).await
     }
 
     /// Serves requests on a connection. If it fails and opens the breaker, returns a new one once
     /// the server answers.
-    async fn serve(
-        &mut self,
-        connection: PooledConnection<Manager>,
-    ) -> Option<PooledConnection<Manager>> {
-        let server = self.server.clone();
-        let pause = match Duplex::new(&server, self.seat, connection) {
-            Err(error) => server.failed(Severity::Connection, &error.to_string()),
+    async fn serve(&mut self, connection: Pooled) -> Option<Pooled> {
+        let upstream = self.upstream.clone();
+        let pause = match Duplex::new(&upstream, self.seat, connection) {
+            Err(error) => upstream.failed(Severity::Connection, &error.to_string()),
             Ok(mut duplex) => {
                 let end = duplex.run().await;
-                server.queue.set(self.seat, Stage::Resting);
-                let (answered, mut pause) = duplex.finish();
+                upstream.queue.set(self.seat, Stage::Resting);
+                let (mut answers, mut pause) = duplex.finish();
                 // A caller may try again as soon as it gets the failure: the breaker must know by then.
                 if let End::Failed(severity, why) = end {
-                    pause = server.failed(severity, &why).or(pause);
+                    pause = upstream.failed(severity, &why).or(pause);
                 }
-                for Answered { request, answer } in answered {
-                    request.answer(answer);
-                }
+                answers.hand_out();
                 pause
             }
         };
@@ -99,9 +89,9 @@ impl Driver {
     }
 
     /// Probes the server until it answers. Until then, the breaker refuses requests.
-    async fn recover(&mut self, mut pause: Duration) -> Option<PooledConnection<Manager>> {
+    async fn recover(&mut self, mut pause: Duration) -> Option<Pooled> {
         self.is_probing = true;
-        while !self.server.queue.is_closed() {
+        while !self.upstream.queue.is_closed() {
             let start = Instant::now();
             sleep(pause).await;
             let connected = self.check_out(PROBE_TIMEOUT, true).await;
@@ -110,7 +100,7 @@ impl Driver {
                 pause = Duration::ZERO;
                 continue;
             }
-            if let Some(next) = self.server.breaker.probed(connected.is_ok()) {
+            if let Some(next) = self.upstream.breaker.probed(connected.is_ok()) {
                 pause = next;
                 continue;
             }
@@ -122,10 +112,11 @@ impl Driver {
 
     /// Takes a connection from the pool, on a thread that may block.
     async fn check_out(&self, patience: Duration, is_probe: bool) -> Connected {
-        let server = self.server.clone();
+        let upstream = self.upstream.clone();
         let task = spawn_blocking(move || {
             let deadline = Instant::now() + patience;
-            let mut connection = server.check_out(deadline, POLL_INTERVAL)?;
+            let mut connection =
+                upstream.pool.check_out(deadline, || upstream.queue.is_closed())?;
             if is_probe {
                 connection.ping(deadline).map_err(|error| error.to_string())?;
             }
@@ -139,8 +130,8 @@ impl Drop for Driver {
     fn drop(&mut self) {
         if self.is_probing {
             // Probing stops, so let the next request through.
-            self.server.breaker.probed(true);
+            self.upstream.breaker.probed(true);
         }
-        self.server.queue.leave(self.seat);
+        self.upstream.queue.leave(self.seat);
     }
 }

@@ -3,21 +3,22 @@
 use std::future::Future;
 use std::future::poll_fn;
 use std::io::ErrorKind;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use r2d2::PooledConnection;
+use rocket::tokio::task::yield_now;
 use rocket::tokio::time::{Sleep, sleep};
 
+use super::answers::Answers;
 use super::breaker::Severity;
-use super::in_flight::{Answered, InFlight};
-use super::manager::{Manager, PING_AFTER_IDLE};
+use super::in_flight::InFlight;
+use super::outbox::Outbox;
+use super::pool::{PING_AFTER_IDLE, Pooled};
 use super::queue::Stage;
-use super::reply_error::server_failure;
 use super::request::Request;
-use super::server::Shared;
 use super::transport::Transport;
+use super::upstream::Upstream;
 use crate::store::StoreError;
 
 const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
@@ -32,19 +33,15 @@ const PING_WHILE_BUSY: Duration = Duration::from_millis(500);
 /// If an answer is overdue by this much, the process was frozen. Redis is then not considered down.
 const FREEZE: Duration = Duration::from_secs(1);
 
-/// The capacity that an empty buffer keeps.
-const KEPT: usize = 64 << 10;
-
 pub(super) struct Duplex<'s> {
-    server: &'s Shared,
+    upstream: &'s Upstream,
     seat: usize,
     transport: Transport,
     in_flight: InFlight,
-    outbox: Vec<u8>,
-    written: usize,
+    outbox: Outbox,
     /// Reused buffers; empty between polls.
     taken: Vec<Request>,
-    answered: Vec<Answered>,
+    answers: Answers,
     timer: Pin<Box<Sleep>>,
     /// The deadline of a PING. Nothing else is sent until it is answered.
     ping_due: Option<Instant>,
@@ -70,21 +67,20 @@ pub(super) enum End {
 
 impl<'s> Duplex<'s> {
     pub(super) fn new(
-        server: &'s Shared,
+        upstream: &'s Upstream,
         seat: usize,
-        connection: PooledConnection<Manager>,
+        connection: Pooled,
     ) -> std::io::Result<Self> {
         let now = Instant::now();
         Ok(Self {
-            server,
+            upstream,
             seat,
             transport: Transport::new(connection)?,
-            in_flight: InFlight::new(now, server.deadline.mul_f32(0.4)),
-            outbox: Vec::new(),
-            written: 0,
+            in_flight: InFlight::new(now, upstream.deadline.mul_f32(0.4)),
+            outbox: Outbox::default(),
             taken: Vec::new(),
-            answered: Vec::new(),
-            timer: Box::pin(sleep(server.deadline)),
+            answers: Answers::default(),
+            timer: Box::pin(sleep(upstream.deadline)),
             ping_due: None,
             turned: now,
             matched: now,
@@ -105,22 +101,20 @@ impl<'s> Duplex<'s> {
         .await
     }
 
-    /// Closes the connection. Returns the answers that are still to be handed out, and the pause to make
-    /// if the breaker was opened.
-    pub(super) fn finish(mut self) -> (Vec<Answered>, Option<Duration>) {
-        let broke = || Err(StoreError::unanswered("the connection to Redis broke"));
-        let unanswered =
-            self.in_flight.give_up().map(|request| Answered { request, answer: broke() });
-        self.answered.extend(unanswered);
-        (self.answered, self.opened)
+    /// Closes the connection. Returns the answers that are still to be handed out, and the pause to
+    /// make if the breaker was opened.
+    pub(super) fn finish(mut self) -> (Answers, Option<Duration>) {
+        self.answers.break_off(self.in_flight.give_up());
+        (self.answers, self.opened)
     }
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
         self.receive(cx)?;
-        self.has_yielded = !self.has_yielded;
+        self.has_yielded = !self.has_yielded && self.upstream.queue.has_requests();
         if self.has_yielded {
-            // Yield once, so that concurrent requests share a write.
-            cx.waker().wake_by_ref();
+            // Yield once, so that concurrent requests share a write. The runtime wakes this task
+            // when it has run the others; `wake_by_ref` would have another thread steal it.
+            let _ = pin!(yield_now()).poll(cx);
             return Ok(());
         }
         self.take(cx)?;
@@ -133,11 +127,7 @@ impl<'s> Duplex<'s> {
             let decoded = self.decode();
             if matches!(decoded, Err(End::Failed(..))) {
                 // Replies can no longer be matched to requests.
-                for answered in self.answered.drain(..) {
-                    let broke =
-                        StoreError::unanswered("replies of Redis do not match the requests");
-                    answered.request.answer(Err(broke));
-                }
+                self.answers.refuse();
             }
             self.deliver()?;
             decoded?;
@@ -166,7 +156,7 @@ impl<'s> Duplex<'s> {
                 break;
             };
             match self.in_flight.accept(reply, now, lag) {
-                Ok(answered) => self.answered.extend(answered),
+                Ok(answered) => self.answers.extend(answered),
                 Err(_) => return Err(self.unsolicited()),
             }
         }
@@ -181,37 +171,20 @@ impl<'s> Duplex<'s> {
     /// Hands out answers. The breaker learns of a failure first, and the connection is closed if nothing
     /// else is in flight: a caller that is refused may ask again at once.
     fn deliver(&mut self) -> Result<(), End> {
-        if self.answered.is_empty() {
+        if self.answers.is_empty() {
             return Ok(());
         }
         self.has_answered = true;
-        let mut failure = None;
-        for Answered { answer, .. } in &mut self.answered {
-            match answer {
-                Ok(replies) => {
-                    if let Some(found) = server_failure(replies, self.server.is_cluster) {
-                        failure = Some((found.severity, found.error.message.clone()));
-                        *answer = Err(found.error);
-                    }
-                }
-                Err(error) => self.server.breaker.warn(&error.message),
-            }
-        }
-        match failure {
-            None => self.server.breaker.succeeded(),
-            Some((severity, why)) => {
-                // Another server may be behind the next connection.
-                self.retire();
-                let why = format!("{}{why}", self.server.name);
-                self.opened = self.server.failed(severity, &why).or(self.opened);
-            }
+        if let Some((severity, why)) = self.answers.judge(self.upstream) {
+            // Another server may be behind the next connection.
+            self.retire();
+            let why = format!("{}{why}", self.upstream.name);
+            self.opened = self.upstream.failed(severity, &why).or(self.opened);
         }
         if self.is_retiring && self.is_idle() {
             return Err(End::Retired);
         }
-        for Answered { request, answer } in self.answered.drain(..) {
-            request.answer(answer);
-        }
+        self.answers.hand_out();
         Ok(())
     }
 
@@ -225,7 +198,7 @@ impl<'s> Duplex<'s> {
                 return Ok(());
             }
             self.ping_due = None;
-            let queue = &self.server.queue;
+            let queue = &self.upstream.queue;
             if !queue.take(self.seat, self.in_flight.room(), cx.waker(), &mut self.taken) {
                 return Err(End::Retired);
             }
@@ -245,7 +218,7 @@ impl<'s> Duplex<'s> {
         let has_answered = self.has_answered;
         let connection = self.transport.connection();
         if is_idle && connection.is_disturbed() {
-            self.server.queue.put_back(&mut self.taken);
+            self.upstream.queue.put_back(&mut self.taken);
             return Err(if has_answered {
                 End::Retired
             } else {
@@ -253,7 +226,7 @@ impl<'s> Duplex<'s> {
             });
         }
         let generation = connection.generation;
-        if self.server.sentinels.as_ref().is_some_and(|it| !it.is_current(generation)) {
+        if !self.upstream.is_current(generation) {
             self.retire();
             return Ok(false);
         }
@@ -275,11 +248,11 @@ impl<'s> Duplex<'s> {
             } else if request.begin() {
                 requests += 1;
                 commands += request.commands;
-                self.outbox.extend_from_slice(&request.packed);
+                self.outbox.push(&request.packed);
                 self.in_flight.push(request, now);
             }
         }
-        self.server.metrics.sent(requests, commands);
+        self.upstream.metrics.sent(requests, commands);
         if now.duration_since(self.matched) > PING_WHILE_BUSY {
             self.ping();
         }
@@ -287,26 +260,20 @@ impl<'s> Duplex<'s> {
 
     fn ping(&mut self) {
         self.matched = Instant::now();
-        self.outbox.extend_from_slice(PING);
+        self.outbox.push(PING);
         self.in_flight.push_ping(self.matched);
     }
 
     fn send(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
-        let sent = self.transport.send(cx, &self.outbox[self.written..]);
-        self.written += sent.map_err(|error| self.failed(Severity::Connection, &error))?;
-        if self.written == self.outbox.len() {
-            self.outbox.clear();
-            self.outbox.shrink_to(KEPT);
-            self.written = 0;
-        }
-        Ok(())
+        let sent = self.outbox.send(&mut self.transport, cx);
+        sent.map_err(|error| self.failed(Severity::Connection, &error))
     }
 
     /// Ends the connection if nothing is answered for slightly less than a request's deadline, so
     /// that the breaker is open before callers give up.
     fn watch(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
         while let Some(since) = self.in_flight.waiting_since() {
-            let due = self.ping_due.unwrap_or(since + self.server.deadline.mul_f32(0.95));
+            let due = self.ping_due.unwrap_or(since + self.upstream.deadline.mul_f32(0.95));
             let now = Instant::now();
             if now >= due {
                 return Err(self.stalled(now - due));
@@ -333,7 +300,7 @@ impl<'s> Duplex<'s> {
 
     fn retire(&mut self) {
         self.is_retiring = true;
-        self.server.queue.set(self.seat, Stage::Resting);
+        self.upstream.queue.set(self.seat, Stage::Resting);
     }
 
     fn is_idle(&self) -> bool {
@@ -345,6 +312,6 @@ impl<'s> Duplex<'s> {
     }
 
     fn failed(&self, severity: Severity, why: &dyn std::fmt::Display) -> End {
-        End::Failed(severity, format!("{}{why}", self.server.name))
+        End::Failed(severity, format!("{}{why}", self.upstream.name))
     }
 }

@@ -5,22 +5,11 @@ use std::time::{Duration, Instant};
 
 use redis::Value;
 
+use super::answers::Answered;
 use super::decoder::Unreadable;
-use super::queue::Room;
-use super::request::{Answer, Request};
+use super::limit::{Limit, Room};
+use super::request::Request;
 use crate::store::StoreError;
-
-/// How many requests may be in flight at first.
-const FIRST_LIMIT: usize = 512;
-
-/// The limit never falls below this.
-const LEAST_LIMIT: usize = 32;
-
-/// The limit never rises above this.
-const MAX_LIMIT: usize = 8192;
-
-/// The limit grows by one per this many answers, which is a quarter per round trip.
-const ANSWERS_TO_GROW: usize = 4;
 
 /// The maximum number of bytes in flight, unless a single request is larger.
 const MAX_BYTES: usize = 4 << 20;
@@ -46,12 +35,6 @@ struct Sent {
     values: Vec<Value>,
     /// Set if one of its replies cannot be parsed.
     error: Option<StoreError>,
-}
-
-/// A request with all its replies.
-pub(super) struct Answered {
-    pub(super) request: Request,
-    pub(super) answer: Answer,
 }
 
 /// A reply that does not belong to any request.
@@ -81,7 +64,7 @@ impl InFlight {
 
     pub(super) fn room(&self) -> Room {
         let bytes = if self.is_empty() { usize::MAX } else { MAX_BYTES.saturating_sub(self.bytes) };
-        Room { requests: self.limit.allowed.saturating_sub(self.sent.len()), bytes }
+        Room { requests: self.limit.allowed().saturating_sub(self.sent.len()), bytes }
     }
 
     /// Estimates whether a request can be answered in time. With nothing in flight, any request
@@ -157,48 +140,11 @@ impl InFlight {
     }
 }
 
-/// How many requests may be in flight, adjusted like TCP's congestion window: more while answers
-/// are fast, fewer when they are slow. Excess requests stay in the queue, where they can be refused
-/// safely.
-struct Limit {
-    allowed: usize,
-    /// Answers since the limit last grew.
-    credit: usize,
-    /// How long an answer may take.
-    patience: Duration,
-    /// The shortest round trip so far: a lower bound given by the distance to Redis.
-    shortest: Duration,
-}
-
-impl Limit {
-    fn new(patience: Duration) -> Self {
-        Self { allowed: FIRST_LIMIT, credit: 0, patience, shortest: Duration::MAX }
-    }
-
-    /// Adjusts the limit to an answer that took `took`, with `ahead` requests in flight before it.
-    fn answered(&mut self, ahead: usize, took: Duration) {
-        self.shortest = self.shortest.min(took);
-        let patience = self.patience.max(self.shortest * 3 / 2);
-        if took > patience {
-            // As many as are answered within `patience` at this rate.
-            let bearable = ahead as u128 * patience.as_nanos() / took.as_nanos();
-            let bearable = usize::try_from(bearable).unwrap_or(usize::MAX);
-            self.allowed = self.allowed.min(bearable).max(LEAST_LIMIT);
-        } else if ahead >= self.allowed / 2 {
-            // Grow only if at least half of the limit was used.
-            self.credit += 1;
-            if self.credit == ANSWERS_TO_GROW {
-                self.allowed = (self.allowed + 1).min(MAX_LIMIT);
-                self.credit = 0;
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::limit::FIRST_LIMIT;
     use super::super::pipeline::Pipeline;
-    use super::super::request::Reply;
+    use super::super::request::{Answer, Reply};
     use super::*;
 
     const MILLIS: Duration = Duration::from_millis(1);
@@ -327,7 +273,7 @@ mod tests {
         for _ in 0..200 {
             in_flight.accept(Ok(Value::Int(1)), late, lag).unwrap();
         }
-        assert_eq!(in_flight.limit.allowed, FIRST_LIMIT);
+        assert_eq!(in_flight.limit.allowed(), FIRST_LIMIT);
     }
 
     #[test]
@@ -337,7 +283,7 @@ mod tests {
         for burst in 1..=3 {
             let now = start + 80 * MILLIS * burst;
             let room = in_flight.room().requests;
-            assert_eq!(room, in_flight.limit.allowed);
+            assert_eq!(room, in_flight.limit.allowed());
             for _ in 0..room {
                 in_flight.push(request(now, 900 * MILLIS).0, now);
             }
@@ -345,7 +291,7 @@ mod tests {
                 replies(&mut in_flight, &[1, 2], now + 80 * MILLIS);
             }
         }
-        assert!(in_flight.limit.allowed > FIRST_LIMIT * 5 / 4, "{}", in_flight.limit.allowed);
+        assert!(in_flight.limit.allowed() > FIRST_LIMIT * 5 / 4, "{}", in_flight.limit.allowed());
     }
 
     #[test]

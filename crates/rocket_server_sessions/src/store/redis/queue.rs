@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use rocket::futures::future::poll_fn;
 
+use super::limit::Room;
 use super::metrics::{Metrics, number};
 use super::request::Request;
 use crate::store::StoreError;
@@ -83,6 +84,11 @@ impl Queue {
         let vacant = inner.fill();
         inner.wake_one();
         Ok(vacant)
+    }
+
+    /// Whether any requests are waiting.
+    pub(super) fn has_requests(&self) -> bool {
+        !self.inner.lock().requests.is_empty()
     }
 
     /// Moves requests to `taken`, the oldest first, as many as there is room for. If none are left,
@@ -188,13 +194,6 @@ impl Queue {
     pub(super) fn is_closed(&self) -> bool {
         self.inner.lock().is_closed
     }
-}
-
-/// How much more a driver can take.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
-    pub(super) requests: usize,
-    pub(super) bytes: usize,
 }
 
 impl Inner {

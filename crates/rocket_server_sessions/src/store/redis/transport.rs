@@ -8,23 +8,22 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use r2d2::PooledConnection;
 use rocket::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use rocket::tokio::net::TcpStream;
 use rustls::ClientConnection;
 
 use super::connection::{CHUNK, Connection};
-use super::manager::Manager;
+use super::pool::Pooled;
 
 pub(super) struct Transport {
     socket: TcpStream,
-    connection: PooledConnection<Manager>,
+    connection: Pooled,
     chunk: Box<[u8]>,
 }
 
 impl Transport {
     /// Must be called within the runtime that uses it.
-    pub(super) fn new(mut connection: PooledConnection<Manager>) -> io::Result<Self> {
+    pub(super) fn new(mut connection: Pooled) -> io::Result<Self> {
         // The pool must not reuse it.
         connection.mark_broken();
         connection.socket.set_nonblocking(true)?;

@@ -206,6 +206,8 @@ pub fn figment() -> Figment {
         ..rocket::Config::debug_default()
     })
     .merge(("secret_key", KEY))
+    // The cookie of a release.
+    .merge(("session.insecure_http", false))
 }
 
 pub fn redis_store(prefix: &str) -> Redis {

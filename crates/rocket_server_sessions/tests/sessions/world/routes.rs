@@ -39,6 +39,7 @@ pub fn routes() -> Vec<Route> {
         retry_after,
         busy,
         cached,
+        why,
         append,
         clear,
         lenient,
@@ -47,6 +48,12 @@ pub fn routes() -> Vec<Route> {
         pop,
         list,
     ]
+}
+
+#[get("/why")]
+async fn why(session: Session<'_>) -> session::Result<String> {
+    session.increment(COUNT, 1).await?;
+    Ok(format!("{:?}", session.rejection()))
 }
 
 #[get("/count/<item>")]

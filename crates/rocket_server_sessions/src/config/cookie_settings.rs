@@ -1,0 +1,206 @@
+//! The settings of the cookie: their defaults depend on each other, and not all of them fit together.
+
+use figment::Figment;
+
+use super::table::Table;
+
+/// Which requests from other sites carry the cookie: the cookie's attribute `SameSite`.
+///
+/// Whatever it is, a route that changes something needs the guard [`SameOrigin`](crate::SameOrigin).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SameSite {
+    /// Only links and other top-level navigations that use `GET`.
+    #[default]
+    Lax,
+    /// None. A visitor who follows a link from another site, such as a web mail, is not recognized
+    /// until the next request.
+    Strict,
+    /// All of them, so that pages of other sites can embed yours and can post forms to it, as some
+    /// log-in services do (`response_mode=form_post`). Needs `Secure`.
+    ///
+    /// Other sites can then send requests in the visitor's name: every route that changes something
+    /// must check where a request comes from. Safari, Firefox and others block or separate such
+    /// cookies in embedded pages all the same.
+    None,
+}
+
+impl SameSite {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Lax => "lax",
+            Self::Strict => "strict",
+            Self::None => "none",
+        }
+    }
+}
+
+/// The cookie's name, and when browsers keep and return it.
+pub(super) struct CookieSettings {
+    pub(super) name: String,
+    pub(super) insecure_http: bool,
+    pub(super) same_site: SameSite,
+}
+
+impl CookieSettings {
+    /// With `Secure`, the name's prefix makes browsers refuse a cookie that a plain connection or
+    /// another host has set.
+    pub(super) const SECURE_NAME: &'static str = "__Host-session";
+
+    const INSECURE_NAME: &'static str = "session";
+
+    /// The longest name. A browser refuses a name and a value of more than 4096 bytes together.
+    const MAX_NAME: usize = 256;
+
+    /// Reads the settings. What is unset follows what is set: a name with a prefix, and
+    /// `same_site = "none"`, need `Secure`.
+    pub(super) fn read(table: &mut Table<'_>, serves: Serves) -> Self {
+        let name: Option<String> = table.get("cookie_name");
+        let same_site: Option<SameSite> = table.get("same_site");
+        let insecure_http: Option<bool> = table.get("insecure_http");
+        let needs_secure =
+            same_site == Some(SameSite::None) || name.as_deref().is_some_and(is_prefixed);
+        let insecure_http =
+            insecure_http.unwrap_or(serves == Serves::HttpInDevelopment && !needs_secure);
+        let default = if insecure_http { Self::INSECURE_NAME } else { Self::SECURE_NAME };
+        Self {
+            name: name.unwrap_or_else(|| default.to_owned()),
+            insecure_http,
+            same_site: same_site.unwrap_or_default(),
+        }
+    }
+
+    /// Rejects values that are invalid or do not fit together.
+    pub(super) fn check(&self, table: &mut Table<'_>, serves: Serves) {
+        table.check(
+            "cookie_name",
+            (1..=Self::MAX_NAME).contains(&self.name.len()) && self.name.bytes().all(is_token),
+        );
+        if !self.insecure_http {
+            return;
+        }
+        if is_prefixed(&self.name) {
+            table.refuse(
+                "cookie_name",
+                "has a prefix that browsers only accept with `Secure`, but `insecure_http` is set; \
+                 choose a name without the prefix, or remove `insecure_http`",
+            );
+        }
+        if self.same_site == SameSite::None {
+            table.refuse(
+                "same_site",
+                "is \"none\", which browsers only accept with `Secure`, but `insecure_http` is \
+                 set; remove one of the two",
+            );
+        }
+        if serves == Serves::CloudRun {
+            table.refuse(
+                "insecure_http",
+                "is `true`, but Cloud Run serves HTTPS (K_SERVICE is set), where a cookie without \
+                 `Secure` is only a danger; remove the setting",
+            );
+        }
+    }
+}
+
+/// How visitors reach the application, as far as the configuration tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Serves {
+    /// The profile is `debug`, without TLS: most likely over plain HTTP.
+    HttpInDevelopment,
+    /// The platform serves HTTPS.
+    CloudRun,
+    /// Anything else: most likely HTTPS.
+    Https,
+}
+
+impl Serves {
+    pub(super) fn of(figment: &Figment) -> Self {
+        let has_tls = || figment.extract::<rocket::Config>().is_ok_and(|it| it.tls_enabled());
+        if std::env::var_os("K_SERVICE").is_some() {
+            Self::CloudRun
+        } else if figment.profile() == rocket::Config::DEBUG_PROFILE && !has_tls() {
+            Self::HttpInDevelopment
+        } else {
+            Self::Https
+        }
+    }
+}
+
+/// RFC 6265bis, section 4.1.3: names with these beginnings, in any case, need `Secure`.
+fn is_prefixed(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["__host-", "__secure-", "__http-"].iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// RFC 9110, section 5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use figment::providers::{Format, Toml};
+
+    use super::super::settings::Config;
+    use super::*;
+
+    fn read(profile: &'static str, toml: &str) -> Result<Config, String> {
+        let text = format!("[default.session]\n{toml}");
+        let figment = Figment::from(Toml::string(&text).nested()).select(profile);
+        Config::extract(&figment)
+            .map_err(|it| it.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    }
+
+    #[test]
+    fn plain_http_is_for_the_debug_profile_unless_a_setting_needs_or_says_otherwise() {
+        for (profile, toml, name, insecure_http) in [
+            ("debug", "", "session", true),
+            ("release", "", "__Host-session", false),
+            ("staging", "", "__Host-session", false),
+            ("debug", "insecure_http = false", "__Host-session", false),
+            ("release", "insecure_http = true", "session", true),
+            ("debug", "cookie_name = 'sid'", "sid", true),
+            ("release", "cookie_name = 'sid'", "sid", false),
+            ("debug", "cookie_name = '__Host-sid'", "__Host-sid", false),
+            ("debug", "cookie_name = '__secure-sid'", "__secure-sid", false),
+            ("debug", "cookie_name = '__Host-Http-sid'", "__Host-Http-sid", false),
+            ("debug", "cookie_name = '__session'", "__session", true),
+            ("debug", "same_site = 'none'", "__Host-session", false),
+            ("debug", "same_site = 'strict'", "session", true),
+        ] {
+            let config = read(profile, toml).unwrap();
+            let read = (config.cookie_name.as_str(), config.insecure_http);
+            assert_eq!(read, (name, insecure_http), "{profile}: {toml}");
+        }
+    }
+
+    #[test]
+    fn what_browsers_refuse_without_secure_is_refused_with_the_remedy() {
+        for (toml, blamed) in [
+            ("insecure_http = true\ncookie_name = '__Host-sid'", "cookie_name"),
+            ("insecure_http = true\ncookie_name = '__SECURE-sid'", "cookie_name"),
+            ("insecure_http = true\nsame_site = 'none'", "same_site"),
+        ] {
+            for profile in ["debug", "release"] {
+                let text = read(profile, toml).unwrap_err();
+                assert!(text.starts_with(&format!("`session.{blamed}` ")), "{text}");
+                assert!(text.contains("`insecure_http` is set"), "{text}");
+                assert!(text.contains("remove") && text.lines().count() == 1, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn name_is_any_token_and_nothing_else() {
+        for name in ["__session", "connect.sid", "a", "!#$%&'*+-.^_`|~09AZ", "__Host-"] {
+            let toml = format!("cookie_name = \"{name}\"");
+            assert_eq!(read("release", &toml).unwrap().cookie_name, name);
+        }
+        let long = "a".repeat(257);
+        for name in ["", "a b", "a=b", "a;b", "a,b", "a\\tb", "sitzung\u{e4}", "(a)", &long] {
+            let text = read("release", &format!("cookie_name = \"{name}\"")).unwrap_err();
+            assert!(text.starts_with("`session.cookie_name` must be"), "{text}");
+        }
+    }
+}

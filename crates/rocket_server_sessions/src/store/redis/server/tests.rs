@@ -1,0 +1,206 @@
+//! A server and its drivers, against a server that answers late.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use rocket::futures::future::join_all;
+use rocket::tokio::runtime::Runtime;
+use rocket::tokio::time::sleep;
+
+use super::super::decoder::Decoder;
+use super::*;
+use crate::config::Config;
+use crate::store::StoreErrorKind;
+
+const MILLIS: Duration = Duration::from_millis(1);
+
+/// A server that answers `HGET key NAME:MILLIS` with the name after that time, in order. It
+/// counts its connections.
+struct Echo {
+    port: u16,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Echo {
+    fn start() -> Self {
+        Self::with_room_for(usize::MAX)
+    }
+
+    /// Closes further connections immediately.
+    fn with_room_for(number: usize) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let connections = Arc::<AtomicUsize>::default();
+        let count = connections.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                if count.fetch_add(1, Ordering::Relaxed) < number {
+                    thread::spawn(move || serve(stream.unwrap()));
+                }
+            }
+        });
+        Self { port, connections }
+    }
+
+    fn server(&self, deadline: Duration) -> Arc<Server> {
+        let url = format!("redis://127.0.0.1:{}", self.port);
+        let config = Config { deadline, connections: 4, ..Config::default() };
+        let settings = Settings::from_config(&config, &url.as_str().into());
+        let address = super::super::address::tests::address(&url);
+        Arc::new(Server::new(Target::Server(address), &settings))
+    }
+
+    fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+}
+
+fn serve(mut stream: TcpStream) {
+    let (replies, due) = channel::<(Instant, String)>();
+    let mut out = stream.try_clone().unwrap();
+    // In a thread, so that later commands are read during the wait.
+    thread::spawn(move || {
+        for (due, reply) in due {
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            let _ = out.write_all(reply.as_bytes());
+        }
+    });
+    let mut decoder = Decoder::default();
+    let mut chunk = [0; 4096];
+    while let Ok(length @ 1..) = stream.read(&mut chunk) {
+        decoder.extend(&chunk[..length]);
+        while let Some(command) = decoder.next_reply().unwrap() {
+            let Ok(Value::Array(words)) = command else { panic!("{command:?}") };
+            let Some(Value::BulkString(word)) = words.last() else { panic!("{words:?}") };
+            let word = String::from_utf8_lossy(word);
+            let (millis, reply) = match word.split_once(':') {
+                Some((name, millis)) => (millis, format!("${}\r\n{name}\r\n", name.len())),
+                None => ("0", "+PONG\r\n".to_owned()),
+            };
+            let due = Instant::now() + MILLIS * millis.parse().unwrap();
+            replies.send((due, reply)).unwrap();
+        }
+    }
+}
+
+/// Asks for a name, which is answered after `millis`.
+async fn ask(server: &Server, name: &str, millis: u32) -> Result<String, StoreErrorKind> {
+    let mut pipeline = Pipeline::default();
+    pipeline.command("HGET", "key", format!("{name}:{millis}"));
+    match server.ask(pipeline).await {
+        Ok(replies) => match &replies[..] {
+            [Value::BulkString(name)] => Ok(String::from_utf8_lossy(name).into_owned()),
+            other => panic!("{other:?}"),
+        },
+        Err(error) => Err(error.kind),
+    }
+}
+
+#[rocket::async_test]
+async fn requests_of_one_connection_do_not_wait_for_each_others_replies() {
+    let echo = Echo::start();
+    let server = echo.server(2000 * MILLIS);
+    ask(&server, "first", 0).await.unwrap();
+    let start = Instant::now();
+    let asked = (0..100).map(|number| {
+        let server = server.clone();
+        async move {
+            sleep(MILLIS * number).await;
+            assert_eq!(ask(&server, &number.to_string(), 200).await, Ok(number.to_string()));
+        }
+    });
+    join_all(asked).await;
+    assert!(start.elapsed() < 1000 * MILLIS, "{:?}", start.elapsed());
+    assert_eq!(echo.connections(), 1);
+}
+
+#[rocket::async_test]
+async fn time_out_of_one_request_while_others_are_answered_is_no_outage() {
+    let echo = Echo::start();
+    let server = echo.server(400 * MILLIS);
+    ask(&server, "first", 0).await.unwrap();
+    let after = async |millis, name: &'static str, takes| {
+        sleep(MILLIS * millis).await;
+        ask(&server, name, takes).await
+    };
+    let (soon, late, next) =
+        rocket::tokio::join!(after(0, "soon", 200), after(5, "late", 500), after(300, "next", 0));
+    assert_eq!(soon, Ok("soon".to_owned()));
+    assert_eq!(late, Err(StoreErrorKind::OutcomeUnknown));
+    // The reply to the request that timed out was discarded.
+    assert_eq!(next, Ok("next".to_owned()));
+    assert_eq!(echo.connections(), 1);
+    assert!(!server.is_refusing());
+}
+
+#[rocket::async_test]
+async fn connection_on_which_nothing_is_answered_is_an_outage() {
+    let echo = Echo::start();
+    let server = echo.server(1000 * MILLIS);
+    assert_eq!(ask(&server, "never", 60_000).await, Err(StoreErrorKind::OutcomeUnknown));
+    assert!(server.is_refusing(), "by the time that the caller is told");
+    let start = Instant::now();
+    while server.is_refusing() {
+        assert!(start.elapsed() < 3000 * MILLIS, "a probe is answered");
+        sleep(5 * MILLIS).await;
+    }
+    assert_eq!(ask(&server, "again", 0).await, Ok("again".to_owned()));
+}
+
+#[rocket::async_test]
+async fn server_that_takes_one_connection_serves_everybody_on_that() {
+    let echo = Echo::with_room_for(1);
+    let server = echo.server(3000 * MILLIS);
+    ask(&server, "first", 0).await.unwrap();
+    let asked = (0..1500).map(|number: u32| {
+        let server = server.clone();
+        async move { ask(&server, &number.to_string(), 300).await == Ok(number.to_string()) }
+    });
+    assert!(join_all(asked).await.into_iter().all(|is_answered| is_answered));
+    assert!(echo.connections() > 1, "no other one was tried");
+    assert!(!server.is_refusing());
+}
+
+#[test]
+fn driver_whose_runtime_has_ended_is_replaced() {
+    let echo = Echo::start();
+    let server = echo.server(2000 * MILLIS);
+    for round in 1..=3 {
+        let runtime = Runtime::new().unwrap();
+        assert_eq!(runtime.block_on(ask(&server, "a", 0)), Ok("a".to_owned()));
+        assert_eq!(echo.connections(), round);
+    }
+}
+
+#[test]
+fn request_whose_driver_ends_with_its_runtime_is_told_at_once_that_its_outcome_is_unknown() {
+    let echo = Echo::start();
+    let server = echo.server(5000 * MILLIS);
+    let (first, second) = (Runtime::new().unwrap(), Runtime::new().unwrap());
+    first.block_on(ask(&server, "a", 0)).unwrap();
+    let own = server.clone();
+    let waiting = second.spawn(async move { ask(&own, "b", 4000).await });
+    thread::sleep(100 * MILLIS);
+    let start = Instant::now();
+    first.shutdown_background();
+    let told = second.block_on(waiting).unwrap();
+    assert_eq!(told, Err(StoreErrorKind::OutcomeUnknown));
+    assert!(start.elapsed() < 2000 * MILLIS, "{:?}", start.elapsed());
+    assert_eq!(second.block_on(ask(&server, "c", 0)), Ok("c".to_owned()));
+}
+
+#[rocket::async_test]
+async fn request_that_expires_before_it_can_be_sent_was_refused() {
+    // A server that accepts connections and never replies.
+    let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
+    let echo = Echo { port: deaf.local_addr().unwrap().port(), connections: Arc::default() };
+    let server = echo.server(200 * MILLIS);
+    let asked = (0..20).map(|_| ask(&server, "a", 0));
+    for answer in join_all(asked).await {
+        assert_eq!(answer, Err(StoreErrorKind::Refused));
+    }
+}

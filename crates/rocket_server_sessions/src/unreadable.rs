@@ -1,0 +1,123 @@
+//! `Cookie` headers that Rocket drops.
+//!
+//! Rocket 0.5 drops a header that is not UTF-8, and one such byte in any cookie of the host is enough.
+//! The request then looks like one without cookies. Nothing but Rocket's log tells the difference,
+//! and it does so in the task that answers the request. So a logger passes the record on, and the
+//! fairing asks whether one came from its task.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use log::{Level, Record};
+use parking_lot::Mutex;
+use rocket::tokio::task::{self, Id};
+
+/// Where Rocket reads headers, and what it logs.
+const TARGET: &str = "rocket::request::request";
+const MESSAGE: &str = "Header 'cookie' contains invalid UTF-8";
+
+/// A request that never reaches the fairing leaves its entry behind.
+const MAX_ENTRIES: usize = 1024;
+
+/// The tasks whose request has lost its cookies.
+static TASKS: LazyLock<Mutex<HashSet<Id>>> = LazyLock::new(Mutex::default);
+
+/// Whether there are any, so that other requests need no lock.
+static HAS_TASKS: AtomicBool = AtomicBool::new(false);
+
+/// Notes if Rocket logs that it drops a request's cookies. Returns `true` if it does; the record
+/// need not be logged then.
+///
+/// One byte that is not UTF-8 in any cookie makes Rocket 0.5 drop all of a request's cookies, and
+/// only its log says so. Call this from your logger for every record, and such a request
+/// causes [`Rejection::UnreadableHeader`](crate::Rejection::UnreadableHeader) and leaves the
+/// browser's cookie alone. Otherwise it looks like one without cookies. The level `warn` must be
+/// enabled.
+///
+/// ```
+/// struct Logger;
+///
+/// impl log::Log for Logger {
+///     fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+///         true
+///     }
+///
+///     fn log(&self, record: &log::Record<'_>) {
+///         if !rocket_server_sessions::note_dropped_cookies(record) {
+///             println!("{}", record.args());
+///         }
+///     }
+///
+///     fn flush(&self) {}
+/// }
+/// ```
+pub fn note_dropped_cookies(record: &Record<'_>) -> bool {
+    if record.level() != Level::Warn || record.target() != TARGET {
+        return false;
+    }
+    let Some(task) = task::try_id() else { return false };
+    if record.args().to_string() != MESSAGE {
+        return false;
+    }
+    let mut tasks = TASKS.lock();
+    if tasks.len() >= MAX_ENTRIES {
+        tasks.clear();
+    }
+    tasks.insert(task);
+    HAS_TASKS.store(true, Ordering::Release);
+    true
+}
+
+/// Returns whether the request that this task answers has lost its cookies. Forgets it.
+pub(crate) fn has_dropped_cookies() -> bool {
+    if !HAS_TASKS.load(Ordering::Acquire) {
+        return false;
+    }
+    let Some(task) = task::try_id() else { return false };
+    let mut tasks = TASKS.lock();
+    let is_there = tasks.remove(&task);
+    HAS_TASKS.store(!tasks.is_empty(), Ordering::Release);
+    is_there
+}
+
+#[cfg(test)]
+mod tests {
+    use log::Level::{Info, Warn};
+
+    use super::*;
+
+    fn note(level: Level, target: &str, text: &str) -> bool {
+        let args = format_args!("{text}");
+        note_dropped_cookies(&Record::builder().level(level).target(target).args(args).build())
+    }
+
+    #[rocket::async_test]
+    async fn dropped_cookies_are_known_once_and_only_to_the_request_that_lost_them() {
+        let of_task = |is_noted: bool| {
+            rocket::tokio::spawn(async move {
+                assert_eq!(is_noted && note(Warn, TARGET, MESSAGE), is_noted);
+                rocket::tokio::task::yield_now().await;
+                (has_dropped_cookies(), has_dropped_cookies())
+            })
+        };
+        let (one, other) = (of_task(true), of_task(false));
+        assert_eq!((one.await.unwrap(), other.await.unwrap()), ((true, false), (false, false)));
+    }
+
+    #[rocket::async_test]
+    async fn other_records_are_left_to_the_logger() {
+        let task = async {
+            for (level, target, text) in [
+                (Warn, TARGET, "Header 'referer' contains invalid UTF-8"),
+                (Warn, "application", MESSAGE),
+                (Info, TARGET, MESSAGE),
+            ] {
+                assert!(!note(level, target, text), "{level} {target} {text}");
+            }
+            has_dropped_cookies()
+        };
+        assert!(!rocket::tokio::spawn(task).await.unwrap());
+        assert!(!note(Warn, TARGET, MESSAGE), "it is not about a request of this task");
+    }
+}
