@@ -22,6 +22,9 @@ COPY crates/rocket_server_sessions crates/rocket_server_sessions
 RUN cargo auditable build --locked --release --bin cloud-run-sessions \
     && cargo clean --locked --release --package cloud-run-sessions
 
+COPY Rocket.toml ./
+COPY static static
+COPY templates templates
 COPY src src
 RUN cargo auditable build --locked --release --bin cloud-run-sessions
 
@@ -29,9 +32,6 @@ RUN cargo auditable build --locked --release --bin cloud-run-sessions
 FROM gcr.io/distroless/cc-debian12:nonroot
 WORKDIR /app
 COPY --from=build /build/target/release/cloud-run-sessions ./
-COPY Rocket.toml ./
-COPY templates templates
-COPY static static
 
 ENV ROCKET_ADDRESS=0.0.0.0
 # As a number: platforms that forbid root cannot look up a name.

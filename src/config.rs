@@ -1,20 +1,30 @@
 //! Where the configuration comes from.
 //!
-//! Later sources override earlier ones: Rocket's defaults, `Rocket.toml`, `ROCKET_*`, `REDIS_URL`
-//! and `PREVIOUS_SECRET_KEYS` (which come from secrets), and `PORT`.
+//! Later sources override earlier ones: Rocket's defaults, those of the application (the project's
+//! `Rocket.toml`, which is built in), a `Rocket.toml` in the working directory or above, `ROCKET_*`,
+//! `REDIS_URL` and `PREVIOUS_SECRET_KEYS` (which come from secrets), and `PORT`.
 
 use std::env;
 use std::ffi::OsString;
+use std::net::Ipv4Addr;
+use std::path::Path;
 
 use figment::error::{Actual, Kind};
 use figment::providers::{Env, Format, Serialized, Toml};
+use figment::value::magic::RelativePathBuf;
 use figment::value::{Dict, Map, Value};
-use figment::{Error, Figment, Metadata, Profile, Provider};
+use figment::{Error, Figment, Metadata, Profile, Provider, Source};
 use rocket::fairing::AdHoc;
 use rocket_server_sessions::{Config as Sessions, Report, SettingError, Unread, Verdict};
 
+use crate::observability::wrong_level;
+use crate::site::templates;
+
 /// The application's own settings, besides those of Rocket and of sessions.
-const OWN_KEYS: [&str; 3] = ["template_dir", "metrics_port", Hsts::KEY];
+const OWN_KEYS: [&str; 3] = [templates::FOLDER, "metrics_port", Hsts::KEY];
+
+/// The file of the settings, unless `ROCKET_CONFIG` names another.
+const FILE: &str = "Rocket.toml";
 
 /// The figment that the application is built on.
 ///
@@ -24,7 +34,11 @@ const OWN_KEYS: [&str; 3] = ["template_dir", "metrics_port", Hsts::KEY];
 /// A variable that cannot be read fails the launch.
 #[must_use]
 pub fn figment() -> Figment {
-    let figment = rocket::Config::figment();
+    let figment = Figment::from(rocket::Config::default())
+        .merge(Defaults)
+        .merge(Toml::file(Env::var_or("ROCKET_CONFIG", FILE)).nested())
+        .merge(Env::prefixed("ROCKET_").ignore(&["PROFILE"]).global())
+        .select(Profile::from_env_or("ROCKET_PROFILE", rocket::Config::DEFAULT_PROFILE));
     let url = Variable::read("REDIS_URL", "url", &figment, |text| text.into());
     let keys = Variable::read("PREVIOUS_SECRET_KEYS", "previous_keys", &figment, list);
     figment.merge(url).merge(keys).merge(Env::raw().only(&["PORT"]).global()).merge(RocketVariables)
@@ -76,10 +90,68 @@ pub fn errors() -> Vec<String> {
 }
 
 fn own_errors(figment: &Figment) -> Vec<SettingError> {
-    let port = figment.extract_inner::<u16>("metrics_port");
-    let port = port.err().filter(|error| !error.missing()).map(SettingError::all);
+    let port = figment.extract_inner::<u16>("metrics_port").err();
+    let folder = match figment.extract_inner::<RelativePathBuf>(templates::FOLDER) {
+        Ok(folder) => missing_folder(figment, &folder.relative()),
+        Err(error) => Some(error),
+    };
+    let workers = match figment.extract_inner::<usize>("workers") {
+        Ok(0) => Some(at(figment, "workers", "there must be 1 or more".to_owned())),
+        _ => None,
+    };
+    let level = wrong_level().map(|level| {
+        let levels = "error, warn, info, debug and trace";
+        Error::from(format!("RUST_LOG is `{level}`, which is not a level; the levels are {levels}"))
+    });
+    let errors =
+        port.into_iter().chain(folder).chain(workers).chain(level).filter(|error| !error.missing());
     let hsts = Hsts::extract(figment).err();
-    port.into_iter().chain(hsts).flatten().collect()
+    errors.map(SettingError::all).chain(hsts).flatten().collect()
+}
+
+fn missing_folder(figment: &Figment, folder: &Path) -> Option<Error> {
+    let shown = folder.display();
+    let why = format!("there is no folder `{shown}`; remove this to use the built-in templates");
+    Some(at(figment, templates::FOLDER, why)).filter(|_| !folder.is_dir())
+}
+
+/// An error about a setting, with the place where it was set.
+fn at(figment: &Figment, key: &str, why: String) -> Error {
+    let mut error = Error::from(why).with_path(key);
+    error.metadata = figment.find_metadata(key).cloned();
+    error
+}
+
+/// Names by which people set a variable that has another name.
+const MISNAMED: [(&str, &str); 10] = [
+    ("REDIS_URI", "REDIS_URL"),
+    ("REDISURL", "REDIS_URL"),
+    ("REDIS_HOST", "REDIS_URL"),
+    ("REDIS_TLS_URL", "REDIS_URL"),
+    ("UPSTASH_REDIS_URL", "REDIS_URL"),
+    ("UPSTASH_REDIS_REST_URL", "REDIS_URL"),
+    ("ROCKET_REDIS_URL", "REDIS_URL"),
+    ("SECRET_KEY", "ROCKET_SECRET_KEY"),
+    ("PREVIOUS_SECRET_KEY", "PREVIOUS_SECRET_KEYS"),
+    ("ROCKET_PREVIOUS_SECRET_KEYS", "PREVIOUS_SECRET_KEYS"),
+];
+
+/// Variables that were probably meant to be others, which are not set.
+fn misnamed() -> impl Iterator<Item = String> {
+    let meant = |name: &str| {
+        // Variables are told apart by their case, except Rocket's own.
+        let upper = name.to_ascii_uppercase();
+        let own = ["REDIS_URL", "PREVIOUS_SECRET_KEYS", "PORT"];
+        if let Some(own) = own.into_iter().find(|own| upper == *own && name != *own) {
+            return Some(own);
+        }
+        MISNAMED.iter().find(|(wrong, _)| upper == *wrong).map(|(_, right)| *right)
+    };
+    let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    names.filter_map(move |name| {
+        let meant = meant(&name).filter(|meant| env::var_os(meant).is_none())?;
+        Some(format!("the environment variable {name} has no effect; did you mean {meant}?"))
+    })
 }
 
 /// The header `Strict-Transport-Security`: for how long browsers use HTTPS alone.
@@ -126,7 +198,8 @@ fn warnings(figment: &Figment) -> impl Iterator<Item = Warning> {
         .map(|it| Warning { text: it.to_string(), is_about_sessions: it.is_about_sessions() });
     let is_default = |it: &Metadata| it.name.starts_with("rocket::Config");
     let log_level = figment.find_metadata(rocket::Config::LOG_LEVEL).filter(|it| !is_default(it));
-    unread.chain(log_level.map(|_| {
+    let misnamed = misnamed().map(|text| Warning { text, is_about_sessions: false });
+    unread.chain(misnamed).chain(log_level.map(|_| {
         Warning {
             text:
                 "the setting `log_level` has no effect; set RUST_LOG instead, such as RUST_LOG=warn"
@@ -134,6 +207,31 @@ fn warnings(figment: &Figment) -> impl Iterator<Item = Warning> {
             is_about_sessions: false,
         }
     }))
+}
+
+/// The application's defaults: the project's `Rocket.toml`. On Cloud Run, requests come from outside
+/// the container, so the address is another.
+struct Defaults;
+
+impl Provider for Defaults {
+    fn metadata(&self) -> Metadata {
+        let name = "the application's defaults";
+        Metadata::from(name, Source::Custom(name.to_owned()))
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, Error> {
+        let mut data = Toml::string(include_str!("../Rocket.toml")).nested().data()?;
+        if is_on_cloud_run() {
+            let defaults = data.entry(Profile::Default).or_default();
+            defaults.insert("address".to_owned(), Ipv4Addr::UNSPECIFIED.to_string().into());
+        }
+        Ok(data)
+    }
+}
+
+/// Whether this is an instance of Cloud Run, which sets `K_SERVICE`.
+pub(crate) fn is_on_cloud_run() -> bool {
+    env::var_os("K_SERVICE").is_some()
 }
 
 /// An environment variable that sets a setting of sessions. Error messages show the variable's
@@ -205,7 +303,7 @@ impl Provider for RocketVariables {
             && Toml::file(&file).metadata().source.is_none()
         {
             let file = file.display();
-            return Err(format!("ROCKET_CONFIG names `{file}`, which does not exist").into());
+            return Err(format!("ROCKET_CONFIG names `{file}`, which is not a file").into());
         }
         Ok(Map::new())
     }

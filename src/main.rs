@@ -25,7 +25,7 @@ const USAGE: &str = "usage: cloud-run-sessions          serve
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args_os().skip(1).collect();
     match arguments.iter().map(|it| it.to_str()).collect::<Vec<_>>()[..] {
-        [] => serve(),
+        [] => launch(),
         [Some("check")] => check(),
         [Some("help" | "--help" | "-h")] => {
             println!("{USAGE}");
@@ -45,6 +45,19 @@ fn check() -> ExitCode {
     if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// Checks the settings before Rocket's runtime starts, which panics at some of them.
+fn launch() -> ExitCode {
+    let errors = cloud_run_sessions::config::errors();
+    if errors.is_empty() {
+        return serve();
+    }
+    let _observability = Observability::start();
+    for error in errors {
+        log::error!("{error}");
+    }
+    ExitCode::FAILURE
+}
+
 #[rocket::main]
 async fn serve() -> ExitCode {
     let observability = match Observability::start() {
@@ -54,16 +67,19 @@ async fn serve() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let errors = cloud_run_sessions::config::errors();
-    if !errors.is_empty() {
-        for error in errors {
-            log::error!("{error}");
-        }
-        return ExitCode::FAILURE;
-    }
+    raise_descriptor_limit();
     let code = run(observability.attach_to(cloud_run_sessions::rocket())).await;
     observability.shut_down();
     code
+}
+
+/// Allows as many connections as the system does. The usual soft limit of 1,024 descriptors is for
+/// programs that use `select`.
+fn raise_descriptor_limit() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) => log::debug!("at most {limit} descriptors can be open"),
+        Err(error) => log::warn!("the limit of open descriptors cannot be raised: {error}"),
+    }
 }
 
 /// Serves until the process is told to stop and every running request has been answered.

@@ -10,21 +10,34 @@ use rocket_server_sessions::note_dropped_cookies;
 use serde_json::{Map, Value, json};
 
 use super::trace_context::TraceContext;
+use crate::config::is_on_cloud_run;
 
 /// Rocket logs each request in several lines, and an unknown path as an error. The platform has its
 /// own request log, so these lines are omitted. The other one follows each line about a header that is
 /// not UTF-8, and says nothing more.
 const FILTER: &str = "info,rocket::server=off,rocket::request::request::_=off";
 
-/// Whether Cloud Logging reads the log: Cloud Run sets `K_SERVICE`.
-pub(super) fn is_on_cloud_run() -> bool {
-    env::var_os("K_SERVICE").is_some()
+/// Words that people take for levels. For the logger they would be names of modules, and it would
+/// log nothing else.
+const NO_LEVELS: [&str; 10] = [
+    "all", "critical", "fatal", "none", "normal", "notice", "quiet", "silent", "verbose", "warning",
+];
+
+/// Returns the value of `RUST_LOG` if it is a level that does not exist.
+pub(crate) fn wrong_level() -> Option<String> {
+    let level = env::var("RUST_LOG").ok()?.trim().to_ascii_lowercase();
+    Some(level).filter(|level| NO_LEVELS.contains(&level.as_str()))
 }
 
 /// Installs the logger, for Rocket and the libraries too. `RUST_LOG` chooses what it writes.
 pub(super) fn start() {
-    let mut builder = Builder::from_env(Env::default().default_filter_or(FILTER));
+    let mut builder = if wrong_level().is_some() {
+        Builder::new()
+    } else {
+        Builder::from_env(Env::default().default_filter_or(FILTER))
+    };
     builder.target(Target::Stdout);
+    // Cloud Logging reads it.
     if is_on_cloud_run() {
         let project = env::var("GOOGLE_CLOUD_PROJECT").ok();
         builder.format(move |out, record| write_entry(out, record, project.as_deref()));

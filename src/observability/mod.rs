@@ -24,7 +24,10 @@ mod prometheus;
 mod spans;
 mod trace_context;
 
+pub(crate) use logger::wrong_level;
 pub(crate) use prometheus::Prometheus;
+
+use crate::config::is_on_cloud_run;
 
 /// The log and the traces of this process. They start before the launch, and end after the last
 /// request.
@@ -51,7 +54,7 @@ impl Observability {
     /// Attaches the fairings that follow each request.
     #[must_use]
     pub fn attach_to(&self, mut rocket: Rocket<Build>) -> Rocket<Build> {
-        if logger::is_on_cloud_run() {
+        if is_on_cloud_run() {
             rocket = rocket.attach(trace_context::TraceContexts);
         }
         #[cfg(feature = "otel")]

@@ -1,15 +1,12 @@
-//! The stylesheet and the icon. They are read, compressed and named by their content once, at
-//! launch.
+//! The stylesheet and the icon. They are built into the executable, and compressed and named by
+//! their content once, at launch.
 //!
 //! A page links to `/static/style.<hash>.css`, which never changes, so browsers keep it for a year.
 //! Under another hash, or without one, the current file is sent and not cached. While one revision
 //! replaces another, each may get requests for files of the other.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
-use std::fs;
 use std::io::{self, Cursor, Write};
-use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -31,23 +28,20 @@ pub(super) fn file<'r>(name: &str, assets: &'r State<Assets>) -> Option<AssetRes
     assets.find(name)
 }
 
-/// The files of a folder.
+/// Each file of the folder `static`: its stem, its extension and its content.
+const BUILT_IN: &[(&str, &str, &[u8])] = &[
+    ("favicon", "svg", include_bytes!("../../static/favicon.svg")),
+    ("style", "css", include_bytes!("../../static/style.css")),
+];
+
+/// The files of the folder `static`.
 #[derive(Debug)]
 pub(super) struct Assets(Vec<Asset>);
 
 impl Assets {
-    /// Reads the files of a folder, without its subfolders.
-    pub(super) fn read(folder: impl AsRef<Path>) -> io::Result<Self> {
-        let mut assets = Vec::new();
-        for entry in fs::read_dir(folder)? {
-            let path = entry?.path();
-            if let (true, Some(stem), Some(extension)) =
-                (path.is_file(), text(path.file_stem()), text(path.extension()))
-            {
-                assets.push(Asset::new(stem, extension, fs::read(&path)?));
-            }
-        }
-        Ok(Self(assets))
+    pub(super) fn built_in() -> Self {
+        let asset = |&(stem, extension, plain)| Asset::new(stem, extension, plain);
+        Self(BUILT_IN.iter().map(asset).collect())
     }
 
     pub(super) fn addresses(&self) -> Addresses {
@@ -61,7 +55,7 @@ impl Assets {
     fn find(&self, name: &str) -> Option<AssetResponse<'_>> {
         let (rest, extension) = name.rsplit_once('.')?;
         self.0.iter().filter(|it| it.extension == extension).find_map(|asset| {
-            let caching = match rest.strip_prefix(&asset.stem)? {
+            let caching = match rest.strip_prefix(asset.stem)? {
                 "" => REVALIDATED,
                 hash => match hash.strip_prefix('.')? {
                     hash if hash == asset.hash => IMMUTABLE,
@@ -92,27 +86,23 @@ impl tera::Function for Addresses {
     }
 }
 
-fn text(part: Option<&OsStr>) -> Option<String> {
-    part?.to_str().map(str::to_owned)
-}
-
 #[derive(Debug)]
 struct Asset {
-    stem: String,
-    extension: String,
+    stem: &'static str,
+    extension: &'static str,
     hash: String,
     kind: ContentType,
-    plain: Vec<u8>,
+    plain: &'static [u8],
     /// The compressed file, if it is smaller.
     gzip: Option<Vec<u8>>,
 }
 
 impl Asset {
-    fn new(stem: String, extension: String, plain: Vec<u8>) -> Self {
-        let mut hash = format!("{:x}", Sha256::digest(&plain));
+    fn new(stem: &'static str, extension: &'static str, plain: &'static [u8]) -> Self {
+        let mut hash = format!("{:x}", Sha256::digest(plain));
         hash.truncate(HASH_LENGTH);
-        let kind = ContentType::from_extension(&extension).unwrap_or(ContentType::Binary);
-        let gzip = compress(&plain).ok().filter(|gzip| gzip.len() < plain.len());
+        let kind = ContentType::from_extension(extension).unwrap_or(ContentType::Binary);
+        let gzip = compress(plain).ok().filter(|gzip| gzip.len() < plain.len());
         Self { stem, extension, hash, kind, plain, gzip }
     }
 }
@@ -143,11 +133,11 @@ impl<'r> Responder<'r, 'r> for AssetResponse<'r> {
         if is_known(request, &tag) {
             return response.status(Status::NotModified).ok();
         }
-        let body = gzip.unwrap_or(plain);
+        let body = gzip.map_or(*plain, Vec::as_slice);
         if gzip.is_some() {
             response.raw_header("Content-Encoding", "gzip");
         }
-        response.header(kind.clone()).sized_body(body.len(), Cursor::new(&body[..])).ok()
+        response.header(kind.clone()).sized_body(body.len(), Cursor::new(body)).ok()
     }
 }
 
@@ -177,7 +167,7 @@ mod tests {
 
     #[test]
     fn file_is_found_by_its_name_with_its_hash_another_hash_or_none() {
-        let css = Asset::new("style.new".into(), "css".into(), b"a{}".to_vec());
+        let css = Asset::new("style.new", "css", b"a{}");
         let hashed = format!("style.new.{}.css", css.hash);
         let assets = Assets(vec![css]);
         let caching = |name: &str| assets.find(name).map(|response| response.caching);
@@ -188,5 +178,15 @@ mod tests {
         for name in ["style.css", "style.new", "style.new.0.css", "style.newer.css", ".css", ""] {
             assert_eq!(caching(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn each_file_of_the_folder_is_built_in() {
+        let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/static")).unwrap();
+        let mut files: Vec<_> =
+            files.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+        files.sort();
+        let built_in = BUILT_IN.iter().map(|(stem, extension, _)| format!("{stem}.{extension}"));
+        assert_eq!(files, built_in.collect::<Vec<_>>());
     }
 }

@@ -1,6 +1,7 @@
 //! The error pages: what happened, and what the visitor can do. They never use the session.
 
 use rocket::http::Status;
+use rocket::response::content::RawHtml;
 use rocket::serde::json::Json;
 use rocket::{Either, Request, catch};
 use rocket_dyn_templates::Template;
@@ -13,7 +14,7 @@ use super::layout::Layout;
 pub(super) fn page<'r>(
     status: Status,
     request: &'r Request<'_>,
-) -> Either<Template, Json<Error<'r>>> {
+) -> Either<RawHtml<Template>, Json<Error<'r>>> {
     let error = Error {
         layout: None,
         status: Code { code: status.code, reason: status.reason_lossy() },
@@ -24,7 +25,8 @@ pub(super) fn page<'r>(
         Format::Html => {
             let layout = Layout::of(request);
             let again = again(status, request, layout.as_ref());
-            Either::Left(Template::render("error", Error { layout, again, ..error }))
+            let error = Error { layout, again, ..error };
+            Either::Left(RawHtml(Template::render("error", error)))
         }
         Format::Json => Either::Right(Json(error)),
     }

@@ -21,7 +21,6 @@
 use rocket::fairing::AdHoc;
 use rocket::shield::Shield;
 use rocket::{catchers, routes};
-use rocket_dyn_templates::{Engines, Template};
 use rocket_server_sessions::Config;
 
 mod about;
@@ -42,6 +41,7 @@ mod page_view;
 mod relative_time;
 mod rendered_page;
 mod session_page;
+pub(crate) mod templates;
 mod view_metrics;
 mod views;
 mod visit;
@@ -59,26 +59,17 @@ use visit::Visit;
 #[must_use]
 pub fn stage() -> AdHoc {
     AdHoc::try_on_ignite("Site", |rocket| async {
-        let assets = match Assets::read("static") {
-            Ok(assets) => assets,
-            Err(error) => {
-                log::error!(
-                    "the folder `static` cannot be read: {error}; start the application in the \
-                     folder that contains it"
-                );
-                return Err(rocket);
-            }
-        };
         // The fairing of sessions has reported errors already.
         let Ok(sessions) = Config::extract(rocket.figment()) else { return Err(rocket) };
+        let assets = Assets::built_in();
         let addresses = assets.addresses();
         let cache = PageCache::<PageShape>::default();
         let rendered = cache.clone();
+        let rocket = templates::attach(rocket, move |engines| {
+            engines.tera.register_function("asset", addresses.clone());
+            rendered.clear();
+        })?;
         let rocket = rocket
-            .attach(Template::custom(move |engines: &mut Engines| {
-                engines.tera.register_function("asset", addresses.clone());
-                rendered.clear();
-            }))
             .attach(SecurityHeaders)
             // Rocket attaches a shield of its own otherwise, whose headers are among these.
             .attach(Shield::new())

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use rocket::response::Redirect;
+use rocket::response::content::RawHtml;
 use rocket::serde::json::Json;
 use rocket::{Either, get, post, uri};
 use rocket_dyn_templates::Template;
@@ -31,7 +32,7 @@ pub(super) async fn show<'r>(
     layout: Layout<'r>,
     format: Format,
     _visit: Visit,
-) -> session::Result<Either<Template, Json<Body>>> {
+) -> session::Result<Either<RawHtml<Template>, Json<Body>>> {
     let snapshot = session.snapshot().await?;
     let info = session.info().filter(|_| !snapshot.is_empty());
     if format == Format::Json {
@@ -48,7 +49,8 @@ pub(super) async fn show<'r>(
         Some(session) if renewed == Some(&session.token_hash) => Some(RENEWED),
         Some(_) => None,
     };
-    Ok(Either::Left(Template::render("session", Context { layout, session: details, notice })))
+    let context = Context { layout, session: details, notice };
+    Ok(Either::Left(RawHtml(Template::render("session", context))))
 }
 
 #[post("/regenerate")]

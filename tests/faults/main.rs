@@ -10,7 +10,7 @@
 //! - `crowds`, `overload`: many requests at once, and more than Redis can answer. `soak`: all faults,
 //!   for minutes or hours.
 //! - `late_replies`: below the application, whose reply is whose.
-//! - `hostile`: what clients send. `platform`: signals, freezes, several instances.
+//! - `hostile`: what clients send. `half_open`: connections on which no request comes. `platform`: signals, freezes, several instances.
 //!
 //! Most are a [`trial::Trial`]: load, a fault, recovery, and what must hold after it. With
 //! `--nocapture`, each prints its row of the table in `docs/reliability.md`. [`proxy`] and [`stub`]
@@ -24,6 +24,7 @@ mod trial;
 
 mod crowds;
 mod failover;
+mod half_open;
 mod hostile;
 mod late_replies;
 mod missing_record;

@@ -68,8 +68,25 @@ impl Authority {
         TlsRedis { server, tls_port }
     }
 
+    /// A certificate for clients: its file, and that of its key.
+    fn client(&self) -> (String, String) {
+        self.openssl(
+            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout client.key \
+             -out client.csr -subj /CN=client -addext keyUsage=digitalSignature",
+        );
+        self.openssl(
+            "x509 -req -in client.csr -CA ca.pem -CAkey ca.key -CAcreateserial \
+             -copy_extensions copy -days 2 -out client.pem",
+        );
+        (self.path("client.pem"), self.path("client.key"))
+    }
+
     fn file(&self) -> String {
-        self.directory.join("ca.pem").display().to_string()
+        self.path("ca.pem")
+    }
+
+    fn path(&self, file: &str) -> String {
+        self.directory.join(file).display().to_string()
     }
 }
 
@@ -115,6 +132,27 @@ fn a20_server_that_proves_who_it_is_is_used() {
     let app = app("rediss", redis.tls_port, Some(&authority.file()));
     let mut visitor = app.visitor();
     assert_eq!((visitor.get("/foo").views(), visitor.get("/foo").views()), (1, 2));
+}
+
+#[test]
+fn a20_server_that_demands_a_client_certificate_is_used_with_one_and_asks_for_it_without() {
+    let authority = Authority::new();
+    let redis = authority.redis_with("DNS:redis.example", 2, "--tls-auth-clients yes");
+    let (certificate, key) = authority.client();
+    let url = format!("rediss://127.0.0.1:{}", redis.tls_port);
+    let start = |further: &str| {
+        let session = format!(
+            "{{ca_file={:?},tls_server_name=\"redis.example\"{further}}}",
+            authority.file()
+        );
+        let env = [("REDIS_URL", &*url), ("ROCKET_SECRET_KEY", KEY), ("ROCKET_SESSION", &session)];
+        App::start(&env)
+    };
+    let app = start(&format!(",client_cert_file={certificate:?},client_key_file={key:?}"));
+    let mut visitor = app.visitor();
+    assert_eq!((visitor.get("/foo").views(), visitor.get("/foo").views()), (1, 2));
+    redis.server.reset_commands();
+    assert_refused(&start(""), &redis.server, &["`client_cert_file`"]);
 }
 
 #[test]

@@ -158,6 +158,20 @@ fn wrong_password_is_told_at_launch_before_any_request() {
 }
 
 #[test]
+fn check_at_launch_is_repeated_until_it_passes_and_tells_each_result_once() {
+    let redis = RedisServer::start_with(free_port(), "--requirepass word");
+    let mut connection = redis::Client::open(redis.url().replace("://", "://:word@")).unwrap();
+    let app = App::on_redis(&redis.url().replace("://", "://:hunter2@"));
+    wait_for("the check", || app.log().contains("WARN checked the store at launch"));
+    redis::cmd("CONFIG").arg(&["SET", "requirepass", "hunter2"]).exec(&mut connection).unwrap();
+    wait_for("the next check", || {
+        app.log().contains("INFO checked the store again: all checks passed")
+    });
+    let told = app.log().matches("authentication failed").count();
+    assert_eq!(told, 1, "{}", app.log());
+}
+
+#[test]
 fn check_tells_scripts_by_its_exit_code() {
     let redis = RedisServer::start();
     let url = redis.url();
@@ -181,7 +195,8 @@ fn file_documents_every_setting_with_its_default() {
         |line: &&str| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
     let settings: Vec<_> =
         table.lines().filter_map(|it| it.strip_prefix("# ")).filter(is_setting).collect();
-    let is_unset = |line: &&&str| line.starts_with("url") || line.starts_with("ca_file");
+    let unset = ["url", "ca_file", "client_cert_file", "client_key_file", "tls_server_name"];
+    let is_unset = |line: &&&str| unset.iter().any(|key| line.starts_with(key));
     let defaults: Vec<_> = settings.iter().filter(|it| !is_unset(it)).copied().collect();
     let toml = format!("[default.session]\n{}", defaults.join("\n"));
     let config = Config::extract(&Figment::from(Toml::string(&toml).nested())).unwrap();

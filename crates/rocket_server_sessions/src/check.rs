@@ -1,6 +1,7 @@
 //! Checks the configuration and the store.
 
 use std::fmt;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use figment::Figment;
@@ -35,7 +36,7 @@ pub fn check(figment: &Figment) -> Report {
             for error in errors {
                 report.push(Verdict::Failed, "settings", error);
             }
-            return report.without_repetitions();
+            return report;
         }
     };
     for unread in Unread::about_sessions(figment) {
@@ -93,40 +94,54 @@ fn probe(config: &Config) -> Option<Vec<Finding>> {
 /// If the check takes this long, the process was frozen, and the result means nothing.
 const FROZEN: Duration = Duration::from_mins(1);
 
+/// How long to wait before a check that failed is repeated: at first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_mins(10);
+
 /// Checks the store in the background at launch and logs the result. The launch does not depend on
-/// it.
-pub(crate) fn log_at_launch(config: &Config) {
+/// it. If something failed, the check is repeated until all is well, as long as `is_needed`, and
+/// each change is logged.
+pub(crate) fn log_at_launch(config: &Config, is_needed: impl Fn() -> bool + Send + 'static) {
     let config = config.clone();
     let run = move || {
-        let mut begun = Instant::now();
-        let mut findings = probe(&config).unwrap_or_default();
-        if begun.elapsed() > FROZEN {
-            begun = Instant::now();
-            findings = probe(&config).unwrap_or_default();
-        }
-        if begun.elapsed() > FROZEN {
-            return;
-        }
-        for Finding { verdict, what, text } in &findings {
-            match verdict {
-                Verdict::Ok => log::debug!("checked the store at launch: {what}: {text}"),
-                Verdict::Warning => log::warn!("checked the store at launch: {what}: {text}"),
-                // Only a warning: the first request that fails logs an error.
-                Verdict::Failed => {
-                    log::warn!("checked the store at launch: {what} failed: {text}");
+        let mut when = "at launch";
+        let (mut told, mut pause) = (Vec::new(), FIRST_PAUSE);
+        while is_needed() {
+            let begun = Instant::now();
+            let findings = probe(&config).unwrap_or_default();
+            if begun.elapsed() < FROZEN {
+                let (passed, failed): (Vec<_>, Vec<_>) =
+                    findings.into_iter().partition(|it| it.verdict == Verdict::Ok);
+                if failed.is_empty() {
+                    log_passed(&passed, when);
+                    return;
                 }
+                if failed != told {
+                    // Only warnings: the first request that fails logs an error.
+                    for Finding { what, text, .. } in &failed {
+                        log::warn!("checked the store {when}: {what} failed: {text}");
+                    }
+                    told = failed;
+                }
+                when = "again";
             }
-        }
-        if findings.iter().all(|it| it.verdict == Verdict::Ok) {
-            let is_told = |it: &&Finding| ["version", "round trip"].contains(&it.what);
-            let told: Vec<_> = findings.iter().filter(is_told).map(|it| it.text.as_str()).collect();
-            let told = told.join(", round trip ");
-            log::info!("checked the store at launch: all checks passed ({told})");
+            thread::sleep(pause);
+            pause = (2 * pause).min(LONGEST_PAUSE);
         }
     };
-    if let Err(error) = std::thread::Builder::new().name("session-check".to_owned()).spawn(run) {
+    if let Err(error) = thread::Builder::new().name("session-check".to_owned()).spawn(run) {
         log::warn!("the store was not checked, because a thread cannot be started: {error}");
     }
+}
+
+fn log_passed(findings: &[Finding], when: &str) {
+    for Finding { what, text, .. } in findings {
+        log::debug!("checked the store {when}: {what}: {text}");
+    }
+    let is_told = |it: &&Finding| ["version", "round trip"].contains(&it.what);
+    let told: Vec<_> = findings.iter().filter(is_told).map(|it| it.text.as_str()).collect();
+    let told = told.join(", round trip ");
+    log::info!("checked the store {when}: all checks passed ({told})");
 }
 
 /// The result of [`check`]. Its `Display` implementation prints a report without secrets. Use
@@ -181,13 +196,11 @@ impl Report {
 
     /// Adds a finding of your application.
     pub fn push(&mut self, verdict: Verdict, what: &'static str, text: impl fmt::Display) {
-        self.findings.push(Finding::new(verdict, what, text));
-    }
-
-    /// Removes duplicates: every reader reports an unreadable configuration.
-    fn without_repetitions(mut self) -> Self {
-        self.findings.dedup();
-        self
+        let finding = Finding::new(verdict, what, text);
+        // Every reader reports an unreadable configuration.
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
     }
 
     fn show_settings(&mut self, figment: &Figment, config: &Config) {

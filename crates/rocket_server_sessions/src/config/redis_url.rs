@@ -102,11 +102,23 @@ impl Location {
         if url.starts_with(['"', '\'']) {
             return Err("is in quotes; remove them");
         }
+        if url.starts_with('$') {
+            return Err("begins with `$`: a variable was not expanded");
+        }
+        if url.starts_with("redis-cli ") {
+            return Err("is a command; use only the URL in it, which begins with `redis`");
+        }
         if url.contains(|it: char| it.is_whitespace() || it.is_control()) {
             return Err("contains white space; percent-encode special characters of the password");
         }
         let (scheme, rest) = url.split_once("://").ok_or(NO_URL)?;
-        let (is_encrypted, kind) = match scheme.split_once('-').unwrap_or((scheme, "")) {
+        // RFC 3986, section 3.1: capitals make no difference.
+        let scheme = scheme.to_ascii_lowercase();
+        if ["http", "https"].contains(&&*scheme) && rest.contains(".upstash.io") {
+            return Err("is for Upstash's REST API; use the URL that begins with `rediss://`, \
+                        which Upstash shows as well");
+        }
+        let (is_encrypted, kind) = match scheme.split_once('-').unwrap_or((&scheme, "")) {
             ("redis", kind) => (false, kind),
             ("rediss", kind) => (true, kind),
             _ => return Err(SCHEMES),

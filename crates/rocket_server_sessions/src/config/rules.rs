@@ -1,9 +1,12 @@
 //! Descriptions of valid values, and the list of secret settings.
 
 /// Every key of `[default.session]`, with a description of its valid values.
-pub(super) const RULES: [(&str, &str); 19] = [
+pub(super) const RULES: [(&str, &str); 22] = [
     ("url", "must be a URL such as `rediss://user:password@host:6379`"),
     ("ca_file", "must be the path of a PEM file"),
+    ("client_cert_file", "must be the path of a PEM file"),
+    ("client_key_file", "must be the path of a PEM file"),
+    ("tls_server_name", "must be the name in the server's certificate"),
     (
         "prefix",
         "must be 1 to 64 printable ASCII characters, without spaces and without any of {}*?[]\\",
@@ -28,7 +31,7 @@ pub(super) const RULES: [(&str, &str); 19] = [
     ("remember_me", "must be `true` or `false`"),
     (
         "previous_keys",
-        "must be a list of keys, each 32 or 64 random bytes in base64, as \
+        "must be a list of keys, separated by commas, each 32 or 64 random bytes in base64, as \
          `openssl rand -base64 32` prints them",
     ),
     ("max_field_size", "must be a number of bytes from 1 to `max_record_size`"),

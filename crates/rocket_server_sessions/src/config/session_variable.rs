@@ -40,13 +40,21 @@ fn with_text(figment: &Figment, text: &OsStr) -> Result<Figment, SettingError> {
     if text.is_empty() {
         return Err(wrong("is empty: remove the variable, or give it settings"));
     }
-    if let Ok(Value::Dict(..)) = text.parse::<Value>() {
-        return Ok(figment.clone());
+    let twice = |table: &Dict| {
+        let key = table.keys().find(|key| is_set_twice(text, key))?;
+        let why = format!("sets `{key}` twice, and only one of them would count");
+        Some(SettingError::at(&place, Config::KEY, &why))
+    };
+    if let Ok(Value::Dict(_, table)) = text.parse::<Value>() {
+        return twice(&table).map_or_else(|| Ok(figment.clone()), Err);
     }
     // Figment does not parse JSON, which many deployment tools write.
     let Ok(table) = serde_json::from_str::<Dict>(text) else {
         return Err(wrong(what_is_wrong(text)));
     };
+    if let Some(error) = twice(&table) {
+        return Err(error);
+    }
     let table = Variable(table);
     Ok(match figment.find_value(Config::KEY) {
         // Nothing has replaced the text.
@@ -54,6 +62,14 @@ fn with_text(figment: &Figment, text: &OsStr) -> Result<Figment, SettingError> {
         // Providers after the variable take precedence.
         _ => figment.clone().join(table),
     })
+}
+
+/// Whether a table sets a key more than once. Parsers keep only the last.
+fn is_set_twice(text: &str, key: &str) -> bool {
+    let is_start = |before: &str| before.trim_end_matches(['"', ' ', '\n']).ends_with(['{', ',']);
+    let is_end = |after: &str| after.trim_start_matches(['"', ' ']).starts_with(['=', ':']);
+    let places = text.match_indices(key);
+    places.filter(|(at, _)| is_start(&text[..*at]) && is_end(&text[at + key.len()..])).count() > 1
 }
 
 fn what_is_wrong(text: &str) -> &'static str {
@@ -124,6 +140,20 @@ mod tests {
                 assert!(message.contains("ROCKET_SESSION='{idle_timeout="), "{message}");
                 assert!(!message.contains("hunter2"), "{message}");
             }
+        }
+    }
+
+    #[test]
+    fn key_that_is_set_twice_is_refused() {
+        for text in [
+            "{idle_timeout=\"1h\", prefix=\"a:\", idle_timeout=\"2h\"}",
+            "{\"idle_timeout\": \"1h\",\n\"idle_timeout\": \"2h\"}",
+        ] {
+            let errors = read(text, None).unwrap_err();
+            assert!(errors[0].to_string().contains("sets `idle_timeout` twice"), "{errors:?}");
+        }
+        for text in ["{idle_timeout=7200,first_idle_timeout=60}", "{prefix=\"prefix:\"}"] {
+            assert!(read(text, None).is_ok(), "{text}");
         }
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use figment::error::{Actual, Kind};
-use figment::{Figment, Metadata, Source};
+use figment::{Figment, Metadata};
 
 use super::rules::is_secret;
 
@@ -90,6 +90,11 @@ impl From<figment::Error> for SettingError {
                 let known: Vec<_> = known.iter().map(|it| format!("`{it}`")).collect();
                 format!("must be one of {}", known.join(", "))
             }
+            Kind::Message(text) if text == "invalid IP address syntax" => {
+                "must be an IP address, such as 127.0.0.1 or 0.0.0.0; the port is a setting of its \
+                 own"
+                .to_owned()
+            }
             Kind::Message(text) if key.is_empty() => without_source(&text),
             Kind::Message(text) => format!("is invalid: {}", without_source(&text)),
             other => other.to_string(),
@@ -157,7 +162,7 @@ fn place_of(metadata: &Metadata, top: &str) -> Option<String> {
         return Some(format!("{VARIABLE}{prefix}{}", top.to_ascii_uppercase()));
     }
     match (&metadata.source, metadata.provide_location) {
-        (Some(source @ (Source::File(_) | Source::Code(_))), _) => Some(source.to_string()),
+        (Some(source), _) => Some(source.to_string()),
         (_, Some(location)) => Some(location.to_string()),
         _ => Some(name.to_owned()),
     }

@@ -40,6 +40,24 @@ pub struct Config {
     /// _Default:_ unset.
     pub ca_file: Option<PathBuf>,
 
+    /// A PEM file with the certificate to show to a server that demands one, followed by those that
+    /// lead to its authority. `client_key_file` must be set as well.
+    ///
+    /// _Default:_ unset.
+    pub client_cert_file: Option<PathBuf>,
+
+    /// A PEM file with the private key of `client_cert_file`, not encrypted.
+    ///
+    /// _Default:_ unset.
+    pub client_key_file: Option<PathBuf>,
+
+    /// The name that the server's certificate must have. Set it if you reach the server by another
+    /// name or address, such as through a tunnel. With a cluster or sentinels, it applies to all
+    /// servers.
+    ///
+    /// _Default:_ the host in `url`.
+    pub tls_server_name: Option<String>,
+
     /// The prefix of every key in Redis. Applications that share a Redis need different prefixes.
     ///
     /// _Default:_ `"session:"`.
@@ -166,6 +184,9 @@ impl Default for Config {
         Self {
             url: None,
             ca_file: None,
+            client_cert_file: None,
+            client_key_file: None,
+            tls_server_name: None,
             prefix: "session:".to_owned(),
             cookie_name: CookieSettings::SECURE_NAME.to_owned(),
             insecure_http: false,
@@ -225,6 +246,9 @@ impl Config {
         Self {
             url: table.get("url").filter(|url: &RedisUrl| !url.is_empty()),
             ca_file: table.get("ca_file"),
+            client_cert_file: table.get("client_cert_file"),
+            client_key_file: table.get("client_key_file"),
+            tls_server_name: table.get("tls_server_name"),
             prefix: table.get("prefix").unwrap_or(default.prefix),
             cookie_name: cookie.name,
             insecure_http: cookie.insecure_http,
@@ -252,16 +276,24 @@ impl Config {
 
     /// Rejects invalid values. The messages are in `rules`.
     fn check(&self, table: &mut Table<'_>) {
-        if let Some(location) = self.url.as_ref().map(RedisUrl::locate) {
-            match location {
-                Err(why) => table.refuse("url", why),
-                Ok(location) if self.ca_file.is_some() && !location.is_encrypted => table.refuse(
-                    "ca_file",
-                    "is set, but `url` begins with `redis`, which is not encrypted; write \
-                     `rediss` instead",
-                ),
-                Ok(_) => {}
+        let for_tls = [
+            ("ca_file", self.ca_file.is_some()),
+            ("client_cert_file", self.client_cert_file.is_some()),
+            ("client_key_file", self.client_key_file.is_some()),
+            ("tls_server_name", self.tls_server_name.is_some()),
+        ];
+        match self.url.as_ref().map(RedisUrl::locate) {
+            Some(Err(why)) => table.refuse("url", why),
+            Some(Ok(location)) if !location.is_encrypted => {
+                for (key, _) in for_tls.into_iter().filter(|(_, is_set)| *is_set) {
+                    table.refuse(
+                        key,
+                        "is set, but `url` begins with `redis`, which is not encrypted; write \
+                         `rediss` instead",
+                    );
+                }
             }
+            _ => {}
         }
         let is_printable = |it: u8| it.is_ascii_graphic() && !b"{}*?[]\\".contains(&it);
         table.check(
@@ -290,13 +322,20 @@ impl Config {
         let text = |it: &dyn std::fmt::Debug| format!("{it:?}");
         let duration = |it| humantime::format_duration(it).to_string();
         let unset = || "unset".to_owned();
+        let path = |it: &Option<PathBuf>| match it {
+            Some(path) => path.display().to_string(),
+            None => unset(),
+        };
         let on_outage = match self.on_outage {
             OnOutage::Refuse => "refuse",
             OnOutage::Anonymous => "anonymous",
         };
         vec![
             ("url", self.url.as_ref().map_or_else(unset, |it| text(it))),
-            ("ca_file", self.ca_file.as_ref().map_or_else(unset, |it| it.display().to_string())),
+            ("ca_file", path(&self.ca_file)),
+            ("client_cert_file", path(&self.client_cert_file)),
+            ("client_key_file", path(&self.client_key_file)),
+            ("tls_server_name", self.tls_server_name.clone().unwrap_or_else(unset)),
             ("prefix", self.prefix.clone()),
             ("cookie_name", self.cookie_name.clone()),
             ("insecure_http", self.insecure_http.to_string()),
@@ -431,9 +470,11 @@ mod tests {
     }
 
     #[test]
-    fn authority_for_a_connection_that_is_not_encrypted_is_refused() {
-        let text = read("url = 'redis://h'\nca_file = 'ca.pem'").unwrap_err();
-        assert!(text.starts_with("`session.ca_file` is set, but"), "{text}");
-        assert!(read("url = 'rediss://h'\nca_file = 'ca.pem'").is_ok());
+    fn setting_of_tls_for_a_connection_that_is_not_encrypted_is_refused() {
+        for key in ["ca_file", "client_cert_file", "client_key_file", "tls_server_name"] {
+            let text = read(&format!("url = 'redis://h'\n{key} = 'a'")).unwrap_err();
+            assert!(text.starts_with(&format!("`session.{key}` is set, but")), "{text}");
+            assert!(read(&format!("url = 'rediss://h'\n{key} = 'a'")).is_ok());
+        }
     }
 }

@@ -177,7 +177,9 @@ impl Fairing for SessionFairing {
                 }
             }
             if shared.is_own && shared.config.url.is_some() {
-                check::log_at_launch(&shared.config);
+                let running = Arc::downgrade(shared);
+                let is_needed = move || running.strong_count() > 0;
+                check::log_at_launch(&shared.config, is_needed);
             }
         }
     }

@@ -158,7 +158,7 @@ fn old_server_is_refused_by_its_version() {
     );
     let report = crate::check::report(&format!("redis://127.0.0.1:{redis}"));
     let text = report.to_string();
-    assert!(!report.is_ok() && text.contains("Redis 6.0.16: it is too old"), "{text}");
+    assert!(!report.is_ok() && text.contains("Redis 6.0.16 is too old"), "{text}");
     assert!(text.contains("6.2 or later"), "{text}");
 }
 
@@ -213,11 +213,15 @@ impl Certificates {
 
     /// A certificate that the authority has signed.
     fn sign(&self, extensions: &str, options: &str) {
+        self.sign_as("server", extensions, options);
+    }
+
+    fn sign_as(&self, name: &str, extensions: &str, options: &str) {
         self.openssl(&format!(
-            "req {KEY_TYPE} -keyout server.key -out server.csr -subj /CN=127.0.0.1 {extensions}"
+            "req {KEY_TYPE} -keyout {name}.key -out {name}.csr -subj /CN=127.0.0.1 {extensions}"
         ));
         self.openssl(&format!(
-            "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out server.pem \
+            "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out {name}.pem \
              {options}"
         ));
     }
@@ -232,11 +236,23 @@ impl Certificates {
         (RedisServer::start_with(free_port(), &options), port)
     }
 
+    fn path(&self, file: &str) -> String {
+        self.0.join(file).display().to_string()
+    }
+
     fn report(&self, scheme: &str, port: u16) -> Report {
-        let figment = figment().merge(("session.url", format!("{scheme}://127.0.0.1:{port}")));
-        let ca_file = self.0.join("ca.pem").display().to_string();
-        let is_encrypted = scheme == "rediss";
-        check(&if is_encrypted { figment.merge(("session.ca_file", ca_file)) } else { figment })
+        self.report_with(scheme, port, &[])
+    }
+
+    fn report_with(&self, scheme: &str, port: u16, settings: &[(&str, &str)]) -> Report {
+        let mut figment = figment().merge(("session.url", format!("{scheme}://127.0.0.1:{port}")));
+        if scheme == "rediss" {
+            figment = figment.merge(("session.ca_file", self.path("ca.pem")));
+        }
+        for (key, value) in settings {
+            figment = figment.merge((format!("session.{key}"), value));
+        }
+        check(&figment)
     }
 }
 
@@ -248,6 +264,7 @@ impl Drop for Certificates {
 
 const KEY_TYPE: &str = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
 const NAME: &str = "-addext subjectAltName=IP:127.0.0.1";
+const CLIENT: &str = "-copy_extensions copy -days 2";
 
 #[test]
 fn encryption_that_fails_is_told_with_its_remedy() {
@@ -289,6 +306,49 @@ fn client_certificate_that_is_demanded_is_told() {
     for protocols in ["TLSv1.3", "TLSv1.2"] {
         let (_server, port) =
             certificates.redis(&format!("--tls-auth-clients yes --tls-protocols {protocols}"));
-        assert_fails(&certificates.report("rediss", port), "TLS", "tls-auth-clients no");
+        assert_fails(&certificates.report("rediss", port), "TLS", "client certificate");
+        assert_fails(&certificates.report("rediss", port), "TLS", "`client_cert_file`");
     }
+}
+
+#[test]
+fn client_certificate_is_shown_and_one_that_cannot_be_used_is_told() {
+    let (certificates, other) = (Certificates::new(), Certificates::new());
+    certificates.sign(NAME, "-copy_extensions copy -days 2");
+    certificates.sign_as("client", "-addext keyUsage=digitalSignature", CLIENT);
+    certificates.sign_as("old", "-addext keyUsage=digitalSignature", &CLIENT.replace('2', "-1"));
+    other.sign_as("client", "-addext keyUsage=digitalSignature", CLIENT);
+    for protocols in ["TLSv1.3", "TLSv1.2"] {
+        let (_server, port) =
+            certificates.redis(&format!("--tls-auth-clients yes --tls-protocols {protocols}"));
+        let report = |certificate: &str, key: &str| {
+            let files = [("client_cert_file", certificate), ("client_key_file", key)];
+            certificates.report_with("rediss", port, &files)
+        };
+        let [file, key] = ["client.pem", "client.key"].map(|it| certificates.path(it));
+        let right = report(&file, &key);
+        assert!(right.is_ok(), "{right}");
+        let unknown = report(&other.path("client.pem"), &other.path("client.key"));
+        assert_fails(&unknown, "TLS", "it does not accept the certificate in `client_cert_file`");
+        let old = report(&certificates.path("old.pem"), &certificates.path("old.key"));
+        assert_fails(&old, "TLS", "it finds `client_cert_file` expired");
+        let mixed = report(&file, &other.path("client.key"));
+        assert_fails(&mixed, "settings", "`session.client_key_file` is not the key of the first");
+        let half = [("client_cert_file", file.as_str())];
+        let half = certificates.report_with("rediss", port, &half);
+        assert_fails(&half, "settings", "`session.client_cert_file` is set without");
+    }
+}
+
+#[test]
+fn server_may_have_another_name_if_that_is_set() {
+    let certificates = Certificates::new();
+    certificates.sign("-addext subjectAltName=DNS:redis.example", "-copy_extensions copy -days 2");
+    let (_server, port) = certificates.redis("--tls-auth-clients no");
+    assert_fails(&certificates.report("rediss", port), "TLS", "set it as `tls_server_name`");
+    let named = |name| certificates.report_with("rediss", port, &[("tls_server_name", name)]);
+    let right = named("redis.example");
+    assert!(right.is_ok(), "{right}");
+    assert_fails(&named("other.example"), "TLS", "another name");
+    assert_fails(&named("no name"), "settings", "`session.tls_server_name` is not a host name");
 }

@@ -61,6 +61,8 @@ fn command(release: &Release, env: &[(&str, &str)]) -> Command {
             command.env_remove(name);
         }
     }
+    // On Cloud Run it would listen on every address, and a test may say that this is Cloud Run.
+    command.env("ROCKET_ADDRESS", "127.0.0.1");
     command.envs(env.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

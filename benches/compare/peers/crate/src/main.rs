@@ -27,7 +27,7 @@ fn rocket() -> _ {
     }
     if page::renders_each_view() {
         rocket = rocket.attach(Template::custom(|engines| {
-            engines.tera.register_function("asset", page::asset);
+            engines.tera.register_function("asset", page::Asset);
         }));
     }
     rocket

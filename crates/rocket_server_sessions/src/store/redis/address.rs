@@ -1,13 +1,9 @@
 //! The address of a server, with its credentials and TLS settings.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
-
+use super::tls::Tls;
 use crate::config::{Config, Location, RedisUrl};
 
 /// The settings of [`Redis`](super::Redis). [`Config`] documents each.
@@ -17,6 +13,12 @@ pub struct Settings {
     pub url: RedisUrl,
     /// A PEM file of certificate authorities to trust in addition to the public ones.
     pub ca_file: Option<PathBuf>,
+    /// The certificate to show to the server.
+    pub client_cert_file: Option<PathBuf>,
+    /// Its private key.
+    pub client_key_file: Option<PathBuf>,
+    /// The name in the server's certificate, if it is not the host.
+    pub tls_server_name: Option<String>,
     /// The prefix of every key.
     pub prefix: String,
     /// The deadline of a request.
@@ -34,6 +36,9 @@ impl Settings {
         Self {
             url: url.clone(),
             ca_file: config.ca_file.clone(),
+            client_cert_file: config.client_cert_file.clone(),
+            client_key_file: config.client_key_file.clone(),
+            tls_server_name: config.tls_server_name.clone(),
             prefix: config.prefix.clone(),
             deadline: config.deadline,
             connections: config.connections,
@@ -51,6 +56,10 @@ pub struct OpenError {
 }
 
 impl OpenError {
+    pub(super) fn new(key: &'static str, message: impl Into<String>) -> Self {
+        Self { key, message: message.into() }
+    }
+
     /// Returns the name of the invalid setting.
     #[must_use]
     pub fn key(&self) -> &'static str {
@@ -69,32 +78,19 @@ pub(super) struct Address {
     pub(super) database: i64,
 }
 
-#[derive(Clone)]
-pub(super) struct Tls {
-    pub(super) config: Arc<ClientConfig>,
-    pub(super) name: ServerName<'static>,
-}
-
 /// No message repeats the text of a URL, because it may contain a password.
 pub(super) fn wrong(message: &str) -> OpenError {
-    OpenError { key: "url", message: message.to_owned() }
+    OpenError::new("url", message)
 }
-
-pub(super) const NO_NAME: &str = "contains a host that is not a valid TLS server name";
 
 /// The port of a server, unless the URL says otherwise.
 const PORT: u16 = 6379;
 
 impl Address {
     /// The first server of a URL.
-    pub(super) fn of(location: &Location, ca_file: Option<&Path>) -> Result<Self, OpenError> {
+    pub(super) fn of(location: &Location, settings: &Settings) -> Result<Self, OpenError> {
         let Location { host, username, password, database, .. } = location.clone();
-        let tls = if location.is_encrypted {
-            let name = ServerName::try_from(host.clone()).map_err(|_| wrong(NO_NAME))?;
-            Some(Tls { config: Arc::new(tls_config(ca_file)?), name })
-        } else {
-            None
-        };
+        let tls = if location.is_encrypted { Some(Tls::open(settings, &host)?) } else { None };
         let port = location.port.unwrap_or(PORT);
         Ok(Self { host, port, tls, username, password, database })
     }
@@ -104,48 +100,25 @@ impl Address {
     pub(super) fn at(&self, host: &str, port: u16) -> Option<Self> {
         let tls = match &self.tls {
             None => None,
-            Some(tls) => Some(Tls {
-                config: tls.config.clone(),
-                name: ServerName::try_from(host.to_owned()).ok()?,
-            }),
+            Some(tls) => Some(tls.at(host)?),
         };
         Some(Self { host: host.to_owned(), port, tls, ..self.clone() })
     }
 }
 
-fn tls_config(ca_file: Option<&Path>) -> Result<ClientConfig, OpenError> {
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    if let Some(path) = ca_file {
-        let wrong = |why: &dyn std::fmt::Display| OpenError {
-            key: "ca_file",
-            message: format!("`{}` cannot be read as certificates in PEM: {why}", path.display()),
-        };
-        let certificates = CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))?;
-        let before = roots.len();
-        for certificate in certificates {
-            let certificate = certificate.map_err(|error| wrong(&error))?;
-            roots.add(certificate).map_err(|error| wrong(&error))?;
-        }
-        if roots.len() == before {
-            return Err(wrong(&"it contains none"));
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| OpenError {
-            key: "url",
-            message: format!("TLS cannot be used: {error}"),
-        })?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
-}
-
 #[cfg(test)]
 pub(super) mod tests {
+    use rustls::pki_types::ServerName;
+
     use super::*;
 
+    fn open(url: &str, config: &Config) -> Result<Address, OpenError> {
+        let url = RedisUrl::from(url);
+        Address::of(&url.locate().unwrap(), &Settings::from_config(config, &url))
+    }
+
     pub(in crate::store::redis) fn address(url: &str) -> Address {
-        Address::of(&RedisUrl::from(url).locate().unwrap(), None).unwrap()
+        open(url, &Config::default()).unwrap()
     }
 
     #[test]
@@ -162,13 +135,33 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn file_without_certificates_is_refused() {
-        let location = RedisUrl::from("rediss://127.0.0.1").locate().unwrap();
-        let key = |ca_file: &str| {
-            Address::of(&location, Some(Path::new(ca_file))).err().map(|error| error.key())
-        };
-        assert_eq!(key("/nowhere.pem"), Some("ca_file"));
-        // A file that exists, but contains no certificate.
-        assert_eq!(key(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")), Some("ca_file"));
+    fn name_that_is_configured_is_the_name_of_every_node() {
+        let config =
+            Config { tls_server_name: Some("redis.example".to_owned()), ..Config::default() };
+        let first = open("rediss://10.0.0.1", &config).unwrap();
+        let name = ServerName::try_from("redis.example").unwrap();
+        assert_eq!(first.at("10.0.0.2", 1).unwrap().tls.unwrap().name, name);
+        assert_eq!(first.tls.unwrap().name, name);
+    }
+
+    #[test]
+    fn file_that_does_not_hold_what_it_should_is_refused_by_its_setting() {
+        // A file that exists, but contains neither a certificate nor a key.
+        let other = || Some(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").into());
+        let set = Config::default;
+        for (config, key) in [
+            (Config { ca_file: Some("/nowhere.pem".into()), ..set() }, "ca_file"),
+            (Config { ca_file: other(), ..set() }, "ca_file"),
+            (
+                Config { client_cert_file: other(), client_key_file: other(), ..set() },
+                "client_cert_file",
+            ),
+            (Config { client_cert_file: other(), ..set() }, "client_cert_file"),
+            (Config { client_key_file: other(), ..set() }, "client_key_file"),
+            (Config { tls_server_name: Some("no name".to_owned()), ..set() }, "tls_server_name"),
+        ] {
+            let error = open("rediss://127.0.0.1", &config).err().unwrap();
+            assert_eq!(error.key(), key, "{error}");
+        }
     }
 }

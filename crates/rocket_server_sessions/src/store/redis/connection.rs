@@ -127,7 +127,7 @@ impl Connection {
         for command in commands {
             command.write_packed_command(&mut packed);
         }
-        self.send(&packed, deadline)?;
+        self.send(&packed, deadline).map_err(|error| self.why_closed(error, deadline))?;
         let mut last = Value::Nil;
         for _ in commands {
             last = self.receive(deadline)?.extract_error()?;
@@ -156,6 +156,19 @@ impl Connection {
     /// Writes packed commands. After an error the connection must not be used again.
     fn send(&mut self, packed: &[u8], deadline: Instant) -> io::Result<()> {
         self.io(deadline, |io| io.write_all(packed).and_then(|()| io.flush()))
+    }
+
+    /// Returns the reason that a server gave before it closed the connection, or else the error of
+    /// the write that failed. A server that refuses a client certificate does both.
+    fn why_closed(&mut self, error: io::Error, deadline: Instant) -> io::Error {
+        let Some(tls) = &mut self.tls else { return error };
+        let mut timed = Timed { socket: &self.socket, deadline };
+        while let Ok(1..) = tls.read_tls(&mut timed) {
+            if let Err(why) = tls.process_new_packets() {
+                return io::Error::new(io::ErrorKind::InvalidData, why);
+            }
+        }
+        error
     }
 
     /// Reads one reply. After an error the connection must not be used again: the reply may still

@@ -56,6 +56,7 @@ mod sentinel;
 mod server;
 mod servers;
 mod store;
+mod tls;
 mod topology;
 mod transport;
 mod upstream;

@@ -158,7 +158,9 @@ impl Probe<'_> {
 
     /// Checks the server that has the probe's key.
     fn try_sessions(&mut self, mut connection: Connection, cluster: Option<&Address>) {
-        self.version(&mut connection);
+        if !self.version(&mut connection) {
+            return;
+        }
         let probe_id = PublicId::new(std::time::SystemTime::now());
         let key = format!("{}{{{probe_id}}}:check", self.prefix);
         if let Some(seed) = cluster {
@@ -181,16 +183,17 @@ impl Probe<'_> {
         self.rights(&mut connection, &key, cluster.is_some());
     }
 
-    fn version(&mut self, connection: &mut Connection) {
+    /// Whether the server can hold sessions.
+    fn version(&mut self, connection: &mut Connection) -> bool {
         let about = match connection.ask(cmd("HELLO").arg(2), deadline()) {
             Ok(about) => about,
             Err(error) if error.to_string().to_lowercase().contains("unknown command") => {
-                self.failed("version", TOO_OLD.to_owned());
-                return;
+                self.failed("version", format!("it {TOO_OLD}"));
+                return false;
             }
             Err(error) => {
                 self.failed("version", format!("cannot be determined: {error}"));
-                return;
+                return false;
             }
         };
         let about: HashMap<String, Value> = redis::from_redis_value(about).unwrap_or_default();
@@ -202,13 +205,15 @@ impl Probe<'_> {
         let mut numbers = version.split('.').map(|it| it.parse().unwrap_or_default());
         let number = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
         if server == "redis" && number < MIN_VERSION {
-            self.failed("version", format!("Redis {version}: {TOO_OLD}"));
+            self.failed("version", format!("Redis {version} {TOO_OLD}"));
         } else if role == "replica" || role == "slave" {
             let text = format!("{server} {version} is a replica: name the master in `url`");
             self.failed("version", text);
         } else {
             self.ok("version", format!("{server} {version}"));
+            return true;
         }
+        false
     }
 
     /// Queues each command that sessions need in a transaction that is never executed. A server

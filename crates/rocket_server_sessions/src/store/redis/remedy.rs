@@ -48,16 +48,16 @@ const SERVER: [(&str, &str, &str); 15] = [
         "unknown command 'sentinel'",
         "it is not a sentinel: write `redis://` or `rediss://` for a server",
     ),
-    ("ERR", "unknown command 'hello'", TOO_OLD),
+    ("ERR", "unknown command 'hello'", "it is too old: sessions need Redis 6.2 or later"),
 ];
 
 /// The oldest version that has all commands that sessions need.
 pub(super) const MIN_VERSION: (u32, u32) = (6, 2);
 
-pub(super) const TOO_OLD: &str = "it is too old: sessions need Redis 6.2 or later";
+pub(super) const TOO_OLD: &str = "is too old: sessions need Redis 6.2 or later";
 
 /// Errors of TLS, by a part of their text.
-const TLS: [(&str, &str); 11] = [
+const TLS: [(&str, &str); 15] = [
     ("UnknownIssuer", "name its certificate authority in `ca_file`"),
     (
         "CaUsedAsEndEntity",
@@ -70,25 +70,32 @@ const TLS: [(&str, &str); 11] = [
     ),
     (
         "not valid for name",
-        "its certificate is for another name: use that name in `url`, or issue one with this name \
-         as `subjectAltName`",
+        "its certificate is for another name: use that name in `url`, set it as \
+         `tls_server_name`, or issue a certificate with this name as `subjectAltName`",
     ),
+    ("alert: CertificateExpired", "it finds `client_cert_file` expired: renew it"),
     ("expired", "its certificate has expired: renew it"),
     ("Expired", "its certificate has expired: renew it"),
     ("not valid yet", "its certificate is not valid yet: check the clocks"),
     ("NotValidYet", "its certificate is not valid yet: check the clocks"),
     ("CertificateRequired", NO_CLIENT_CERTIFICATE),
     ("HandshakeFailure", NO_CLIENT_CERTIFICATE),
+    ("UnknownCA", WRONG_CLIENT_CERTIFICATE),
+    ("BadCertificate", WRONG_CLIENT_CERTIFICATE),
+    ("CertificateUnknown", WRONG_CLIENT_CERTIFICATE),
     ("corrupt message", NOT_TLS),
 ];
 
-const NO_CLIENT_CERTIFICATE: &str = "it requires a client certificate, which is not supported: \
-                                     set `tls-auth-clients no` on the server and use a password";
+const NO_CLIENT_CERTIFICATE: &str = "it requires a client certificate: set `client_cert_file` and \
+                                     `client_key_file`, or `tls-auth-clients no` on the server";
+
+const WRONG_CLIENT_CERTIFICATE: &str = "it does not accept the certificate in `client_cert_file`: \
+                                        is it of the authority in the server's `tls-ca-cert-file`?";
 
 /// A server that requires a client certificate sends an alert and closes the connection. The close
 /// may be seen first.
 const CLOSED: &str = "it has closed the connection: if it requires a client certificate, set \
-                      `tls-auth-clients no` on the server; if it does not speak TLS, write \
+                      `client_cert_file` and `client_key_file`; if it does not speak TLS, write \
                       `redis://` instead of `rediss://`";
 
 const NOT_TLS: &str = "if it does not speak TLS, write `redis://` instead of `rediss://`";
@@ -99,7 +106,8 @@ const PERHAPS_TLS: &str = "if it speaks TLS, write `rediss://` instead of `redis
 pub(super) fn remedy(error: &RedisError, is_encrypted: bool) -> Option<&'static str> {
     let text = error.to_string();
     if let Some(code) = error.code() {
-        let text = text.to_lowercase();
+        // Redis 5 quotes commands with backticks.
+        let text = text.to_lowercase().replace('`', "'");
         let is_meant = |it: &&(&str, &str, &str)| it.0 == code && text.contains(it.1);
         return SERVER.iter().find(is_meant).map(|(_, _, remedy)| *remedy);
     }

@@ -274,6 +274,7 @@ mod tests {
                 Some("not part of a cluster"),
             ),
             (said("-ERR unknown command 'SENTINEL'"), &plain, Some("not a sentinel")),
+            (said("-ERR unknown command `HELLO`, with args beginning with: "), &plain, Some("6.2")),
             (said("-ERR something else"), &plain, None),
             (said("-ERR something else"), &tls, None),
             (broke(ErrorKind::ConnectionReset), &plain, Some("write `rediss://`")),

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::address::{Address, NO_NAME, OpenError, Settings, wrong};
+use super::address::{Address, OpenError, Settings, wrong};
 use super::sentinel::Sentinels;
+use super::tls::NO_NAME;
 use crate::config::Servers;
 
 /// The kind of setup that a URL describes.
@@ -22,7 +23,7 @@ const SENTINEL_PORT: u16 = 26379;
 impl Topology {
     pub(super) fn parse(settings: &Settings) -> Result<Self, OpenError> {
         let location = settings.url.locate().map_err(wrong)?;
-        let server = Address::of(&location, settings.ca_file.as_deref())?;
+        let server = Address::of(&location, settings)?;
         let nodes = location.nodes;
         match location.servers {
             Servers::One => Ok(Self::Server(server)),
