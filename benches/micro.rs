@@ -130,7 +130,7 @@ fn counted(bencher: Bencher<'_, '_>, store: &impl Store) {
     let op = Op::Increment("views:/foo".to_owned(), 1);
     let update = Update { ops: vec![op], read: Fields::All, max_size: None };
     let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
-    let create = store.create(record, fields, Duration::from_mins(10));
+    let create = store.create(record, &fields, Duration::from_mins(10));
     runtime.block_on(create).expect("it is made");
     bencher.bench_local(|| {
         let result = runtime.block_on(store.update(record, &update));

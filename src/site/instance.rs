@@ -54,7 +54,7 @@ impl Instance {
 
     /// Adds this instance to a batch that begins a session.
     pub(super) fn remember_in<'r>(&self, batch: Batch<'r>) -> Batch<'r> {
-        batch.insert(INSTANCES, &vec![self.id.clone()])
+        batch.insert(INSTANCES, vec![self.id.clone()])
     }
 
     /// Remembers this instance if it is new to the session, which takes one round trip.

@@ -24,7 +24,9 @@ impl<'r> FromRequest<'r> for PageRequest<'r> {
 
     async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
         let visit = try_outcome!(request.guard::<Visit>().await);
-        let session = try_outcome!(request.guard::<Session<'_>>().await);
+        let Ok(session) = Session::of(request) else {
+            return Outcome::Error((Status::InternalServerError, "sessions are not attached"));
+        };
         let layout = try_outcome!(request.guard::<Layout<'_>>().await);
         let Some(metrics) = request.rocket().state::<ViewMetrics>() else {
             return Outcome::Error((Status::InternalServerError, "the site is not attached"));

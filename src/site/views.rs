@@ -69,7 +69,7 @@ async fn count(page: Page, session: Session<'_>, instance: &Instance) -> session
         Ok(snapshot) if Counts::of(page, &snapshot).current() > 0 => Ok(snapshot),
         Ok(_) | Err(Error::NotAnInteger { .. }) => {
             log::warn!("the count in `{}` is damaged, so it starts again", page.views().name());
-            session.batch().insert(page.views(), &1).commit().await
+            session.batch().insert(page.views(), 1).commit().await
         }
         Err(error) => Err(error),
     }

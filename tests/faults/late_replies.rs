@@ -40,7 +40,7 @@ impl Pair {
         let pair = Self { store, proxy, records };
         for (record, base) in records.into_iter().zip(BASES) {
             let fields = Values::from([("views".to_owned(), base.to_string())]);
-            while pair.store.create(record, fields.clone(), DEADLINE * 10_000).await.is_err() {}
+            while pair.store.create(record, &fields, DEADLINE * 10_000).await.is_err() {}
         }
         pair
     }

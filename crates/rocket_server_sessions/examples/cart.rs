@@ -12,7 +12,7 @@ use rocket::{FromForm, FromFormField, get, launch, post, routes};
 use rocket_server_sessions::{self as session, Key, SameOrigin, Session};
 
 /// How many of each fruit: a field for each, so that two tabs that add at once both count.
-const FRUIT: Key<i64> = Key::new("fruit");
+const FRUIT: Key<u32> = Key::new("fruit");
 const DELIVERY: Key<Delivery> = Key::new("delivery");
 const NOTICE: Key<String> = Key::new("notice");
 
@@ -23,8 +23,6 @@ enum Fruit {
 }
 
 impl Fruit {
-    const ALL: [Self; 2] = [Self::Apple, Self::Pear];
-
     fn name(self) -> &'static str {
         match self {
             Self::Apple => "apple",
@@ -45,10 +43,7 @@ async fn show(session: Session<'_>) -> session::Result<RawHtml<String>> {
     // The message and the cart in one round trip; without a session, in none.
     let now = session.batch().take(NOTICE).commit().await?;
     let notice = now.get(NOTICE)?.unwrap_or_default();
-    let mut counts = BTreeMap::new();
-    for fruit in Fruit::ALL {
-        counts.insert(fruit.name(), now.get(FRUIT.at(fruit.name()))?.unwrap_or(0));
-    }
+    let counts: BTreeMap<_, _> = now.items(FRUIT)?.into_iter().collect();
     let delivery = now.get(DELIVERY)?;
     Ok(RawHtml(format!(
         "<!doctype html><title>Cart</title><p>{notice}</p><p>{counts:?}, {delivery:?}</p>\
@@ -73,7 +68,7 @@ async fn add(
 ) -> session::Result<Redirect> {
     let name = form.fruit.name();
     let notice = format!("One more {name}.");
-    session.batch().increment(FRUIT.at(name), 1).insert(NOTICE, &notice).commit().await?;
+    session.batch().increment(FRUIT.at(name), 1).insert(NOTICE, notice).commit().await?;
     Ok(Redirect::to("/"))
 }
 

@@ -10,14 +10,15 @@ use rocket::response::Redirect;
 use rocket::response::content::RawHtml;
 use rocket::{FromForm, get, launch, post, routes};
 use rocket_server_sessions::{
-    self as session, ActiveSession, PublicId, SameOrigin, Session, UserSessions,
+    self as session, ActiveSession, PublicId, Session, User, UserSessions,
 };
 
 #[get("/")]
-async fn home(session: Session<'_>, users: UserSessions<'_>) -> session::Result<RawHtml<String>> {
-    let Some(user) = session.user().await? else {
-        return Ok(RawHtml(SIGN_IN.to_owned()));
-    };
+async fn home(
+    user: User,
+    session: Session<'_>,
+    users: UserSessions<'_>,
+) -> session::Result<RawHtml<String>> {
     let own = session.info().map(|info| info.id);
     let item = |login: &ActiveSession| {
         let here = if Some(login.id) == own { " (here)" } else { "" };
@@ -27,13 +28,19 @@ async fn home(session: Session<'_>, users: UserSessions<'_>) -> session::Result<
              <form method=post action=/log-out/{id}><button>Log out</button></form>"
         )
     };
-    let devices: Vec<_> = users.list(&user).await?.iter().map(item).collect();
+    let devices: Vec<_> = users.list(&user.name).await?.iter().map(item).collect();
     Ok(RawHtml(format!(
         "<!doctype html><title>Devices</title><h1>Hello {}</h1><ul>{}</ul>\
          <form method=post action=/log-out-others><button>Log out everywhere else</button></form>",
-        escape(&user),
+        escape(&user.name),
         devices.concat(),
     )))
+}
+
+/// Where the request goes if nobody is logged in.
+#[get("/", rank = 2)]
+fn log_in_first() -> RawHtml<&'static str> {
+    RawHtml(SIGN_IN)
 }
 
 const SIGN_IN: &str = "<!doctype html><title>Sign in</title><form method=post action=/sign-in>\
@@ -47,7 +54,6 @@ struct SignIn {
 
 #[post("/sign-in", data = "<form>")]
 async fn sign_in(
-    _same: SameOrigin,
     form: Form<SignIn>,
     session: Session<'_>,
     browser: Browser<'_>,
@@ -57,26 +63,21 @@ async fn sign_in(
 }
 
 #[post("/log-out/<id>")]
-async fn log_out(
-    _same: SameOrigin,
-    id: &str,
-    session: Session<'_>,
-    users: UserSessions<'_>,
-) -> session::Result<Redirect> {
-    if let (Some(user), Some(id)) = (session.user().await?, PublicId::parse(id)) {
-        users.destroy(&user, id).await?;
+async fn log_out(id: &str, user: User, users: UserSessions<'_>) -> session::Result<Redirect> {
+    if let Some(id) = PublicId::parse(id) {
+        users.destroy(&user.name, id).await?;
     }
     Ok(Redirect::to("/"))
 }
 
 #[post("/log-out-others")]
 async fn log_out_others(
-    _same: SameOrigin,
+    user: User,
     session: Session<'_>,
     users: UserSessions<'_>,
 ) -> session::Result<Redirect> {
-    if let (Some(user), Some(own)) = (session.user().await?, session.info()) {
-        users.destroy_others(&user, own.id).await?;
+    if let Some(own) = session.info() {
+        users.destroy_others(&user.name, own.id).await?;
     }
     Ok(Redirect::to("/"))
 }
@@ -101,6 +102,6 @@ fn escape(text: &str) -> String {
 #[launch]
 pub(crate) fn rocket() -> _ {
     rocket::build()
-        .attach(Session::fairing())
-        .mount("/", routes![home, sign_in, log_out, log_out_others])
+        .attach(Session::fairing().require_same_origin())
+        .mount("/", routes![home, log_in_first, sign_in, log_out, log_out_others])
 }

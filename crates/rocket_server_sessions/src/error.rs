@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rocket::Request;
 use rocket::http::Status;
+use rocket::request::Outcome;
 use rocket::response::{self, Responder};
 
 use super::store::{StoreError, StoreErrorKind};
@@ -65,6 +66,19 @@ pub enum Error {
         field: String,
     },
 
+    /// The sum does not fit into the key's integer type. The field keeps its value.
+    #[error(
+        "the session field `{field}` would become {sum}, which does not fit into its type, {integer}"
+    )]
+    OutOfRange {
+        /// The field.
+        field: String,
+        /// The sum.
+        sum: i64,
+        /// The key's type.
+        integer: &'static str,
+    },
+
     /// A value cannot be serialized as JSON.
     #[error("the value for the session field `{field}` cannot be written as JSON: {source}")]
     Serialize {
@@ -74,8 +88,18 @@ pub enum Error {
         source: serde_json::Error,
     },
 
-    /// A field's name, its value, or the whole record exceeds its limit, or a user's name is
-    /// empty.
+    /// The user's name that was passed to [`log_in`](crate::Session::log_in) is empty.
+    #[error(
+        "a user's name is empty; pass `log_in` the name or number by which your application knows \
+         the user"
+    )]
+    EmptyUser,
+
+    /// The crate cannot be used like this. The message says what to change.
+    #[error("{0}")]
+    Misuse(&'static str),
+
+    /// A field's name, its value, or the whole record exceeds its limit.
     #[error(
         "the session field `{field}` cannot be stored: {what} is {size} bytes, and the limit is \
          {limit}"
@@ -95,16 +119,19 @@ pub enum Error {
 impl Error {
     /// The status that a response to this error should have: 503 if the store fails, 409 for
     /// [`Conflict`](Self::Conflict), 413 for [`TooLarge`](Self::TooLarge), 500 for values that
-    /// cannot be serialized or do not match their key's type.
+    /// cannot be serialized or do not fit their key's type.
     #[must_use]
     pub fn status(&self) -> Status {
         match self {
             Self::Unavailable { .. } | Self::OutcomeUnknown { .. } => Status::ServiceUnavailable,
             Self::Conflict => Status::Conflict,
             Self::TooLarge { .. } => Status::PayloadTooLarge,
-            Self::Deserialize { .. } | Self::NotAnInteger { .. } | Self::Serialize { .. } => {
-                Status::InternalServerError
-            }
+            Self::Deserialize { .. }
+            | Self::NotAnInteger { .. }
+            | Self::OutOfRange { .. }
+            | Self::EmptyUser
+            | Self::Misuse(_)
+            | Self::Serialize { .. } => Status::InternalServerError,
         }
     }
 
@@ -142,6 +169,47 @@ impl From<StoreError> for Error {
             StoreErrorKind::Refused => Self::Unavailable { retry_after, source },
             StoreErrorKind::OutcomeUnknown => Self::OutcomeUnknown { retry_after, source },
         }
+    }
+}
+
+/// For a guard of your own: [`rocket::outcome::try_outcome`] converts an error so.
+impl From<Error> for (Status, Error) {
+    fn from(error: Error) -> Self {
+        (error.status(), error)
+    }
+}
+
+/// For a guard of your own. Write what can fail as a function that returns a [`Result`], and use `?`
+/// there:
+///
+/// ```
+/// use rocket::Request;
+/// use rocket::request::{FromRequest, Outcome};
+/// use rocket_server_sessions::{self as session, Key, Session};
+///
+/// const THEME: Key<String> = Key::new("theme");
+///
+/// struct Theme(String);
+///
+/// impl Theme {
+///     async fn of(request: &Request<'_>) -> session::Result<Self> {
+///         let session = Session::of(request)?;
+///         Ok(Self(session.get(THEME).await?.unwrap_or_else(|| "light".into())))
+///     }
+/// }
+///
+/// #[rocket::async_trait]
+/// impl<'r> FromRequest<'r> for Theme {
+///     type Error = session::Error;
+///
+///     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
+///         Self::of(request).await.map_or_else(Outcome::from, Outcome::Success)
+///     }
+/// }
+/// ```
+impl<S> From<Error> for Outcome<S, Error> {
+    fn from(error: Error) -> Self {
+        Outcome::Error(error.into())
     }
 }
 

@@ -35,6 +35,9 @@ pub enum Event {
     Expired(PublicId, Deadline),
     /// A cookie was ignored.
     Rejected(Rejection),
+    /// A field of this [lenient](super::Key::lenient) key could not be decoded, and counted as
+    /// missing.
+    Undecodable(PublicId, &'static str),
 }
 
 /// The limit that an expired session reached.
@@ -82,6 +85,9 @@ impl fmt::Display for Event {
             Self::Expired(id, Deadline::Absolute) => {
                 write!(f, "session {id} has expired: it is older than `absolute_lifetime`")
             }
+            Self::Undecodable(id, key) => {
+                write!(f, "session {id}: a field of `{key}` could not be decoded and was ignored")
+            }
             Self::Rejected(Rejection::InvalidCookie) => {
                 f.write_str("a session cookie could not be decrypted with any key")
             }
@@ -121,6 +127,7 @@ pub(crate) struct Counters {
     destroyed: Counter,
     expired: Counter,
     rejected: Counter,
+    undecodable: Counter,
     invalid_cookie: Counter,
     cut_off: Counter,
     malformed: Counter,
@@ -147,6 +154,7 @@ impl Counters {
             destroyed: counter!(EVENTS, "event" => "destroyed"),
             expired: counter!(EVENTS, "event" => "expired"),
             rejected: counter!(EVENTS, "event" => "rejected"),
+            undecodable: counter!(EVENTS, "event" => "undecodable"),
             invalid_cookie: counter!(REJECTIONS, "reason" => "invalid_cookie"),
             cut_off: counter!(REJECTIONS, "reason" => "cut_off"),
             malformed: counter!(REJECTIONS, "reason" => "malformed"),
@@ -168,6 +176,7 @@ impl Counters {
             Event::LoggedIn(_) => &self.logged_in,
             Event::Destroyed(_) => &self.destroyed,
             Event::Expired(..) => &self.expired,
+            Event::Undecodable(..) => &self.undecodable,
             Event::Rejected(why) => {
                 self.reason(why).increment(1);
                 &self.rejected

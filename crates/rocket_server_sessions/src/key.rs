@@ -16,8 +16,22 @@ use std::marker::PhantomData;
 ///
 /// assert_eq!(VIEWS.at("/foo").name(), "views:/foo");
 /// ```
+///
+/// # Changing a type
+///
+/// Sessions live for weeks, so a new release meets values that an earlier one has stored. A value
+/// that is not a `T` any more is an [`Error::Deserialize`](crate::Error::Deserialize), and stays one
+/// until the field is replaced or removed. To change the type of a key:
+///
+/// - Add fields that have a default: `#[serde(default)]`. Old values can still be read.
+/// - Or make the key [lenient](Self::lenient), if the value may be lost. An old value then counts as
+///   missing.
+/// - Or declare a key with another name, such as `cart2`. The old field goes with its session.
+///
+/// While instances of both releases run, each reads what the other has stored.
 pub struct Key<T> {
     name: &'static str,
+    is_lenient: bool,
     holds: PhantomData<fn() -> T>,
 }
 
@@ -33,13 +47,35 @@ impl<T> Key<T> {
         assert!(!name.is_empty(), "a session key needs a name");
         assert!(name.len() <= 64, "a session key's name has at most 64 bytes");
         assert!(name.as_bytes()[0] != b'@', "session keys that begin with @ are reserved");
-        Self { name, holds: PhantomData }
+        Self { name, is_lenient: false, holds: PhantomData }
+    }
+
+    /// Makes a value that is not a `T` count as missing, instead of an error. It is reported as
+    /// [`Event::Undecodable`](crate::Event::Undecodable), and stays in the store until it is replaced
+    /// or removed.
+    ///
+    /// ```
+    /// # use rocket_server_sessions::Key;
+    /// #[derive(serde::Serialize, serde::Deserialize)]
+    /// enum Theme { Light, Dark }
+    ///
+    /// /// An earlier release had a `Theme::Auto`.
+    /// const THEME: Key<Theme> = Key::new("theme").lenient();
+    /// ```
+    #[must_use]
+    pub const fn lenient(self) -> Self {
+        Self { is_lenient: true, ..self }
+    }
+
+    /// What the names of its items begin with.
+    pub(super) fn family(self) -> String {
+        format!("{}:", self.name)
     }
 
     /// The field `item` of this family. `VIEWS.at("/foo")` is the field `views:/foo`.
     #[must_use]
     pub fn at(self, item: impl fmt::Display) -> Field<T> {
-        Field { name: Cow::Owned(format!("{}:{item}", self.name)), holds: PhantomData }
+        Field { name: Cow::Owned(format!("{}:{item}", self.name)), key: self }
     }
 }
 
@@ -62,7 +98,7 @@ impl<T> fmt::Debug for Key<T> {
 /// Every method that takes a field takes a `Key` as well.
 pub struct Field<T> {
     name: Cow<'static, str>,
-    holds: PhantomData<fn() -> T>,
+    key: Key<T>,
 }
 
 impl<T> Field<T> {
@@ -72,6 +108,15 @@ impl<T> Field<T> {
         &self.name
     }
 
+    /// The name of its key.
+    pub(super) fn key(&self) -> &'static str {
+        self.key.name
+    }
+
+    pub(super) fn is_lenient(&self) -> bool {
+        self.key.is_lenient
+    }
+
     pub(super) fn into_name(self) -> String {
         self.name.into_owned()
     }
@@ -79,13 +124,13 @@ impl<T> Field<T> {
 
 impl<T> From<Key<T>> for Field<T> {
     fn from(key: Key<T>) -> Self {
-        Self { name: Cow::Borrowed(key.name), holds: PhantomData }
+        Self { name: Cow::Borrowed(key.name), key }
     }
 }
 
 impl<T> Clone for Field<T> {
     fn clone(&self) -> Self {
-        Self { name: self.name.clone(), holds: PhantomData }
+        Self { name: self.name.clone(), key: self.key }
     }
 }
 

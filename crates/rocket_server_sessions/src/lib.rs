@@ -6,6 +6,11 @@
 //! [`Key`]: crate::Key
 //! [`Result`]: crate::Result
 //! [`SameOrigin`]: crate::SameOrigin
+//! [`Error`]: crate::Error
+//! [`OwnedSession`]: crate::OwnedSession
+//! [`Sessions`]: crate::Sessions
+//! [`User`]: crate::User
+//! [`require_same_origin`]: crate::SessionFairing::require_same_origin
 //! [`UserSessions`]: crate::UserSessions
 //! [`note_dropped_cookies`]: crate::note_dropped_cookies()
 //! [`log_in`]: crate::Session::log_in
@@ -29,8 +34,10 @@
 //! |---|---|
 //! | attach sessions to a Rocket | [`Session::fairing`], [`SessionFairing`], [`Config`] |
 //! | use the visitor's session in a handler | [`Session`], [`Key`], [`Batch`], [`Snapshot`] |
+//! | know who is logged in | [`User`], [`LogIn`] |
+//! | use a session in a task or a websocket | [`OwnedSession`] |
 //! | check a configuration | [`check`], [`Unread`] |
-//! | manage the sessions of a user | [`UserSessions`], [`ActiveSession`] |
+//! | manage the sessions of a user | [`UserSessions`], [`ActiveSession`]; outside of a request, [`Sessions`] |
 //! | reject requests from other sites | [`SameOrigin`] |
 //! | handle errors and observe events | [`Error`], [`Event`], [`Rejection`], [`note_dropped_cookies`] |
 //! | write tests | [`testing`] |
@@ -45,6 +52,7 @@ mod error;
 mod event;
 mod id;
 mod key;
+mod remember_me;
 mod request;
 mod same_origin;
 mod session;
@@ -56,8 +64,10 @@ mod snapshot;
 pub mod store;
 pub mod testing;
 mod unreadable;
+mod user;
 mod user_index;
 mod user_sessions;
+mod value;
 
 pub use batch::Batch;
 pub use check::{Finding, Report, Verdict, check};
@@ -67,12 +77,15 @@ pub use error::{Error, Result};
 pub use event::{Deadline, Event, Rejection};
 pub use id::{PublicId, TokenHash};
 pub use key::{Field, Key};
+pub use remember_me::RememberMe;
 pub use same_origin::SameOrigin;
-pub use session::{Info, Session};
-pub use setup::SessionFairing;
+pub use session::{Info, LogIn, OwnedSession, Session};
+pub use setup::{SessionFairing, Sessions};
 pub use snapshot::Snapshot;
 pub use unreadable::note_dropped_cookies;
+pub use user::User;
 pub use user_sessions::{ActiveSession, UserSessions};
+pub use value::{Integer, Value};
 
 /// The crate's pages: costs, vocabulary, migration, Redis, changelog.
 #[cfg(doc)]

@@ -5,7 +5,8 @@ use rocket::http::Status;
 use rocket::request::{FromRequest, Outcome};
 
 /// A request guard that rejects cross-site requests with a 403. Use it in every route that changes
-/// something.
+/// something, or protect the whole application with
+/// [`require_same_origin`](crate::SessionFairing::require_same_origin).
 ///
 /// Browsers send the origin of a request in headers that scripts cannot change: `Sec-Fetch-Site` on
 /// every request over HTTPS or to localhost, and `Origin` on every `POST`. A `POST` with neither
@@ -42,7 +43,7 @@ impl<'r> FromRequest<'r> for SameOrigin {
     }
 }
 
-fn is_same_origin(request: &Request<'_>) -> bool {
+pub(crate) fn is_same_origin(request: &Request<'_>) -> bool {
     let headers = request.headers();
     if let Some(site) = headers.get_one("Sec-Fetch-Site") {
         // `none`: typed in or opened by the browser itself.

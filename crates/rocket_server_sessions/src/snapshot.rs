@@ -1,33 +1,107 @@
 //! All fields of a session, from one round trip.
 
+use std::fmt;
+use std::sync::Arc;
+
 use serde::de::DeserializeOwned;
 
-use super::error::{Error, Result};
-use super::key::Field;
-use super::store::{USER, Values};
+use crate::error::Result;
+use crate::event::Event;
+use crate::id::PublicId;
+use crate::key::{Field, Key};
+use crate::request::RequestSession;
+use crate::setup::shared::Shared;
+use crate::store::{USER, Values};
+use crate::value::decode;
 
-/// All fields of a session at one moment.
-#[derive(Clone, Debug, Default)]
+/// All fields of a session at one moment. Its methods make no round trip.
+///
+/// ```
+/// # use rocket_server_sessions::{Key, Result, Session};
+/// const NAME: Key<String> = Key::new("name");
+/// const CART: Key<u32> = Key::new("cart");
+///
+/// #[rocket::get("/cart")]
+/// async fn cart(session: Session<'_>) -> Result<String> {
+///     let all = session.snapshot().await?;
+///     let mut page = format!("{}\n", all.get(NAME)?.unwrap_or_else(|| "stranger".into()));
+///     for (item, count) in all.items(CART)? {
+///         page += &format!("{count} x {item}\n");
+///     }
+///     Ok(page)
+/// }
+/// ```
+#[derive(Clone, Default)]
 pub struct Snapshot {
     fields: Values,
+    /// Where a field that cannot be decoded is reported.
+    origin: Option<(Arc<Shared>, PublicId)>,
 }
 
 impl Snapshot {
-    pub(super) fn new(fields: Values) -> Self {
-        Self { fields }
+    /// A snapshot of the session of a request.
+    pub(super) fn new(fields: Values, request: &RequestSession) -> Self {
+        let origin = request.identity().map(|it| (request.sessions.clone(), it.record.id));
+        Self { fields, origin }
     }
 
-    /// Returns the value of a field, or `None` if it does not exist. No round trip.
+    /// Returns the value of a field, or `None` if it does not exist.
     ///
     /// # Errors
     ///
-    /// [`Error::Deserialize`] if the value is not a `T`.
+    /// [`Error::Deserialize`](crate::Error::Deserialize) if the value is not a `T`.
     pub fn get<T: DeserializeOwned>(&self, field: impl Into<Field<T>>) -> Result<Option<T>> {
         let field = field.into();
-        self.fields.get(field.name()).map(|text| decode(field.name(), text)).transpose()
+        let Some(text) = self.fields.get(field.name()) else { return Ok(None) };
+        self.decode(&field, text)
     }
 
-    /// The user that was passed to [`log_in`]. No round trip.
+    /// Returns the value of a field, or the type's default if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`get`](Self::get).
+    pub fn get_or_default<T: DeserializeOwned + Default>(
+        &self,
+        field: impl Into<Field<T>>,
+    ) -> Result<T> {
+        self.get(field).map(Option::unwrap_or_default)
+    }
+
+    /// Returns the JSON text of a field by its name, such as `cart:tea`.
+    #[must_use]
+    pub fn get_json(&self, name: &str) -> Option<&str> {
+        self.fields.get(name).filter(|_| is_visible(name)).map(String::as_str)
+    }
+
+    /// Returns `true` if a field exists.
+    pub fn contains_key<T>(&self, field: impl Into<Field<T>>) -> bool {
+        self.fields.contains_key(field.into().name())
+    }
+
+    /// The names of all fields, sorted.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.fields.keys().map(String::as_str).filter(|name| is_visible(name))
+    }
+
+    /// The items of a family with their values, sorted by item.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Deserialize`](crate::Error::Deserialize) if a value is not a `T`.
+    pub fn items<T: DeserializeOwned>(&self, family: Key<T>) -> Result<Vec<(&str, T)>> {
+        let prefix = family.family();
+        let mut items = Vec::new();
+        for (name, text) in self.fields.range(prefix.clone()..) {
+            let Some(item) = name.strip_prefix(&prefix) else { break };
+            if let Some(value) = self.decode(&family.at(item), text)? {
+                items.push((item, value));
+            }
+        }
+        Ok(items)
+    }
+
+    /// The user that was passed to [`log_in`].
     ///
     /// [`log_in`]: super::Session::log_in
     #[must_use]
@@ -38,7 +112,7 @@ impl Snapshot {
     /// The number of fields, not counting the crate's own.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.fields.keys().filter(|name| !name.starts_with('@')).count()
+        self.keys().count()
     }
 
     /// Returns `true` if there are no fields.
@@ -46,9 +120,23 @@ impl Snapshot {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    fn decode<T: DeserializeOwned>(&self, field: &Field<T>, text: &str) -> Result<Option<T>> {
+        decode(field, text, |key| {
+            if let Some((sessions, id)) = &self.origin {
+                sessions.emit(Event::Undecodable(*id, key));
+            }
+        })
+    }
 }
 
-pub(super) fn decode<T: DeserializeOwned>(field: &str, text: &str) -> Result<T> {
-    serde_json::from_str(text)
-        .map_err(|source| Error::Deserialize { field: field.to_owned(), source })
+/// Whether a field is the application's.
+fn is_visible(name: &str) -> bool {
+    !name.starts_with('@')
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").field("fields", &self.fields).finish_non_exhaustive()
+    }
 }

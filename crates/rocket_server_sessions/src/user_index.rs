@@ -15,10 +15,10 @@ use crate::config::MAX_LIFETIME;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::id::PublicId;
-use crate::setup::sessions::{Sessions, detach};
+use crate::setup::shared::{Shared, detach};
 use crate::store::{
-    Death, DestroyResult, IndexEntry, LoggedIn, RecordId, RecordStatus, RotateResult, StoreError,
-    StoreErrorKind,
+    Death, DestroyResult, IndexEntry, LoggedIn, RecordId, RecordStatus, RotateResult, Store,
+    StoreError, StoreErrorKind,
 };
 
 /// An entry whose place has been empty for this long is not a log-in in progress. The margin allows
@@ -37,7 +37,7 @@ const MAX_PASSES: usize = 16;
 
 #[derive(Clone)]
 pub(crate) struct UserIndex {
-    sessions: Arc<Sessions>,
+    sessions: Arc<Shared>,
     user: String,
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct Active {
 }
 
 impl UserIndex {
-    pub(crate) fn new(sessions: &Arc<Sessions>, user: &str) -> Self {
+    pub(crate) fn new(sessions: &Arc<Shared>, user: &str) -> Self {
         Self { sessions: sessions.clone(), user: user.to_owned() }
     }
 

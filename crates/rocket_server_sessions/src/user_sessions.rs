@@ -1,14 +1,17 @@
 //! The request guard `UserSessions`.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use rocket::request::{FromRequest, Outcome};
 use rocket::{Ignite, Request, Rocket, Sentinel};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::id::PublicId;
-use crate::request::RequestSession;
+use crate::request::{RequestSession, with_deadline};
 use crate::session::{is_unattached, session_of};
+use crate::setup::Sessions;
+use crate::setup::shared::Shared;
 use crate::user_index::UserIndex;
 
 /// The sessions in which your users are logged in, as a request guard.
@@ -37,9 +40,21 @@ use crate::user_index::UserIndex;
 ///     Ok(())
 /// }
 /// ```
+///
+/// Outside of a request, [`Sessions::users`] returns it.
 #[derive(Clone, Copy)]
 pub struct UserSessions<'r> {
-    request: &'r RequestSession,
+    sessions: &'r Arc<Shared>,
+    /// The request, if any.
+    request: Option<&'r Arc<RequestSession>>,
+}
+
+impl Sessions {
+    /// The sessions in which your users are logged in.
+    #[must_use]
+    pub fn users(&self) -> UserSessions<'_> {
+        UserSessions { sessions: &self.shared, request: None }
+    }
 }
 
 /// A session in which a user is logged in.
@@ -67,8 +82,8 @@ impl UserSessions<'_> {
     /// [`Error::Unavailable`](crate::Error::Unavailable) or
     /// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown) if the store fails.
     pub async fn list(&self, user: &str) -> Result<Vec<ActiveSession>> {
-        let index = UserIndex::new(&self.request.sessions, user);
-        let active = self.request.with_deadline(index.active()).await?;
+        let index = UserIndex::new(self.sessions, user);
+        let active = self.with_deadline(index.active()).await?;
         let mut active: Vec<_> = active
             .into_iter()
             .map(|it| ActiveSession {
@@ -128,19 +143,32 @@ impl UserSessions<'_> {
     }
 
     async fn destroy_if(&self, user: &str, is_meant: impl Fn(PublicId) -> bool) -> Result<usize> {
-        let index = UserIndex::new(&self.request.sessions, user);
-        let destroyed = self.request.with_deadline(index.destroy(is_meant)).await?;
-        self.request.note_destroyed(&destroyed);
+        let index = UserIndex::new(self.sessions, user);
+        let destroyed = self.with_deadline(index.destroy(is_meant)).await?;
+        if let Some(request) = self.request {
+            request.note_destroyed(&destroyed);
+        }
         Ok(destroyed.len())
+    }
+
+    async fn with_deadline<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        match self.request {
+            Some(request) => request.with_deadline(work).await,
+            None => with_deadline(self.sessions.config.deadline, work).await,
+        }
     }
 }
 
 #[rocket::async_trait]
 impl<'r> FromRequest<'r> for UserSessions<'r> {
-    type Error = &'static str;
+    type Error = Error;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
-        session_of(request).map(|request| UserSessions { request })
+        let of = |request: &'r Arc<RequestSession>| UserSessions {
+            sessions: &request.sessions,
+            request: Some(request),
+        };
+        session_of(request).map(of).map_or_else(Outcome::from, Outcome::Success)
     }
 }
 

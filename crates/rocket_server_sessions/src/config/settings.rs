@@ -13,6 +13,7 @@ use super::session_variable;
 use super::setting_error::SettingError;
 use super::table::Table;
 use crate::id::PublicId;
+use crate::store::TimeToLive;
 
 /// The settings of `[default.session]` in Rocket's configuration.
 ///
@@ -361,9 +362,9 @@ impl Config {
     }
 
     /// The time to live, from `now` on, of a record whose cookie has come back.
-    pub(crate) fn ttl(&self, id: PublicId, now: SystemTime) -> Duration {
-        let rest = self.absolute_expiry(id).duration_since(now).unwrap_or_default();
-        rest.min(self.idle_timeout)
+    pub(crate) fn ttl(&self, id: PublicId, now: SystemTime) -> TimeToLive {
+        let max = self.absolute_expiry(id).duration_since(now).unwrap_or_default();
+        TimeToLive { idle: self.idle_timeout.min(max), max }
     }
 
     /// The time to live of a new record.

@@ -8,13 +8,17 @@
 
 use rocket::tokio::time::Instant;
 
+use super::RequestSession;
 use super::cookie::CookieValue;
-use super::session::{RequestSession, Turn};
+use super::creation::Turn;
 use super::state::{Identity, Next, Seen};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::id::Token;
-use crate::store::{Death, DestroyResult, LoggedIn, RecordStatus, RotateResult, Rotation, USER};
+use crate::store::{
+    Death, DestroyResult, LoggedIn, RecordStatus, RotateResult, Rotation, Store, TimeToLive, USER,
+    Values,
+};
 use crate::user_index::UserIndex;
 
 /// The maximum length of a user's name in bytes.
@@ -39,7 +43,7 @@ pub(crate) async fn regenerate(session: &RequestSession) -> Result<()> {
     if let Some(index) = &index {
         index.add(new.record).await?;
     }
-    let result = rotate(session, &before, &new, None).await;
+    let result = rotate(session, &before, &new, None, &Values::new()).await;
     if let Some(index) = &index {
         index.forget_after(&result, before.record, new.record);
     }
@@ -53,15 +57,23 @@ pub(crate) async fn regenerate(session: &RequestSession) -> Result<()> {
 
 /// Logs a user in and rotates the token. Creates a new session if there is none, or if it is dead,
 /// gone or another user's.
-pub(crate) async fn log_in(session: &RequestSession, user: &str, label: &str) -> Result<()> {
-    if user.is_empty() || user.len() > MAX_USER {
-        let (what, size, limit) =
-            ("the length of the user's name (1 or more)", user.len(), MAX_USER);
+pub(crate) async fn log_in(
+    session: &RequestSession,
+    user: &str,
+    label: &str,
+    fields: Values,
+) -> Result<()> {
+    if user.is_empty() {
+        return Err(Error::EmptyUser);
+    }
+    if user.len() > MAX_USER {
+        let (what, size, limit) = ("the length of the user's name", user.len(), MAX_USER);
         return Err(Error::TooLarge { field: USER.to_owned(), what, size, limit });
     }
     let label: String = label.chars().filter(|it| !it.is_control()).take(MAX_LABEL).collect();
     let login = LoggedIn::new(user, &label, session.now());
     let index = UserIndex::new(&session.sessions, user);
+    session.check_fields(&fields)?;
 
     let turn = session.lock_identity().await?;
     session.refuse_if_answered()?;
@@ -69,7 +81,7 @@ pub(crate) async fn log_in(session: &RequestSession, user: &str, label: &str) ->
     if let Next::Ask(before) = session.next() {
         let new = next_token(&before, true);
         let entries = index.add(new.record).await?;
-        let result = rotate(session, &before, &new, Some(login.clone())).await;
+        let result = rotate(session, &before, &new, Some(login.clone()), &fields).await;
         index.forget_after(&result, before.record, new.record);
         match result? {
             RotateResult::Rotated => {
@@ -84,7 +96,7 @@ pub(crate) async fn log_in(session: &RequestSession, user: &str, label: &str) ->
             RotateResult::Dead(_) | RotateResult::Gone => {}
         }
     }
-    log_in_to_new_session(session, &turn, &index, &login)
+    log_in_to_new_session(session, &turn, &index, &login, fields)
         .await
         .map_err(|error| if has_destroyed { error.partially_applied() } else { error })
 }
@@ -94,12 +106,13 @@ async fn log_in_to_new_session(
     turn: &Turn<'_>,
     index: &UserIndex,
     login: &LoggedIn,
+    mut fields: Values,
 ) -> Result<()> {
     let identity = session.new_identity(true);
     let record = identity.record;
     let entries = index.add(record).await?;
-    let fields = login.fields().into_iter().collect();
-    session.create(turn, identity, fields).await?;
+    fields.extend(login.fields());
+    session.create(turn, identity, &fields).await?;
     session.sessions.emit(Event::LoggedIn(record.id));
     index.enforce_limit(entries, record);
     Ok(())
@@ -137,6 +150,7 @@ pub(crate) async fn destroy(session: &RequestSession) -> Result<()> {
         DestroyResult::Gone | DestroyResult::NotTheirs => {}
     }
     session.state.lock().destroyed(Instant::now());
+    session.forget_choices();
     Ok(())
 }
 
@@ -154,17 +168,18 @@ async fn rotate(
     before: &Identity,
     new: &Identity,
     user: Option<LoggedIn>,
+    fields: &Values,
 ) -> Result<RotateResult> {
     let config = &session.sessions.config;
     let now = session.now();
     let (ttl, seen) = if before.has_returned {
         (config.ttl(before.record.id, now), Some(now))
     } else {
-        (config.first_ttl(), None)
+        (TimeToLive::fixed(config.first_ttl()), None)
     };
     let (from, to) = (before.record, new.record.token_hash);
     let event = if user.is_some() { Event::LoggedIn(from.id) } else { Event::Regenerated(from.id) };
-    let rotation = Rotation { from, to, ttl, seen, user };
+    let rotation = Rotation { from, to, ttl, seen, user, fields: fields.clone() };
     session.state.lock().begin(new.clone(), event);
     let result = match session.soon(session.sessions.store.rotate(&rotation)).await {
         Ok(result) => result,
@@ -173,7 +188,7 @@ async fn rotate(
     session.settled(result == RotateResult::Rotated);
     match &result {
         RotateResult::Rotated => {
-            let seen = Seen { at: now, expiry: now + ttl };
+            let seen = Seen { at: now, expiry: now + ttl.idle };
             session.state.lock().note_seen(new.record, seen);
         }
         RotateResult::OtherUser(_) => {

@@ -3,15 +3,23 @@
 //! | module | content |
 //! |---|---|
 //! | [`state`] | the state machine: which session it is |
-//! | [`session`] | what the guards share: reading, writing, creating |
+//! | [`session`] | what the guards share, and the deadline |
+//! | [`update`] | reading and writing fields |
+//! | [`creation`] | creating a session, and settling a token |
+//! | [`findings`] | what the store's answers say about the record |
 //! | [`identity`] | regenerate, log in, destroy |
 //! | [`cookie`] | the cookie |
+//! | [`hidden_cookie`] | cookies that the request does not show |
 //! | [`wait`] | the time spent waiting for the store |
 
 pub(crate) mod cookie;
+mod creation;
+mod findings;
+pub(crate) mod hidden_cookie;
 pub(crate) mod identity;
 pub(crate) mod session;
 pub(crate) mod state;
+mod update;
 mod wait;
 
-pub(crate) use session::RequestSession;
+pub(crate) use session::{RequestSession, with_deadline};

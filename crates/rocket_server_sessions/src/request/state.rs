@@ -188,6 +188,11 @@ impl State {
         }
     }
 
+    /// Whether the store has found the session live.
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self, Self::Confirmed { .. } | Self::Issued(_))
+    }
+
     /// Sets whether the cookie is persistent. Returns `false` if there is no session that the store
     /// has found live.
     pub(crate) fn remember(&mut self, is_remembered: bool) -> bool {

@@ -1,17 +1,21 @@
-//! The fairing: reads the configuration at ignition, and sets the cookie in responses.
+//! The fairing: reads the configuration at ignition.
 
 use std::sync::Arc;
 
+use figment::Figment;
 use rocket::fairing::{self, Fairing, Info, Kind};
-use rocket::http::{Header, Status};
-use rocket::{Build, Data, Orbit, Request, Response, Rocket};
+use rocket::{Build, Data, Orbit, Request, Rocket};
 
-use super::sessions::{Observer, Sessions};
+use super::cookie_fairing::CookieFairing;
+use super::cross_site::{self, Exceptions};
+use super::sessions::Sessions;
+use super::shared::{Observer, Shared};
 use crate::check;
 use crate::clock::{Clock, SystemClock};
+use crate::config::SettingError;
 use crate::event::Event;
-use crate::request::RequestSession;
-use crate::request::session::{DroppedCookies, arrived};
+use crate::request::hidden_cookie::DroppedCookies;
+use crate::request::session::arrived;
 use crate::store::Store;
 use crate::unreadable::has_dropped_cookies;
 
@@ -37,13 +41,22 @@ pub struct SessionFairing {
     store: Option<Arc<dyn Store>>,
     clock: Arc<dyn Clock>,
     observer: Option<Arc<Observer>>,
+    /// Which paths are excepted, if all others need the same origin.
+    same_origin: Option<Exceptions>,
+    errors: Vec<String>,
 }
 
 impl SessionFairing {
     /// A fairing that is configured by `[default.session]`: it uses Redis if `url` is set, and
     /// memory otherwise.
     pub(crate) fn new() -> Self {
-        Self { store: None, clock: Arc::new(SystemClock), observer: None }
+        Self {
+            store: None,
+            clock: Arc::new(SystemClock),
+            observer: None,
+            same_origin: None,
+            errors: Vec::new(),
+        }
     }
 
     /// Uses a custom store. `url` is ignored.
@@ -73,19 +86,69 @@ impl SessionFairing {
     pub fn observer(self, observer: impl Fn(Event) + Send + Sync + 'static) -> Self {
         Self { observer: Some(Arc::new(observer)), ..self }
     }
+
+    /// Refuses all requests that other sites have sent, with a 403, before they reach a route. `GET`,
+    /// `HEAD` and `OPTIONS` are let through: they should change nothing.
+    ///
+    /// The rules are those of the guard [`SameOrigin`](crate::SameOrigin), which protects a single
+    /// route. Use [`allow_cross_site`](Self::allow_cross_site) for routes that others must reach.
+    ///
+    /// ```
+    /// use rocket_server_sessions::Session;
+    ///
+    /// let sessions = Session::fairing().require_same_origin().allow_cross_site("/webhooks");
+    /// let rocket = rocket::build().attach(sessions);
+    /// ```
+    #[must_use]
+    pub fn require_same_origin(self) -> Self {
+        Self { same_origin: Some(self.same_origin.unwrap_or_default()), ..self }
+    }
+
+    /// Lets requests of other sites through to `path` and all paths below it, and requires the same
+    /// origin everywhere else.
+    ///
+    /// The launch fails if this is not a path.
+    #[must_use]
+    pub fn allow_cross_site(mut self, path: &str) -> Self {
+        let exceptions = self.same_origin.get_or_insert_default();
+        self.errors.extend(exceptions.push(path).err());
+        self
+    }
+
+    /// Opens the sessions without launching a Rocket: for a command line or a job of its own.
+    /// See [`Sessions`].
+    ///
+    /// # Errors
+    ///
+    /// What would stop the launch: settings that are invalid, with their places.
+    pub fn open(&self, figment: &Figment) -> Result<Sessions, Vec<SettingError>> {
+        let (store, observer) = (self.store.clone(), self.observer.clone());
+        Shared::open(figment, store, self.clock.clone(), observer).map(Sessions::new)
+    }
 }
 
 #[rocket::async_trait]
 impl Fairing for SessionFairing {
     fn info(&self) -> Info {
-        let kind = Kind::Ignite | Kind::Liftoff | Kind::Request | Kind::Response | Kind::Singleton;
+        let kind = Kind::Ignite | Kind::Liftoff | Kind::Request | Kind::Singleton;
         Info { name: "Sessions", kind }
     }
 
     async fn on_ignite(&self, rocket: Rocket<Build>) -> fairing::Result {
-        let Self { store, clock, observer } = self;
-        match Sessions::open(rocket.figment(), store.clone(), clock.clone(), observer.clone()) {
-            Ok(sessions) => Ok(rocket.manage(Arc::new(sessions))),
+        if !self.errors.is_empty() {
+            for error in &self.errors {
+                log::error!("allow_cross_site: {error}");
+            }
+            return Err(rocket);
+        }
+        match self.open(rocket.figment()) {
+            Ok(sessions) => {
+                let rocket = rocket.manage(sessions).attach(CookieFairing);
+                Ok(match &self.same_origin {
+                    Some(_) => rocket.mount("/", [cross_site::refusal()]),
+                    None => rocket,
+                })
+            }
             Err(errors) => {
                 // One line each: what is wrong, and where it was set.
                 for error in errors {
@@ -97,13 +160,13 @@ impl Fairing for SessionFairing {
     }
 
     async fn on_liftoff(&self, rocket: &Rocket<Orbit>) {
-        if let Some(sessions) = rocket.state::<Arc<Sessions>>() {
-            log::info!("sessions live in {}", sessions.store.name());
-            for notice in &sessions.notices {
+        if let Some(Sessions { shared }) = rocket.state() {
+            log::info!("sessions live in {}", shared.store.name());
+            for notice in &shared.notices {
                 log::warn!("{notice}");
             }
-            if sessions.config.insecure_http {
-                let name = &sessions.config.cookie_name;
+            if shared.config.insecure_http {
+                let name = &shared.config.cookie_name;
                 if rocket.config().profile == rocket::Config::DEBUG_PROFILE {
                     log::info!(
                         "this is the profile debug, so plain http works: the cookie is `{name}`, \
@@ -113,10 +176,10 @@ impl Fairing for SessionFairing {
                     log::warn!("{}", crate::check::insecure_http(name));
                 }
             }
-            if sessions.is_own && sessions.config.url.is_some() {
-                let running = Arc::downgrade(sessions);
+            if shared.is_own && shared.config.url.is_some() {
+                let running = Arc::downgrade(shared);
                 let is_needed = move || running.strong_count() > 0;
-                check::log_at_launch(&sessions.config, is_needed);
+                check::log_at_launch(&shared.config, is_needed);
             }
         }
     }
@@ -127,22 +190,8 @@ impl Fairing for SessionFairing {
         if has_dropped_cookies() {
             request.local_cache(|| DroppedCookies(true));
         }
-    }
-
-    /// Sends the cookie. Rocket's jar cannot be used: it is written before response fairings run,
-    /// and error catchers clear it.
-    async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
-        let Some(session) = request.local_cache(|| None::<RequestSession>) else { return };
-        if let Some(cookie) = session.finish().await {
-            response.adjoin_header(Header::new("Set-Cookie", cookie));
-            let is_unshared = |value: &str| value.contains("no-store") || value.contains("private");
-            if !response.headers().get("Cache-Control").any(is_unshared) {
-                // RFC 9111, section 7.3: a stored response would give one visitor's cookie to others.
-                response.set_raw_header("Cache-Control", "no-store");
-            }
-        }
-        if let (Some(wait), Status::ServiceUnavailable) = (session.outage(), response.status()) {
-            response.set_raw_header("Retry-After", wait.as_secs().max(1).to_string());
+        if let Some(exceptions) = &self.same_origin {
+            exceptions.check(request);
         }
     }
 }

@@ -13,12 +13,13 @@ pub(super) struct Case {
 }
 
 /// What one request does.
-pub(super) const OPERATIONS: [&[Step]; 19] = [
+pub(super) const OPERATIONS: [&[Step]; 20] = [
     &[Step::View],
     &[Step::Increment],
     &[Step::Get],
     &[Step::Insert],
     &[Step::InsertTooLarge],
+    &[Step::Update],
     &[Step::Take],
     &[Step::Remove],
     &[Step::Batch],

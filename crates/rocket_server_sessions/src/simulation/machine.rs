@@ -17,7 +17,7 @@ use super::operations;
 use super::random::Random;
 use super::server::Server;
 use super::world::World;
-use crate::setup::sessions::Sessions;
+use crate::setup::Sessions;
 use crate::store::Redis;
 use crate::testing::ManualClock;
 use crate::{Clock as _, Config, Session};
@@ -113,8 +113,8 @@ impl Machine {
     fn open(&self, pair: &str) -> Option<Place> {
         let mut request = self.client.get("/");
         request.add_header(Header::new("Cookie", pair.to_owned()));
-        let sessions =
-            self.client.rocket().state::<Arc<Sessions>>().expect("the fairing is attached");
+        let sessions = self.client.rocket().state::<Sessions>().expect("the fairing is attached");
+        let sessions = &sessions.shared;
         let config = &sessions.config;
         let opened = sessions.keys.open(&config.cookie_name, request.inner()).ok()??;
         let record = opened.value.record();

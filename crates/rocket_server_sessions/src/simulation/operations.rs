@@ -16,6 +16,9 @@ const NOTE: Key<String> = Key::new("note");
 const LEFT: Key<i64> = Key::new("left");
 const RIGHT: Key<i64> = Key::new("right");
 
+/// What an update appends to the note.
+pub(super) const UPDATE: &str = "+";
+
 /// More than a field may hold.
 const TOO_LONG: usize = 20_000;
 
@@ -30,6 +33,8 @@ pub(super) enum Step {
     /// The note that a session begins with.
     InsertFirst,
     InsertTooLarge,
+    /// Appends to the note, by a compare-and-set.
+    Update,
     Take,
     Remove,
     /// Two increments in one batch.
@@ -158,6 +163,13 @@ impl Step {
             Self::InsertTooLarge => {
                 session.insert(NOTE, &"x".repeat(TOO_LONG)).await?;
                 Answer::Nothing
+            }
+            Self::Update => {
+                let text = session.update(NOTE, |note| {
+                    note.push_str(UPDATE);
+                    note.clone()
+                });
+                Answer::Text(Some(text.await?))
             }
             Self::Take => Answer::Text(session.take(NOTE).await?),
             Self::Remove => {

@@ -1,21 +1,17 @@
 //! A wrapper that records metrics and spans for each store call.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
 use metrics::{Histogram, Unit, describe_histogram, histogram};
 use tracing::field::{self, Empty};
 use tracing::{Instrument, Span, debug_span};
 
-use super::{
-    DestroyResult, IndexEntry, PublicId, RecordId, RecordStatus, RotateResult, Rotation, Store,
-    StoreError, StoreErrorKind, Update, UpdateResult, Values,
-};
+use super::{Call, Store, StoreError, StoreErrorKind, Wrap};
 
 const SECONDS: &str = "session_store_seconds";
 
-/// A store with metrics and spans. It does not implement [`Store`], to avoid another boxed future
-/// per call.
+/// A store with metrics and spans.
 pub(crate) struct Instrumented {
     store: Arc<dyn Store>,
     create: Operation,
@@ -64,22 +60,45 @@ impl Instrumented {
         }
     }
 
-    /// Runs a call. `id` is the session's public id; tokens and hashes are never recorded.
-    async fn call<T>(
+    fn operation(&self, call: Call<'_>) -> &Operation {
+        match call {
+            Call::Create(..) => &self.create,
+            Call::Update(..) => &self.update,
+            Call::Touch(..) => &self.touch,
+            Call::Rotate(_) => &self.rotate,
+            Call::Destroy(_) => &self.destroy,
+            Call::Settle(_) => &self.settle,
+            Call::Status(_) => &self.status,
+            Call::IndexAdd(_) => &self.index_add,
+            Call::Index => &self.index,
+            Call::IndexRemove(_) => &self.index_remove,
+        }
+    }
+}
+
+impl Wrap for Instrumented {
+    type Store = dyn Store;
+
+    fn wrapped(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// Records the session's public id. Tokens and hashes are never recorded.
+    async fn around<T: Send>(
         &self,
-        operation: &Operation,
-        id: Option<PublicId>,
-        call: impl Future<Output = Result<T, StoreError>>,
+        call: Call<'_>,
+        work: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
+        let operation = self.operation(call);
         let span = debug_span!(
             "session_store",
             operation = operation.name,
             store = self.store.name(),
-            id = id.map(field::display),
+            id = call.id().map(field::display),
             outcome = Empty,
         );
         let mut pending = Pending { operation, span, start: Instant::now(), is_over: false };
-        let result = call.instrument(pending.span.clone()).await;
+        let result = work.instrument(pending.span.clone()).await;
         pending.end(match &result {
             Ok(_) => ("ok", &operation.ok),
             Err(StoreError { kind: StoreErrorKind::Refused, .. }) => {
@@ -114,84 +133,5 @@ impl Drop for Pending<'_> {
         if !self.is_over {
             self.end(("unknown", &self.operation.unknown));
         }
-    }
-}
-
-/// The calls of [`Store`].
-impl Instrumented {
-    pub(crate) fn name(&self) -> &'static str {
-        self.store.name()
-    }
-
-    pub(crate) async fn create(
-        &self,
-        record: RecordId,
-        fields: Values,
-        ttl: Duration,
-    ) -> Result<bool, StoreError> {
-        let call = self.store.create(record, fields, ttl);
-        self.call(&self.create, Some(record.id), call).await
-    }
-
-    pub(crate) async fn update(
-        &self,
-        record: RecordId,
-        update: &Update,
-    ) -> Result<UpdateResult, StoreError> {
-        self.call(&self.update, Some(record.id), self.store.update(record, update)).await
-    }
-
-    pub(crate) async fn touch(
-        &self,
-        record: RecordId,
-        seen: SystemTime,
-        ttl: Duration,
-    ) -> Result<(), StoreError> {
-        self.call(&self.touch, Some(record.id), self.store.touch(record, seen, ttl)).await
-    }
-
-    pub(crate) async fn rotate(&self, rotation: &Rotation) -> Result<RotateResult, StoreError> {
-        self.call(&self.rotate, Some(rotation.from.id), self.store.rotate(rotation)).await
-    }
-
-    pub(crate) async fn destroy(
-        &self,
-        record: RecordId,
-        user: Option<&str>,
-    ) -> Result<DestroyResult, StoreError> {
-        self.call(&self.destroy, Some(record.id), self.store.destroy(record, user)).await
-    }
-
-    pub(crate) async fn settle(&self, record: RecordId) -> Result<bool, StoreError> {
-        self.call(&self.settle, Some(record.id), self.store.settle(record)).await
-    }
-
-    pub(crate) async fn status(
-        &self,
-        records: &[RecordId],
-    ) -> Result<Vec<RecordStatus>, StoreError> {
-        self.call(&self.status, None, self.store.status(records)).await
-    }
-
-    pub(crate) async fn index_add(
-        &self,
-        user: &str,
-        entry: IndexEntry,
-        ttl: Duration,
-    ) -> Result<Vec<IndexEntry>, StoreError> {
-        let id = entry.record.id;
-        self.call(&self.index_add, Some(id), self.store.index_add(user, entry, ttl)).await
-    }
-
-    pub(crate) async fn index(&self, user: &str) -> Result<Vec<IndexEntry>, StoreError> {
-        self.call(&self.index, None, self.store.index(user)).await
-    }
-
-    pub(crate) async fn index_remove(
-        &self,
-        user: &str,
-        records: &[RecordId],
-    ) -> Result<(), StoreError> {
-        self.call(&self.index_remove, None, self.store.index_remove(user, records)).await
     }
 }

@@ -7,9 +7,8 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 
 use super::{
-    Applied, Death, DestroyResult, Fields, IndexEntry, LoggedIn, Op, RecordId, RecordStatus,
-    RotateResult, Rotation, Store, StoreError, TOMBSTONE_TTL, USER, Update, UpdateResult, Values,
-    size,
+    Death, DestroyResult, IndexEntry, LoggedIn, RecordId, RecordStatus, RotateResult, Rotation,
+    Store, StoreError, TOMBSTONE_TTL, TimeToLive, USER, Update, UpdateResult, Values,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::id::whole_seconds;
@@ -164,37 +163,6 @@ impl Entries {
     }
 }
 
-impl Record {
-    fn update(&mut self, update: &Update) -> UpdateResult {
-        if update.ops.is_empty() {
-            let (results, fields) = (Vec::new(), self.read(&update.read));
-            return UpdateResult::Applied(Applied { results, fields, seen: self.seen });
-        }
-        let mut fields = self.fields.clone();
-        let results: Vec<_> = update.ops.iter().map(|op| op.apply_to(&mut fields)).collect();
-        let grows = update.ops.iter().any(|op| match op {
-            Op::Insert(..) => true,
-            Op::Increment(name, _) => !self.fields.contains_key(name),
-            Op::Remove(_) | Op::Take(_) => false,
-        });
-        let size = size(&fields);
-        if grows && update.max_size.is_some_and(|limit| size > limit) {
-            return UpdateResult::TooLarge(size);
-        }
-        self.fields = fields;
-        let seen = self.seen;
-        UpdateResult::Applied(Applied { results, fields: self.read(&update.read), seen })
-    }
-
-    fn read(&self, fields: &Fields) -> Values {
-        let own = |name: &String| Some((name.clone(), self.fields.get(name)?.clone()));
-        match fields {
-            Fields::Some(names) => names.iter().filter_map(own).collect(),
-            Fields::All => self.fields.clone(),
-        }
-    }
-}
-
 fn list(index: &BTreeMap<RecordId, SystemTime>) -> Vec<IndexEntry> {
     index.iter().map(|(&record, &written)| IndexEntry { record, written }).collect()
 }
@@ -212,14 +180,15 @@ impl Store for Memory {
     async fn create(
         &self,
         record: RecordId,
-        fields: Values,
+        fields: &Values,
         ttl: Duration,
     ) -> Result<bool, StoreError> {
         let key = Key::Record(record);
         Ok(self.with(|entries, now| {
             let is_free = !entries.by_key.contains_key(&key);
             if is_free {
-                entries.put(key, Value::Record(Record { fields, seen: None }), now + ttl);
+                let record = Record { fields: fields.clone(), seen: None };
+                entries.put(key, Value::Record(record), now + ttl);
             }
             is_free
         }))
@@ -227,7 +196,7 @@ impl Store for Memory {
 
     async fn update(&self, record: RecordId, update: &Update) -> Result<UpdateResult, StoreError> {
         Ok(self.with(|entries, _| match entries.record(record) {
-            Ok(record) => record.update(update),
+            Ok(Record { fields, seen }) => update.apply(fields, *seen),
             Err(Absent::Dead(death)) => UpdateResult::Dead(death),
             Err(Absent::Gone) => UpdateResult::Gone,
         }))
@@ -237,7 +206,7 @@ impl Store for Memory {
         &self,
         record: RecordId,
         seen: SystemTime,
-        ttl: Duration,
+        ttl: TimeToLive,
     ) -> Result<(), StoreError> {
         self.with(|entries, now| {
             let key = Key::Record(record);
@@ -245,14 +214,15 @@ impl Store for Memory {
                 && let Some(Entry { value: Value::Record(mut record), .. }) = entries.take(&key)
             {
                 record.seen = Some(whole_seconds(seen));
-                entries.put(key, Value::Record(record), now + ttl);
+                let expires = now + ttl.of(&record.fields);
+                entries.put(key, Value::Record(record), expires);
             }
         });
         Ok(())
     }
 
     async fn rotate(&self, rotation: &Rotation) -> Result<RotateResult, StoreError> {
-        let Rotation { from, to, ttl, seen, user } = rotation;
+        let Rotation { from, to, ttl, seen, user, fields } = rotation;
         let (old, new) = (Key::Record(*from), RecordId { token_hash: *to, ..*from });
         Ok(self.with(|entries, now| {
             let record = match entries.record(*from) {
@@ -275,10 +245,12 @@ impl Store for Memory {
                 if let Some(login) = user {
                     record.fields.extend(login.fields());
                 }
+                record.fields.extend(fields.clone());
                 // Put the tombstone first: if the store is full, the record may evict it, but never
                 // the other way round.
                 entries.bury(*from, Death::Rotated, now);
-                entries.put(Key::Record(new), Value::Record(record), now + *ttl);
+                let expires = now + ttl.of(&record.fields);
+                entries.put(Key::Record(new), Value::Record(record), expires);
             }
             RotateResult::Rotated
         }))
@@ -317,7 +289,7 @@ impl Store for Memory {
     async fn status(&self, records: &[RecordId]) -> Result<Vec<RecordStatus>, StoreError> {
         let status = |entries: &mut Entries, record: &RecordId| match entries.record(*record) {
             Ok(Record { fields, seen }) => {
-                RecordStatus::Live { seen: *seen, user: LoggedIn::of(fields) }
+                RecordStatus::Live { seen: *seen, user: LoggedIn::from_fields(fields) }
             }
             Err(Absent::Dead(_)) => RecordStatus::Dead,
             Err(Absent::Gone) => RecordStatus::Gone,

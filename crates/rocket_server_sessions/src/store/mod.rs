@@ -9,15 +9,18 @@
 //! | dead | a tombstone, for a short time | [`Death`]: the token was destroyed or rotated |
 //! | gone | no record (the key is missing, or holds something else) | `Gone`; the store is not changed |
 //!
-//! The marker says which session a record belongs to. Only [`create`](Store::create) writes it, so
-//! dead and gone records cannot come back. Every record, tombstone and index has a time to live.
+//! The marker is whatever tells a store that a record is a session's: in Redis, the field `@id`, which
+//! holds the public id; in a map or a table, the entry itself. Only [`create`](Store::create) writes
+//! it, so dead and gone records cannot come back. A store that creates a key as a side effect of
+//! another change (as `HINCRBY` does) takes it for gone if the marker is missing.
+//!
+//! To check a store of your own, call [`conformance`](crate::testing::conformance) in a test. Every record, tombstone and index has a time to live.
 //!
 //! Every call is atomic and one round trip, unless its documentation says otherwise. Stores must
 //! not retry a call that may have been applied.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub use crate::id::{PublicId, TokenHash};
@@ -27,11 +30,13 @@ mod instrumented;
 mod memory;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
+mod wrap;
 
 pub(crate) use instrumented::Instrumented;
 pub use memory::Memory;
 #[cfg(feature = "redis")]
 pub use redis::{OpenError, Redis, Settings};
+pub(crate) use wrap::{Call, Wrap};
 
 /// The fields of a record: names and JSON strings. Names that begin with `@` are reserved.
 pub type Values = BTreeMap<String, String>;
@@ -56,21 +61,34 @@ pub enum Op {
     Remove(String),
     /// Reads a field and deletes it.
     Take(String),
+    /// Deletes all fields, except those whose names begin with `@`.
+    Clear,
+    /// Sets a field to a JSON string if it still holds what was read.
+    CompareExchange {
+        /// The field.
+        field: String,
+        /// The text that it must hold, exactly. `None` if it must not exist.
+        current: Option<String>,
+        /// The JSON string to set.
+        new: String,
+    },
 }
 
 impl Op {
-    /// The field that it changes.
+    /// The field that it changes; empty if it changes all.
     pub(crate) fn field(&self) -> &str {
         match self {
             Self::Insert(name, _)
             | Self::Increment(name, _)
             | Self::Remove(name)
-            | Self::Take(name) => name,
+            | Self::Take(name)
+            | Self::CompareExchange { field: name, .. } => name,
+            Self::Clear => "",
         }
     }
 
     /// Makes the change to fields in memory.
-    pub(crate) fn apply_to(&self, fields: &mut Values) -> OpResult {
+    pub(crate) fn apply(&self, fields: &mut Values) -> OpResult {
         match self {
             Self::Insert(name, value) => {
                 fields.insert(name.clone(), value.clone());
@@ -89,6 +107,18 @@ impl Op {
                 OpResult::Done
             }
             Self::Take(name) => OpResult::Taken(fields.remove(name)),
+            Self::Clear => {
+                fields.retain(|name, _| name.starts_with('@'));
+                OpResult::Done
+            }
+            Self::CompareExchange { field, current, new } => {
+                let held = fields.get(field);
+                if held != current.as_ref() {
+                    return OpResult::Changed(held.cloned());
+                }
+                fields.insert(field.clone(), new.clone());
+                OpResult::Done
+            }
         }
     }
 }
@@ -109,6 +139,8 @@ pub enum OpResult {
     NotAnInteger,
     /// The value of a taken field, if it existed.
     Taken(Option<String>),
+    /// The compare-exchange was not applied: the field holds this text, or does not exist.
+    Changed(Option<String>),
 }
 
 /// Which fields an [`Update`] reads.
@@ -134,6 +166,32 @@ pub struct Update {
 }
 
 impl Update {
+    /// Applies the update to the fields of a live record in memory, with its limit. `seen` becomes
+    /// [`Applied::seen`].
+    ///
+    /// For stores that hold a lock or a transaction meanwhile.
+    pub fn apply(&self, fields: &mut Values, seen: Option<SystemTime>) -> UpdateResult {
+        let mut new = fields.clone();
+        let results: Vec<_> = self.ops.iter().map(|op| op.apply(&mut new)).collect();
+        let grows = self.ops.iter().zip(&results).any(|(op, result)| match op {
+            Op::Insert(..) => true,
+            Op::CompareExchange { .. } => *result == OpResult::Done,
+            Op::Increment(name, _) => !fields.contains_key(name),
+            Op::Remove(_) | Op::Take(_) | Op::Clear => false,
+        });
+        let size = size(&new);
+        if grows && self.max_size.is_some_and(|limit| size > limit) {
+            return UpdateResult::TooLarge(size);
+        }
+        *fields = new;
+        let own = |name: &String| Some((name.clone(), fields.get(name)?.clone()));
+        let fields = match &self.read {
+            Fields::Some(names) => names.iter().filter_map(own).collect(),
+            Fields::All => fields.clone(),
+        };
+        UpdateResult::Applied(Applied { results, fields, seen })
+    }
+
     /// An update that only reads.
     pub(crate) fn look(read: Fields) -> Self {
         Self { ops: Vec::new(), read, max_size: None }
@@ -190,12 +248,42 @@ pub struct Rotation {
     /// The hash of the new token.
     pub to: TokenHash,
     /// The record's time to live from now on.
-    pub ttl: Duration,
+    pub ttl: TimeToLive,
     /// The time to store as last seen; `None` if the browser has not yet sent the cookie back.
     pub seen: Option<SystemTime>,
     /// The user to log in, if any.
     pub user: Option<LoggedIn>,
+    /// Fields to set. Empty unless a user is logged in.
+    pub fields: Values,
 }
+
+/// How long a record lives from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeToLive {
+    /// The idle timeout of records that have none of their own.
+    pub idle: Duration,
+    /// The most that any record gets: the rest of the absolute lifetime.
+    pub max: Duration,
+}
+
+impl TimeToLive {
+    /// The same for all records.
+    #[must_use]
+    pub fn fixed(ttl: Duration) -> Self {
+        Self { idle: ttl, max: ttl }
+    }
+
+    /// The time to live of a record with these fields. A record may have a longer idle timeout of its
+    /// own in the field `@idle`, in seconds.
+    #[must_use]
+    pub fn of(self, fields: &Values) -> Duration {
+        let own = fields.get(IDLE).and_then(|it| it.parse().ok()).map(Duration::from_secs);
+        self.idle.max(own.unwrap_or_default()).min(self.max)
+    }
+}
+
+/// The field with the record's own idle timeout, in seconds.
+pub(crate) const IDLE: &str = "@idle";
 
 /// The user who is logged in to a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -214,14 +302,17 @@ impl LoggedIn {
         Self { user: user.to_owned(), since, label: label.to_owned() }
     }
 
-    /// The record's fields. The name is a plain string, so that scripts can compare it.
-    pub(crate) fn fields(&self) -> [(String, String); 2] {
+    /// The fields that a store sets in the user's record. They begin with `@`, and are read like any
+    /// other. The name is a plain string, so that scripts can compare it.
+    #[must_use]
+    pub fn fields(&self) -> [(String, String); 2] {
         let login = format!("{} {}", unix(self.since).as_secs(), self.label);
         [(USER.to_owned(), self.user.clone()), (LOGIN.to_owned(), login)]
     }
 
     /// Reads the user from a record's fields.
-    pub(crate) fn of(fields: &Values) -> Option<Self> {
+    #[must_use]
+    pub fn from_fields(fields: &Values) -> Option<Self> {
         Some(Self::read(fields.get(USER)?, fields.get(LOGIN).map_or("", String::as_str)))
     }
 
@@ -348,7 +439,7 @@ pub trait Store: Send + Sync + 'static {
     async fn create(
         &self,
         record: RecordId,
-        fields: Values,
+        fields: &Values,
         ttl: Duration,
     ) -> Result<bool, StoreError>;
 
@@ -362,7 +453,7 @@ pub trait Store: Send + Sync + 'static {
         &self,
         record: RecordId,
         seen: SystemTime,
-        ttl: Duration,
+        ttl: TimeToLive,
     ) -> Result<(), StoreError>;
 
     /// Moves a record to a new token, leaves a tombstone at its old id, and logs a user in if the
@@ -397,74 +488,4 @@ pub trait Store: Send + Sync + 'static {
 
     /// Removes records from a user's index.
     async fn index_remove(&self, user: &str, records: &[RecordId]) -> Result<(), StoreError>;
-}
-
-#[rocket::async_trait]
-impl<S: Store + ?Sized> Store for Arc<S> {
-    fn name(&self) -> &'static str {
-        (**self).name()
-    }
-
-    fn is_shared(&self) -> bool {
-        (**self).is_shared()
-    }
-
-    async fn create(
-        &self,
-        record: RecordId,
-        fields: Values,
-        ttl: Duration,
-    ) -> Result<bool, StoreError> {
-        (**self).create(record, fields, ttl).await
-    }
-
-    async fn update(&self, record: RecordId, update: &Update) -> Result<UpdateResult, StoreError> {
-        (**self).update(record, update).await
-    }
-
-    async fn touch(
-        &self,
-        record: RecordId,
-        seen: SystemTime,
-        ttl: Duration,
-    ) -> Result<(), StoreError> {
-        (**self).touch(record, seen, ttl).await
-    }
-
-    async fn rotate(&self, rotation: &Rotation) -> Result<RotateResult, StoreError> {
-        (**self).rotate(rotation).await
-    }
-
-    async fn destroy(
-        &self,
-        record: RecordId,
-        user: Option<&str>,
-    ) -> Result<DestroyResult, StoreError> {
-        (**self).destroy(record, user).await
-    }
-
-    async fn settle(&self, record: RecordId) -> Result<bool, StoreError> {
-        (**self).settle(record).await
-    }
-
-    async fn status(&self, records: &[RecordId]) -> Result<Vec<RecordStatus>, StoreError> {
-        (**self).status(records).await
-    }
-
-    async fn index_add(
-        &self,
-        user: &str,
-        entry: IndexEntry,
-        ttl: Duration,
-    ) -> Result<Vec<IndexEntry>, StoreError> {
-        (**self).index_add(user, entry, ttl).await
-    }
-
-    async fn index(&self, user: &str) -> Result<Vec<IndexEntry>, StoreError> {
-        (**self).index(user).await
-    }
-
-    async fn index_remove(&self, user: &str, records: &[RecordId]) -> Result<(), StoreError> {
-        (**self).index_remove(user, records).await
-    }
 }

@@ -46,6 +46,25 @@ on_every_store![
         assert_eq!(world.take_events(), [Event::Destroyed(session)]);
     }
 
+    async fn value_of_an_older_release_counts_as_missing_and_causes_an_event(world: World) {
+        let mut visitor = world.visitor();
+        visitor.get("/set/a/old").await;
+        let session = id(&mut visitor).await;
+        visitor.get("/id").await;
+        let undecodable = Event::Undecodable(session, "text");
+        for path in ["/lenient/a", "/lenient-snapshot/a"] {
+            world.settled().await;
+            visitor.get("/text/a").await;
+            world.settled().await;
+            world.take_events();
+            assert_eq!(visitor.body(path).await, "0", "{path}");
+            assert_eq!(world.take_events(), [undecodable], "{path}");
+        }
+        assert_eq!(visitor.body("/text/a").await, "old", "it is left alone");
+        assert_eq!(visitor.body("/lenient-update/a").await, "1");
+        assert_eq!(visitor.body("/lenient/a").await, "1");
+    }
+
     async fn expiry_causes_an_event(world: World) {
         let world = world.reconfigured("session.absolute_lifetime", "36h").await;
         let mut visitor = world.visitor();

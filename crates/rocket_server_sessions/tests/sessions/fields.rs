@@ -51,6 +51,90 @@ async fn emptiness(session: Session<'_>) -> session::Result<()> {
     Ok(())
 }
 
+const SMALL: Key<u8> = Key::new("small");
+const ITEMS: Key<u32> = Key::new("cart");
+const LIST: Key<Vec<u8>> = Key::new("list");
+
+#[get("/values")]
+async fn values(session: Session<'_>) -> session::Result<()> {
+    let (owned, slice) = ("owned".to_owned(), [1_u8, 2]);
+    session.insert(TEXT, "literal").await?;
+    assert_eq!(session.get(TEXT).await?.as_deref(), Some("literal"));
+    session.insert(TEXT, &owned).await?;
+    session.insert(TEXT, owned.clone()).await?;
+    assert_eq!(session.get(TEXT).await?, Some(owned));
+    session.insert(LIST, vec![]).await?;
+    assert_eq!(session.get(LIST).await?, Some(vec![]));
+    session.insert(LIST, &slice[..]).await?;
+    session.insert(SMALL, 7).await?;
+    let now = session.batch().insert(TEXT, "batched").insert(ITEMS, 2).commit().await?;
+    assert_eq!(now.get(TEXT)?.as_deref(), Some("batched"));
+    assert_eq!((now.get(ITEMS)?, now.get(LIST)?), (Some(2), Some(slice.to_vec())));
+    Ok(())
+}
+
+/// What does not fit into the key's type is taken back.
+#[get("/ranges")]
+async fn ranges(session: Session<'_>) -> session::Result<()> {
+    let sum: u8 = session.increment(SMALL, 250).await?;
+    assert_eq!(sum, 250);
+    let error = session.increment(SMALL, 6).await.unwrap_err();
+    assert!(error.to_string().contains("`small` would become 256"), "{error}");
+    assert!(error.to_string().ends_with("u8"), "{error}");
+    assert_eq!(error.status(), Status::InternalServerError);
+    assert_eq!(session.get(SMALL).await?, Some(250));
+
+    let batch = session.batch().increment(ITEMS.at("tea"), -1).increment(COUNT, 2);
+    let error = batch.commit().await.unwrap_err();
+    let is_right = |error: &Error| matches!(error, Error::OutOfRange { field, sum: -1, .. } if field == "cart:tea");
+    assert!(is_right(&error), "{error}");
+    let now = session.snapshot().await?;
+    assert_eq!((now.get(ITEMS.at("tea"))?, now.get(COUNT)?), (Some(0), Some(2)));
+    let biggest = Key::<u64>::new("biggest");
+    session.increment(biggest, i64::MAX).await?;
+    let error = session.increment(biggest, 1).await.unwrap_err();
+    assert!(matches!(error, Error::NotAnInteger { .. }), "{error}");
+    Ok(())
+}
+
+#[get("/family")]
+async fn family(session: Session<'_>) -> session::Result<()> {
+    assert_eq!(session.get_or_default(LIST).await?, Vec::<u8>::new());
+    assert!(!session.contains_key(ITEMS).await?);
+    session.log_in("alice", "phone").await?;
+    let batch = session.batch().increment(ITEMS.at("tea"), 2).increment(ITEMS.at("a:b"), 1);
+    let now =
+        batch.insert(ITEMS, 9).insert(TEXT, "x").insert(Key::new("cart2"), 1).commit().await?;
+    assert_eq!(now.items(ITEMS)?, [("a:b", 1), ("tea", 2)]);
+    assert_eq!(now.items(LIST)?, []);
+    assert_eq!(now.keys().collect::<Vec<_>>(), ["cart", "cart2", "cart:a:b", "cart:tea", "text"]);
+    assert!(now.contains_key(ITEMS.at("tea")) && !now.contains_key(ITEMS.at("milk")));
+    assert_eq!(now.get_or_default(ITEMS.at("milk"))?, 0);
+    assert_eq!((now.get_json("text"), now.get_json("none")), (Some("\"x\""), None));
+    assert_eq!(now.get_json("@user"), None, "the crate's own fields are not shown");
+    assert!(session.contains_key(ITEMS.at("tea")).await?);
+    session.insert(TEXT.at("tea"), "not a number").await?;
+    let wrong = session.snapshot().await?.items(Key::<u32>::new("text")).map(drop);
+    assert!(matches!(&wrong, Err(Error::Deserialize { field, .. }) if field == "text:tea"));
+    Ok(())
+}
+
+#[get("/cleared")]
+async fn cleared(session: Session<'_>) -> session::Result<()> {
+    session.clear().await?;
+    assert_eq!(session.info(), None, "nothing to clear makes no session");
+    session.insert(TEXT, "x").await?;
+    session.increment(COUNT, 1).await?;
+    session.log_in("alice", "phone").await?;
+    let before = session.info().unwrap();
+    session.clear().await?;
+    assert!(session.snapshot().await?.is_empty());
+    assert_eq!(session.user().await?.as_deref(), Some("alice"));
+    assert_eq!(session.info().unwrap().id, before.id);
+    assert_eq!(session.increment(COUNT, 1).await?, 1);
+    Ok(())
+}
+
 /// A value that JSON cannot express.
 struct Refusing;
 
@@ -64,10 +148,10 @@ impl serde::Serialize for Refusing {
 async fn batched(session: Session<'_>) -> session::Result<()> {
     let now = session
         .batch()
-        .insert(TEXT, &"a".to_owned())
+        .insert(TEXT, "a")
         .increment(COUNT, 2)
         .increment(COUNT, 3)
-        .insert(ODD, &1.5)
+        .insert(ODD, 1.5)
         .remove(ODD)
         .commit()
         .await?;
@@ -79,7 +163,7 @@ async fn batched(session: Session<'_>) -> session::Result<()> {
     assert_eq!(session.snapshot().await?.get(COUNT)?, Some(4));
 
     let wrong = Key::<i64>::new("text");
-    let batch = session.batch().insert(TEXT, &"x".to_owned()).increment(wrong, 1);
+    let batch = session.batch().insert(TEXT, "x").increment(wrong, 1);
     let error = batch.increment(COUNT, 1).commit().await.unwrap_err();
     assert!(matches!(&error, Error::NotAnInteger { field } if field == "text"), "{error}");
     assert_eq!(session.get(COUNT).await?, Some(5), "the other changes stand");
@@ -90,7 +174,7 @@ async fn batched(session: Session<'_>) -> session::Result<()> {
 async fn holds(path: &str) {
     let rocket = rocket::custom(figment())
         .attach(Session::fairing())
-        .mount("/", routes![typed, batched, emptiness]);
+        .mount("/", routes![typed, batched, emptiness, values, ranges, family, cleared]);
     let client = Client::tracked(rocket).await.unwrap();
     assert_eq!(client.get(path).dispatch().await.status(), Status::Ok, "{path}");
 }
@@ -169,6 +253,26 @@ on_every_store![
 async fn values_of_any_type_come_back_and_wrong_types_name_the_field() {
     holds("/typed").await;
     holds("/batched").await;
+}
+
+#[rocket::async_test]
+async fn values_are_taken_by_value_or_by_reference() {
+    holds("/values").await;
+}
+
+#[rocket::async_test]
+async fn sum_that_does_not_fit_its_type_is_taken_back() {
+    holds("/ranges").await;
+}
+
+#[rocket::async_test]
+async fn items_of_a_family_are_listed_and_others_are_not() {
+    holds("/family").await;
+}
+
+#[rocket::async_test]
+async fn cleared_session_keeps_its_id_and_its_log_in() {
+    holds("/cleared").await;
 }
 
 #[rocket::async_test]

@@ -89,7 +89,7 @@ async fn touch_that_meets_a_tombstone_leaves_its_ttl() {
     visitor.get("/count/b").await;
     let record = world.keys.only();
     // Nothing else of this request is a script.
-    rotate_before(&trap, "*7\r\n$4\r\nEVAL", record.clone());
+    rotate_before(&trap, "*8\r\n$4\r\nEVAL", record.clone());
     visitor.get("/fields").await;
     world.settled().await;
     assert!(trap.has_sprung(), "the rotation has come between");

@@ -1,8 +1,10 @@
 //! What must not launch, and that it says why.
 
+use rocket::fairing::AdHoc;
 use rocket::figment::Figment;
 use rocket::local::asynchronous::Client;
-use rocket_server_sessions::{Config, Session};
+use rocket::{Build, Rocket};
+use rocket_server_sessions::{Config, Key, Session};
 
 use crate::world::{figment, routes};
 
@@ -21,6 +23,33 @@ fn errors(figment: &Figment) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
+/// Counts responses in the session, whether a handler has used it or not.
+fn counting_fairing() -> AdHoc {
+    AdHoc::on_response("count", |request, response| {
+        Box::pin(async move {
+            let count = Session::of(request).unwrap().increment(RESPONSES, 1).await.unwrap();
+            response.set_raw_header("X-Count", count.to_string());
+        })
+    })
+}
+
+const RESPONSES: Key<u32> = Key::new("responses");
+
+#[rocket::async_test]
+async fn response_fairings_may_begin_a_session_in_any_order() {
+    let orders: [fn(Rocket<Build>) -> Rocket<Build>; 2] = [
+        |rocket| rocket.attach(Session::fairing()).attach(counting_fairing()),
+        |rocket| rocket.attach(counting_fairing()).attach(Session::fairing()),
+    ];
+    for attach in orders {
+        let client = Client::tracked(attach(rocket::custom(figment()))).await.unwrap();
+        for expected in ["1", "2", "3"] {
+            let response = client.get("/none").dispatch().await;
+            assert_eq!(response.headers().get_one("X-Count"), Some(expected));
+        }
+    }
+}
+
 #[rocket::async_test]
 async fn defaults_launch() {
     assert!(launches(figment()).await);
@@ -35,7 +64,10 @@ async fn route_without_the_fairing_fails_the_launch() {
     #[rocket::get("/users")]
     fn users(_guard: rocket_server_sessions::UserSessions<'_>) {}
 
-    for routes in [rocket::routes![session], rocket::routes![users]] {
+    #[rocket::get("/user")]
+    fn user(_guard: rocket_server_sessions::User) {}
+
+    for routes in [rocket::routes![session], rocket::routes![users], rocket::routes![user]] {
         assert!(!is_launched(rocket::custom(figment()).mount("/", routes)).await);
     }
 }

@@ -14,13 +14,69 @@ const DAY: u64 = 86_400;
 async fn touches(world: &World) -> Vec<u64> {
     world.settled().await;
     let touches = world.store.take_calls().into_iter().filter_map(|call| match call {
-        Call::Touch(ttl) => Some(ttl.as_secs()),
+        Call::Touch(ttl) => Some(ttl.idle.as_secs()),
         _ => None,
     });
     touches.collect()
 }
 
 on_every_store![
+    async fn remembered_session_outlives_the_idle_timeout_but_not_the_absolute_lifetime(
+        world: World,
+    ) {
+        let mut visitor = world.visitor();
+        visitor.get("/count/a").await;
+        let page = visitor.get("/remember-for/14").await;
+        assert!(page.set_cookies[0].contains("Max-Age"), "{:?}", page.set_cookies);
+        for _ in 0..2 {
+            world.advance(12 * DAY).await;
+            assert_eq!(visitor.body("/peek/a").await, "1");
+            visitor.get("/regenerate").await;
+        }
+        world.advance(7 * DAY).await;
+        assert_eq!(visitor.body("/peek/a").await, "0");
+    }
+
+    async fn remembered_session_ends_if_it_is_not_used_for_that_long(world: World) {
+        let mut visitor = world.visitor();
+        visitor.get("/count/a").await;
+        visitor.get("/remember-for/14").await;
+        world.advance(14 * DAY + 1).await;
+        assert_eq!(visitor.body("/peek/a").await, "0");
+    }
+
+    async fn session_may_be_remembered_before_it_begins(world: World) {
+        let mut visitor = world.visitor();
+        assert_eq!(visitor.get("/remember-for/14").await.set_cookies.len(), 0);
+        visitor.get("/remember-for-and-count/14").await;
+        visitor.get("/peek/a").await;
+        world.advance(12 * DAY).await;
+        assert_eq!(visitor.body("/peek/a").await, "1");
+        visitor.get("/destroy-and-count").await;
+        visitor.get("/peek/a").await;
+        world.advance(2 * DAY).await;
+        assert_eq!(visitor.body("/id").await.len(), 36, "the cookie is there");
+        assert_eq!(visitor.body("/fields").await, "0", "the next session has the default again");
+    }
+
+    async fn session_that_is_gone_is_not_begun_by_remembering_it(world: World) {
+        let mut visitor = world.visitor();
+        visitor.get("/count/a").await;
+        visitor.get("/count/a").await;
+        world.advance(2 * DAY).await;
+        world.store.take_calls();
+        assert_eq!(visitor.get("/remember-for/14").await.set_cookies.len(), 0);
+        assert_eq!(world.store.round_trips(), 1);
+    }
+
+    async fn session_after_a_destroy_has_the_defaults_again(world: World) {
+        let mut visitor = world.visitor();
+        let page = visitor.get("/remember/false").await;
+        assert!(!page.set_cookies[0].contains("Max-Age"), "{:?}", page.set_cookies);
+        let page = visitor.get("/destroy-and-count").await;
+        assert!(page.set_cookies[0].contains("Max-Age=2"), "{:?}", page.set_cookies);
+    }
+
     async fn first_write_sets_one_cookie_and_later_ones_none(world: World) {
         let mut visitor = world.visitor();
         let first = visitor.get("/count/a").await;

@@ -4,7 +4,7 @@
 //! A test belongs here if it needs the public API only. Faults of a real network are in
 //! `tests/faults` of the workspace, which runs the application.
 //!
-//! - `lifecycle`, `cookie`, `fields`, `users`, `events`, `same_origin`, `own_store`: what an
+//! - `lifecycle`, `cookie`, `fields`, `update`, `guards`, `users`, `outside`, `events`, `same_origin`, `own_store`: what an
 //!   application sees, one file for each part of the API. `examples`: they do what they say.
 //! - `identity`: which session a request is in while its cookie changes. `streams`: after the headers
 //!   have left. `races`: requests at once, and connections that are cut between them.
@@ -32,6 +32,7 @@ mod damaged_cookies;
 mod events;
 mod examples;
 mod fields;
+mod guards;
 mod identity;
 mod interleaving;
 mod launch;
@@ -40,9 +41,11 @@ mod metrics;
 mod missing_record;
 mod model;
 mod outage;
+mod outside;
 mod own_store;
 mod races;
 mod releases;
 mod same_origin;
 mod streams;
+mod update;
 mod users;

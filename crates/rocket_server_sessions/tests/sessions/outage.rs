@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use rocket::http::Status;
 use rocket_server_sessions::store::{
-    PublicId, RecordId, RotateResult, Rotation, Store as _, StoreError, TokenHash,
+    PublicId, RecordId, RotateResult, Rotation, Store as _, StoreError, TimeToLive, TokenHash,
+    Values,
 };
 
 use crate::world::{REDIS, World, on_every_store};
@@ -231,7 +232,14 @@ async fn rotation_that_was_given_up_on_is_settled_when_redis_has_no_memory_left(
     let is_there = world.store.settle(to).await;
     // The rotation arrives after all. It needs no memory before it may write.
     let ttl = Duration::from_mins(1);
-    let rotation = Rotation { from, to: to.token_hash, ttl, seen: None, user: None };
+    let rotation = Rotation {
+        from,
+        to: to.token_hash,
+        ttl: TimeToLive::fixed(ttl),
+        seen: None,
+        user: None,
+        fields: Values::new(),
+    };
     let late = world.store.rotate(&rotation).await;
     limit("0");
     assert!(!is_there.unwrap());

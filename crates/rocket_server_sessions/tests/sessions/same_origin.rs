@@ -2,10 +2,10 @@
 
 use rocket::fairing::AdHoc;
 use rocket::http::uri::Host;
-use rocket::http::{Header, Status};
+use rocket::http::{Header, Method, Status};
 use rocket::local::asynchronous::Client;
-use rocket::{get, routes};
-use rocket_server_sessions::SameOrigin;
+use rocket::{Request, catch, catchers, get, post, routes};
+use rocket_server_sessions::{SameOrigin, Session, SessionFairing};
 
 use crate::world::figment;
 
@@ -21,6 +21,73 @@ async fn status(host: &'static str, origin: &'static str) -> Status {
     let rocket = rocket::custom(figment()).attach(host).mount("/", routes![guarded]);
     let client = Client::untracked(rocket).await.unwrap();
     client.get("/guarded").header(Header::new("Origin", origin)).dispatch().await.status()
+}
+
+#[post("/change")]
+fn change() -> &'static str {
+    "changed"
+}
+
+#[post("/webhooks/<_>")]
+fn webhook() -> &'static str {
+    "received"
+}
+
+#[get("/<_..>")]
+fn any() -> &'static str {
+    "shown"
+}
+
+#[catch(403)]
+fn forbidden(request: &Request<'_>) -> String {
+    format!("{} is refused", request.uri().path())
+}
+
+async fn protected(sessions: SessionFairing) -> Client {
+    let rocket = rocket::custom(figment()).attach(sessions);
+    let rocket = rocket.mount("/", routes![change, webhook, any]);
+    Client::untracked(rocket.register("/", catchers![forbidden])).await.unwrap()
+}
+
+#[rocket::async_test]
+async fn whole_application_refuses_what_other_sites_send() {
+    let fairing = Session::fairing().require_same_origin().allow_cross_site("/webhooks");
+    let client = protected(fairing).await;
+    let site = |site: &'static str| Header::new("Sec-Fetch-Site", site);
+    for (method, path, from, body) in [
+        (Method::Post, "/change", "same-origin", "changed"),
+        (Method::Post, "/change", "cross-site", "/change is refused"),
+        (Method::Post, "/change", "same-site", "/change is refused"),
+        (Method::Put, "/none", "cross-site", "/none is refused"),
+        (Method::Delete, "/change", "cross-site", "/change is refused"),
+        (Method::Get, "/change", "cross-site", "shown"),
+        (Method::Post, "/webhooks/a", "cross-site", "received"),
+        (Method::Post, "/webhooks//a", "cross-site", "received"),
+        (Method::Post, "/webhooksx", "cross-site", "/webhooksx is refused"),
+        (Method::Post, "/change/webhooks", "cross-site", "/change/webhooks is refused"),
+        (Method::Post, "/%63hange", "cross-site", "/%63hange is refused"),
+    ] {
+        let response = client.req(method, path).header(site(from)).dispatch().await;
+        let status = response.status();
+        assert_eq!(response.into_string().await.unwrap(), body, "{method} {path} {from}");
+        assert_eq!(status == Status::Forbidden, body.ends_with("refused"), "{method} {path}");
+    }
+    let response = client.post("/change").dispatch().await;
+    assert_eq!(response.status(), Status::Ok, "a client that is no browser");
+}
+
+#[rocket::async_test]
+async fn application_that_does_not_ask_for_it_is_not_protected() {
+    let client = protected(Session::fairing()).await;
+    let request = client.post("/change").header(Header::new("Sec-Fetch-Site", "cross-site"));
+    assert_eq!(request.dispatch().await.status(), Status::Ok);
+}
+
+#[rocket::async_test]
+async fn exception_that_is_not_a_path_fails_the_launch() {
+    let fairing = Session::fairing().allow_cross_site("webhooks");
+    let launch = Client::untracked(rocket::custom(figment()).attach(fairing)).await;
+    assert!(launch.inspect_err(|error| drop(error.to_string())).is_err());
 }
 
 #[rocket::async_test]

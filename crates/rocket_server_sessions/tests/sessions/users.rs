@@ -31,6 +31,42 @@ fn index_and_record(world: &World) -> (String, String) {
 }
 
 on_every_store![
+    async fn log_in_stores_data_in_the_same_step_and_keeps_a_guests(world: World) {
+        let mut visitor = world.visitor();
+        assert_eq!(visitor.body("/log-in-as/alice/admin").await, "admin");
+        assert_eq!(visitor.body("/text/role").await, "admin");
+        let mut guest = world.visitor();
+        guest.get("/set/cart/tea").await;
+        guest.get("/set/role/guest").await;
+        world.settled().await;
+        world.store.take_calls();
+        assert_eq!(guest.body("/log-in-as/alice/editor").await, "editor");
+        let log_in = &calls(&world).await[..2];
+        assert!(matches!(log_in, [Call::IndexAdd, Call::Rotate(_)]), "{log_in:?}");
+        assert_eq!(guest.body("/text/cart").await, "tea", "the guest's cart comes along");
+        assert_eq!(guest.body("/text/role").await, "editor");
+        let mut other = guest.clone();
+        assert_eq!(other.body("/log-in-as/bob/reader").await, "reader");
+        assert_eq!(other.body("/text/cart").await, "none", "what is alice's stays hers");
+    }
+
+    async fn log_in_with_data_past_a_limit_logs_nobody_in(world: World) {
+        let world = world.reconfigured("session.max_field_size", 10).await;
+        let mut visitor = world.visitor();
+        visitor.get("/count/a").await;
+        let path = format!("/log-in-as/alice/{}", "x".repeat(10));
+        assert_eq!(visitor.get(&path).await.status.code, 413);
+        assert_eq!(visitor.body("/user").await, "none");
+        assert_eq!(visitor.body("/sessions/alice").await, "");
+    }
+
+    async fn log_in_without_a_name_is_refused(world: World) {
+        let mut visitor = world.visitor();
+        let page = visitor.get("/log-in-as/empty/admin").await;
+        assert_eq!((page.status.code, page.set_cookies.len()), (500, 0));
+        assert_eq!(world.store.round_trips(), 0);
+    }
+
     async fn log_in_keeps_the_data_and_changes_the_cookie(world: World) {
         let mut visitor = world.visitor();
         visitor.get("/set/cart/apple").await;

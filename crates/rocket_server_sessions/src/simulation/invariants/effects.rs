@@ -1,7 +1,7 @@
 //! What a step may do to a record.
 
 use super::{Checked, Invariants};
-use crate::simulation::operations::{Outcome, Step};
+use crate::simulation::operations::{Outcome, Step, UPDATE};
 use crate::simulation::records::{Effect, Record};
 use crate::simulation::world::Author;
 
@@ -45,6 +45,7 @@ impl Invariants {
                     Step::View | Step::Increment => record.counts == [Some(1), None, None],
                     Step::Batch => record.counts == [None, Some(1), Some(1)],
                     Step::Insert => record.note == Some(step.note((request, at))),
+                    Step::Update => record.note.as_deref() == Some(UPDATE),
                     Step::LogIn(user) => record.user.as_deref() == Some(user),
                     _ => false,
                 };
@@ -90,6 +91,7 @@ impl Invariants {
                     Step::View | Step::Increment => add(&mut due.counts[0]),
                     Step::Batch => due.counts[1..].iter_mut().for_each(add),
                     Step::Insert | Step::InsertFirst => due.note = Some(step.note((request, at))),
+                    Step::Update => due.note = Some(due.note.unwrap_or_default() + UPDATE),
                     Step::Take | Step::Remove => due.note = None,
                     _ => return wrong("a session changes"),
                 }

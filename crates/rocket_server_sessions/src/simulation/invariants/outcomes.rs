@@ -42,6 +42,14 @@ impl Invariants {
                 let effect = only()?;
                 Some(written(effect.after().ok_or("it left nothing")?)?)
             }
+            (Step::Update, Answer::Text(text)) => {
+                let effect = only()?;
+                let record = effect.after().ok_or("it left nothing")?;
+                if record.note != *text {
+                    return Err(format!("the record holds {record:?}"));
+                }
+                Some(written(record)?)
+            }
             (Step::Take, Answer::Text(Some(text))) => match only()? {
                 Effect::Changed { before, .. } if before.note.as_ref() == Some(text) => {
                     Some(written(&before)?)

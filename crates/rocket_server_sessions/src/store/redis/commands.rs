@@ -6,8 +6,8 @@
 //! | update: read only | `HGETALL`, or `HMGET` of some fields | 1 |
 //! | update: one increment or one removal | `HINCRBY` or `HDEL`, then as above | 2 |
 //! | update: anything else | `EVAL` of `HGETALL`, and a command for each change | 2 and more |
-//! | touch | `EVAL` of `HGET HSET EXPIRE` | 4 |
-//! | rotate | `EVAL` of `HGET HGET EXISTS RENAME SET EXPIRE HSET` | 8 |
+//! | touch | `EVAL` of `HMGET HSET EXPIRE` | 4 |
+//! | rotate | `EVAL` of `HGET HMGET EXISTS RENAME SET EXPIRE HSET` | 8 |
 //! | destroy | `EVAL` of `HGET HGET DEL SET` | 5 |
 //! | settle | `EVAL` of `HGET SET` | 3 |
 //! | status | `HMGET` for each record | 1 for each |
@@ -25,7 +25,8 @@ use super::scripts;
 use crate::id::{PublicId, from_unix, unix};
 use crate::store::{
     Applied, Death, DestroyResult, Fields, LOGIN, LoggedIn, Op, OpResult, RecordId, RecordStatus,
-    RotateResult, Rotation, StoreError, TOMBSTONE_TTL, USER, Update, UpdateResult, Values,
+    RotateResult, Rotation, StoreError, TOMBSTONE_TTL, TimeToLive, USER, Update, UpdateResult,
+    Values,
 };
 
 /// The field that marks a hash as a session's record. Its value is the public id.
@@ -78,13 +79,18 @@ pub(super) fn script_update(key: &str, id: PublicId, update: &Update) -> Pipelin
     };
     let mut args = vec![id.to_string(), limit, read.to_owned(), update.ops.len().to_string()];
     for op in &update.ops {
-        let (kind, value) = match op {
-            Op::Insert(_, value) => ("insert", value.clone()),
-            Op::Increment(_, by) => ("increment", by.to_string()),
-            Op::Remove(_) => ("remove", String::new()),
-            Op::Take(_) => ("take", String::new()),
+        let (kind, value, current) = match op {
+            Op::Insert(_, value) => ("insert", value.clone(), ""),
+            Op::Increment(_, by) => ("increment", by.to_string(), ""),
+            Op::Remove(_) => ("remove", String::new(), ""),
+            Op::Take(_) => ("take", String::new(), ""),
+            Op::Clear => ("clear", String::new(), ""),
+            Op::CompareExchange { current: None, new, .. } => ("add", new.clone(), ""),
+            Op::CompareExchange { current: Some(text), new, .. } => {
+                ("exchange", new.clone(), text.as_str())
+            }
         };
-        args.extend([kind.to_owned(), op.field().to_owned(), value]);
+        args.extend([kind.to_owned(), op.field().to_owned(), value, current.to_owned()]);
     }
     args.extend(names.iter().cloned());
     script(scripts::UPDATE, 1 + update.ops.len(), &[key], args)
@@ -94,8 +100,10 @@ pub(super) fn take_back(key: &str, id: PublicId, field: &str, sum: i64) -> Pipel
     script(scripts::TAKE_BACK, 3, &[key], (id.to_string(), field, sum))
 }
 
-pub(super) fn touch(key: &str, id: PublicId, seen: SystemTime, ttl: Duration) -> Pipeline {
-    script(scripts::TOUCH, 3, &[key], (id.to_string(), unix(seen).as_secs(), seconds(ttl)))
+pub(super) fn touch(key: &str, id: PublicId, seen: SystemTime, ttl: TimeToLive) -> Pipeline {
+    let TimeToLive { idle, max } = ttl;
+    let args = (id.to_string(), unix(seen).as_secs(), seconds(idle), seconds(max));
+    script(scripts::TOUCH, 3, &[key], args)
 }
 
 pub(super) fn rotate(from: &str, to: &str, rotation: &Rotation) -> Pipeline {
@@ -103,8 +111,9 @@ pub(super) fn rotate(from: &str, to: &str, rotation: &Rotation) -> Pipeline {
     let mut args = vec![
         rotation.from.id.to_string(),
         seconds(TOMBSTONE_TTL).to_string(),
-        seconds(rotation.ttl).to_string(),
+        seconds(rotation.ttl.idle).to_string(),
         user.to_owned(),
+        seconds(rotation.ttl.max).to_string(),
     ];
     if let Some(seen) = rotation.seen {
         args.extend([SEEN.to_owned(), unix(seen).as_secs().to_string()]);
@@ -112,7 +121,8 @@ pub(super) fn rotate(from: &str, to: &str, rotation: &Rotation) -> Pipeline {
     if let Some(login) = &rotation.user {
         args.extend(login.fields().into_iter().flat_map(|(name, value)| [name, value]));
     }
-    let commands = if args.len() > 4 { 7 } else { 6 };
+    args.extend(rotation.fields.iter().flat_map(|(name, value)| [name.clone(), value.clone()]));
+    let commands = if args.len() > 5 { 7 } else { 6 };
     script(scripts::ROTATE, commands, &[from, to], args)
 }
 
@@ -261,8 +271,14 @@ pub(super) fn read_script_update(
 
 fn read_result(op: &Op, reply: Value) -> Result<OpResult, StoreError> {
     Ok(match op {
-        Op::Insert(..) | Op::Remove(_) => OpResult::Done,
+        Op::Insert(..) | Op::Remove(_) | Op::Clear => OpResult::Done,
         Op::Take(_) => OpResult::Taken(optional(reply)?),
+        Op::CompareExchange { .. } => match reply {
+            Value::Array(mut text) => {
+                OpResult::Changed(optional(text.pop().unwrap_or(Value::Nil))?)
+            }
+            _ => OpResult::Done,
+        },
         Op::Increment(..) => match optional(reply)? {
             None => OpResult::NotAnInteger,
             Some(text) => {
@@ -324,7 +340,7 @@ fn read_one_status(id: PublicId, fields: Value) -> Result<RecordStatus, StoreErr
     let names = [(USER, user), (LOGIN, login)].into_iter();
     let fields = names.filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
     let seen = seen.and_then(|it| read_seen(&it));
-    Ok(RecordStatus::Live { seen, user: LoggedIn::of(&fields) })
+    Ok(RecordStatus::Live { seen, user: LoggedIn::from_fields(&fields) })
 }
 
 /// The reply of a script.

@@ -35,11 +35,11 @@ if id ~= ARGV[1] then return {'gone'} end
     };
 }
 
-/// Applies changes and reads fields in one step. An increment of a field that is not an integer
-/// fails alone; the other changes are applied.
+/// Applies changes and reads fields in one step. An increment of a field that is not an integer, or
+/// an exchange of a field that holds another text, fails alone; the other changes are applied.
 ///
 /// `ARGV`: the public id; the size limit, or `-1`; `all` or `some`; the number of changes; for each
-/// its kind, field and value; and the fields to read.
+/// its kind, field, value and the text that an exchange expects; and the fields to read.
 ///
 /// Replies `live`, the time of the last touch, the results, and the fields; or `large` and the
 /// size. The limit is checked before anything is written, so nothing has to be undone.
@@ -52,18 +52,34 @@ local record = {}
 for i = 1, #flat, 2 do record[flat[i]] = flat[i + 1] end
 if record['@id'] ~= ARGV[1] then return {'gone'} end
 local limit, ops = tonumber(ARGV[2]), tonumber(ARGV[4])
+local function change(i)
+  return ARGV[5 + 4 * i], ARGV[6 + 4 * i], ARGV[7 + 4 * i], ARGV[8 + 4 * i]
+end
+local function sets(kind, held, current)
+  return kind == 'insert' or kind == 'add' and not held or kind == 'exchange' and held == current
+end
+local function clear(fields)
+  local names = {}
+  for name in pairs(fields) do
+    if string.sub(name, 1, 1) ~= '@' then names[#names + 1] = name end
+  end
+  for _, name in ipairs(names) do fields[name] = nil end
+  return names
+end
 local grown = {}
 for name, value in pairs(record) do grown[name] = value end
 local grows = false
 for i = 0, ops - 1 do
-  local kind, name, value = ARGV[5 + 3 * i], ARGV[6 + 3 * i], ARGV[7 + 3 * i]
-  if kind == 'insert' then
+  local kind, name, value, current = change(i)
+  if sets(kind, grown[name], current) then
     grown[name], grows = value, true
   elseif kind == 'increment' then
     if not record[name] then grows = true end
     grown[name] = grown[name] or value
-  else
+  elseif kind == 'remove' or kind == 'take' then
     grown[name] = nil
+  elseif kind == 'clear' then
+    clear(grown)
   end
 end
 if limit >= 0 and grows then
@@ -75,11 +91,13 @@ if limit >= 0 and grows then
 end
 local results = {}
 for i = 0, ops - 1 do
-  local kind, name, value = ARGV[5 + 3 * i], ARGV[6 + 3 * i], ARGV[7 + 3 * i]
-  if kind == 'insert' then
+  local kind, name, value, current = change(i)
+  if sets(kind, record[name], current) then
     redis.call('HSET', KEYS[1], name, value)
     record[name] = value
     results[i + 1] = 'done'
+  elseif kind == 'add' or kind == 'exchange' then
+    results[i + 1] = {record[name] or false}
   elseif kind == 'increment' then
     local sum = redis.pcall('HINCRBY', KEYS[1], name, value)
     if type(sum) == 'table' then
@@ -95,6 +113,12 @@ for i = 0, ops - 1 do
       end
       results[i + 1] = record[name]
     end
+  elseif kind == 'clear' then
+    local names = clear(record)
+    for at = 1, #names, 1000 do
+      redis.call('HDEL', KEYS[1], unpack(names, at, math.min(at + 999, #names)))
+    end
+    results[i + 1] = 'done'
   else
     results[i + 1] = kind == 'take' and record[name] or false
     redis.call('HDEL', KEYS[1], name)
@@ -111,7 +135,7 @@ end
 if ARGV[3] == 'all' then
   for name in pairs(record) do read(name) end
 else
-  for i = 5 + 3 * ops, #ARGV do read(ARGV[i]) end
+  for i = 5 + 4 * ops, #ARGV do read(ARGV[i]) end
 end
 return {'live', record['@seen'] or false, results, fields}
 "
@@ -140,14 +164,31 @@ return {'live', '1'}
 "
 );
 
+/// Defines the time to live of a record: its own idle timeout if that is longer, but not more than
+/// the limit.
+macro_rules! time_to_live {
+    () => {
+        "\
+local function time_to_live(own, idle, max)
+  local ttl = math.min(math.max(tonumber(own or 0) or 0, tonumber(idle)), tonumber(max))
+  return string.format('%.0f', ttl)
+end
+"
+    };
+}
+
 /// Renews a record's time to live. A plain `EXPIRE` would also extend a tombstone's.
 ///
-/// `ARGV`: the public id, the time now, and the time to live, in seconds.
+/// `ARGV`: the public id, the time now, the idle timeout, and the maximum time to live, in seconds.
 pub(super) const TOUCH: &str = concat!(
-    live!(),
+    absent!(),
+    time_to_live!(),
     "\
+local held = redis.pcall('HMGET', KEYS[1], '@id', '@idle')
+if held.err then return absent(held) end
+if held[1] ~= ARGV[1] then return {'gone'} end
 redis.call('HSET', KEYS[1], '@seen', ARGV[2])
-redis.call('EXPIRE', KEYS[1], ARGV[3])
+redis.call('EXPIRE', KEYS[1], time_to_live(held[2], ARGV[3], ARGV[4]))
 return {'live'}
 "
 );
@@ -155,8 +196,9 @@ return {'live'}
 /// Moves a record to a new key, and writes a tombstone to the old one. Logs a user in, if one is
 /// given.
 ///
-/// `KEYS`: the old and the new key. `ARGV`: the public id; the times to live of the tombstone and
-/// the record; the user, or an empty string; and the fields to set, with their values.
+/// `KEYS`: the old and the new key. `ARGV`: the public id; the time to live of the tombstone; the
+/// idle timeout; the user, or an empty string; the maximum time to live; and the fields to set, with
+/// their values.
 ///
 /// Replies `live`; `other` and the user whose session was destroyed instead; or `barred` if the new
 /// key exists.
@@ -165,8 +207,10 @@ return {'live'}
 /// full, and the script may then write.
 pub(super) const ROTATE: &str = concat!(
     live!(),
+    time_to_live!(),
     "\
-local owner = redis.call('HGET', KEYS[1], '@user')
+local held = redis.call('HMGET', KEYS[1], '@user', '@idle')
+local owner = held[1]
 if ARGV[4] ~= '' and owner and owner ~= ARGV[4] then
   redis.call('DEL', KEYS[1])
   redis.pcall('SET', KEYS[1], 'destroyed', 'EX', ARGV[2])
@@ -175,8 +219,8 @@ end
 if redis.call('EXISTS', KEYS[2]) == 1 then return {'barred'} end
 redis.call('RENAME', KEYS[1], KEYS[2])
 redis.call('SET', KEYS[1], 'rotated', 'EX', ARGV[2])
-redis.call('EXPIRE', KEYS[2], ARGV[3])
-if #ARGV > 4 then redis.call('HSET', KEYS[2], unpack(ARGV, 5)) end
+redis.call('EXPIRE', KEYS[2], time_to_live(held[2], ARGV[3], ARGV[5]))
+if #ARGV > 5 then redis.call('HSET', KEYS[2], unpack(ARGV, 6)) end
 return {'live'}
 "
 );

@@ -15,7 +15,7 @@ use super::{commands, user_index};
 
 use crate::store::{
     Applied, DestroyResult, Fields, IndexEntry, Op, OpResult, RecordId, RecordStatus, RotateResult,
-    Rotation, Store, StoreError, StoreErrorKind, Update, UpdateResult, Values, size,
+    Rotation, Store, StoreError, StoreErrorKind, TimeToLive, Update, UpdateResult, Values, size,
 };
 
 /// Keeps sessions in Redis or a compatible server, such as Upstash or Valkey: a single server, a
@@ -216,10 +216,10 @@ impl Store for Redis {
     async fn create(
         &self,
         record: RecordId,
-        fields: Values,
+        fields: &Values,
         ttl: Duration,
     ) -> Result<bool, StoreError> {
-        let pipeline = commands::create(&self.key(record), record.id, &fields, ttl);
+        let pipeline = commands::create(&self.key(record), record.id, fields, ttl);
         commands::read_is_live(self.ask(pipeline).await?)
     }
 
@@ -236,7 +236,7 @@ impl Store for Redis {
         &self,
         record: RecordId,
         seen: SystemTime,
-        ttl: Duration,
+        ttl: TimeToLive,
     ) -> Result<(), StoreError> {
         self.ask(commands::touch(&self.key(record), record.id, seen, ttl)).await.map(drop)
     }

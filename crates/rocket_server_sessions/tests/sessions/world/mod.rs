@@ -7,7 +7,6 @@ mod routes;
 mod step_routes;
 mod user_routes;
 mod visitor;
-mod watched_store;
 
 pub use every_store::OnEachStore;
 pub(crate) use every_store::on_every_store;
@@ -32,7 +31,6 @@ use test_support::{Cluster, RedisServer};
 
 use gate::Gate;
 use redis_keys::RedisKeys;
-use watched_store::WatchedStore;
 
 /// The name of the session's cookie.
 pub const NAME: &str = "__Host-session";
@@ -55,7 +53,6 @@ type SpiedStore = Spy<Arc<dyn Store>>;
 pub struct World {
     pub client: Client,
     pub store: Arc<SpiedStore>,
-    watched: Arc<WatchedStore>,
     pub clock: ManualClock,
     pub prefix: String,
     pub keys: RedisKeys,
@@ -121,12 +118,11 @@ impl World {
         keys: RedisKeys,
     ) -> Self {
         let store = Arc::new(Spy::new(store));
-        let watched = Arc::new(WatchedStore::new(store.clone()));
         let figment = figment().merge(("session.deadline", DEADLINE.as_secs()));
         let (events, gate) = (Arc::default(), Arc::default());
-        let rocket = build(&watched, &clock, &events, &gate, &figment);
+        let rocket = build(&store, &clock, &events, &gate, &figment);
         let client = Client::untracked(rocket).await.unwrap();
-        Self { client, store, watched, clock, prefix, keys, gate, events, figment }
+        Self { client, store, clock, prefix, keys, gate, events, figment }
     }
 
     /// Another instance of the application on the same Redis, whose clock is ahead by so much.
@@ -139,7 +135,7 @@ impl World {
     /// The same store behind an application with another configuration.
     pub async fn reconfigured<T: serde::Serialize>(self, key: &str, value: T) -> Self {
         let figment = self.figment.merge((key, value));
-        let rocket = build(&self.watched, &self.clock, &self.events, &self.gate, &figment);
+        let rocket = build(&self.store, &self.clock, &self.events, &self.gate, &figment);
         let client = Client::untracked(rocket).await.unwrap();
         Self { client, figment, ..self }
     }
@@ -155,7 +151,7 @@ impl World {
         let mut times_idle = 0;
         while times_idle < 2 {
             assert!(start.elapsed() < Duration::from_secs(5), "the store is still at work");
-            if self.watched.is_idle() {
+            if self.store.is_idle() {
                 times_idle += 1;
                 yield_now().await;
             } else {
@@ -180,7 +176,7 @@ impl World {
 }
 
 fn build(
-    store: &Arc<WatchedStore>,
+    store: &Arc<SpiedStore>,
     clock: &ManualClock,
     events: &Arc<Mutex<Vec<Event>>>,
     gate: &Arc<Gate>,
@@ -192,7 +188,11 @@ fn build(
         .clock(clock.clone())
         .observer(move |event| events.lock().unwrap().push(event));
     let routes = [routes(), step_routes::routes(), user_routes::routes()].concat();
-    rocket::custom(figment.clone()).attach(sessions).manage(gate.clone()).mount("/", routes)
+    rocket::custom(figment.clone())
+        .attach(sessions)
+        .manage(gate.clone())
+        .manage(Arc::new(clock.clone()))
+        .mount("/", routes)
 }
 
 /// Those that need nothing but sessions.

@@ -8,6 +8,7 @@ use rocket_server_sessions::{self as session, Error, Key, Session};
 
 pub const COUNT: Key<i64> = Key::new("count");
 pub const TEXT: Key<String> = Key::new("text");
+const LIST: Key<Vec<String>> = Key::new("list");
 
 pub fn routes() -> Vec<Route> {
     routes![
@@ -24,6 +25,8 @@ pub fn routes() -> Vec<Route> {
         destroy,
         remember,
         remember_only,
+        remember_for,
+        remember_for_and_count,
         id,
         store,
         plain,
@@ -37,6 +40,13 @@ pub fn routes() -> Vec<Route> {
         busy,
         cached,
         why,
+        append,
+        clear,
+        lenient,
+        lenient_snapshot,
+        lenient_update,
+        pop,
+        list,
     ]
 }
 
@@ -82,6 +92,54 @@ async fn remove(item: &str, session: Session<'_>) -> session::Result<&'static st
     session.remove(TEXT.at(item)).await.map(|()| "removed")
 }
 
+#[get("/clear")]
+async fn clear(session: Session<'_>) -> session::Result<()> {
+    session.clear().await
+}
+
+/// What a later release reads where `TEXT` was.
+const NUMBER: Key<u32> = Key::new("text").lenient();
+
+#[get("/lenient/<item>")]
+async fn lenient(item: &str, session: Session<'_>) -> session::Result<String> {
+    Ok(session.get_or_default(NUMBER.at(item)).await?.to_string())
+}
+
+#[get("/lenient-snapshot/<item>")]
+async fn lenient_snapshot(item: &str, session: Session<'_>) -> session::Result<String> {
+    Ok(session.snapshot().await?.get_or_default(NUMBER.at(item))?.to_string())
+}
+
+#[get("/lenient-update/<item>")]
+async fn lenient_update(item: &str, session: Session<'_>) -> session::Result<String> {
+    let add = |number: &mut u32| {
+        *number += 1;
+        number.to_string()
+    };
+    session.update(NUMBER.at(item), add).await
+}
+
+/// How long the list is then.
+#[get("/append/<list>/<text>")]
+async fn append(list: &str, text: &str, session: Session<'_>) -> session::Result<String> {
+    let add = |list: &mut Vec<String>| {
+        list.push(text.to_owned());
+        list.len()
+    };
+    Ok(session.update(LIST.at(list), add).await?.to_string())
+}
+
+#[get("/pop/<list>")]
+async fn pop(list: &str, session: Session<'_>) -> session::Result<String> {
+    let popped = session.update(LIST.at(list), Vec::pop).await?;
+    Ok(popped.unwrap_or_else(|| "none".into()))
+}
+
+#[get("/list/<list>")]
+async fn list(list: &str, session: Session<'_>) -> session::Result<String> {
+    Ok(session.get(LIST.at(list)).await?.unwrap_or_default().join(" "))
+}
+
 #[get("/look-and-count")]
 async fn look_and_count(session: Session<'_>) -> session::Result<String> {
     session.snapshot().await?;
@@ -112,6 +170,17 @@ async fn remember(persistently: bool, session: Session<'_>) -> session::Result<S
 #[get("/remember-only/<persistently>")]
 async fn remember_only(persistently: bool, session: Session<'_>) -> session::Result<()> {
     session.remember_me(persistently).await
+}
+
+#[get("/remember-for/<days>")]
+async fn remember_for(days: u64, session: Session<'_>) -> session::Result<()> {
+    session.remember_me(Duration::from_hours(24 * days)).await
+}
+
+#[get("/remember-for-and-count/<days>")]
+async fn remember_for_and_count(days: u64, session: Session<'_>) -> session::Result<String> {
+    session.remember_me(Duration::from_hours(24 * days)).await?;
+    Ok(session.increment(COUNT.at("a"), 1).await?.to_string())
 }
 
 #[get("/id")]

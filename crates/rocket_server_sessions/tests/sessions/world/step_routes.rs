@@ -15,7 +15,7 @@ use super::gate::Gate;
 use super::{COUNT, TEXT};
 
 pub fn routes() -> Vec<Route> {
-    routes![verdict, both, hold, late, stream, give_up]
+    routes![verdict, both, hold, late, stream, give_up, spawn]
 }
 
 /// One operation on the session's field `a`.
@@ -82,6 +82,18 @@ async fn hold(
     let first = step(session, first).await?;
     gate.pass().await;
     Ok(format!("{first}, {}", step(session, then).await?))
+}
+
+/// A task that takes a step after the response, between two passes of the gate.
+#[get("/spawn/<name>")]
+fn spawn(name: String, session: Session<'_>, gate: &State<Arc<Gate>>) -> &'static str {
+    let (session, gate) = (session.into_owned(), gate.inner().clone());
+    rocket::tokio::spawn(async move {
+        gate.pass().await;
+        verdict_on(step(session.session(), &name).await);
+        gate.pass().await;
+    });
+    "started"
 }
 
 /// A step after the headers have left.

@@ -1,9 +1,18 @@
 //! The application's paths for users and all their sessions.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rocket::{Route, get, routes};
-use rocket_server_sessions::{self as session, PublicId, Session, UserSessions};
+use rocket::http::Status;
+use rocket::outcome::try_outcome;
+use rocket::request::{FromRequest, Outcome};
+use rocket::{Request, Route, State, get, routes};
+use rocket_server_sessions::testing::ManualClock;
+use rocket_server_sessions::{self as session, Clock, Key, PublicId, Session, User, UserSessions};
+
+use super::TEXT;
+
+pub const ROLE: Key<String> = Key::new("role");
 
 pub fn routes() -> Vec<Route> {
     routes![
@@ -15,13 +24,126 @@ pub fn routes() -> Vec<Route> {
         log_out,
         log_out_id,
         log_out_others,
-        log_out_everywhere
+        log_out_everywhere,
+        log_in_as,
+        log_in_only_as,
+        logged_in_for,
+        account,
+        log_in_first,
+        account_if_any,
+        members,
+        thrice,
+        admin,
+        themed,
     ]
 }
 
 #[get("/log-in/<user>/<label>")]
 async fn log_in(user: &str, label: &str, session: Session<'_>) -> session::Result<&'static str> {
     session.log_in(user, label).await.map(|()| "logged in")
+}
+
+/// Logs in, and stores a role and a text in the same step.
+#[get("/log-in-as/<user>/<role>")]
+async fn log_in_as(user: &str, role: &str, session: Session<'_>) -> session::Result<String> {
+    let user = if user == "empty" { "" } else { user };
+    session.log_in(user, "phone").insert(ROLE, role).insert(TEXT.at("role"), role).await?;
+    Ok(session.snapshot().await?.get(ROLE)?.unwrap_or_default())
+}
+
+#[get("/log-in-only-as/<user>/<role>")]
+async fn log_in_only_as(user: &str, role: &str, session: Session<'_>) -> session::Result<()> {
+    session.log_in(user, "phone").insert(ROLE, role).await
+}
+
+#[get("/logged-in-for")]
+async fn logged_in_for(
+    session: Session<'_>,
+    clock: &State<Arc<ManualClock>>,
+) -> session::Result<String> {
+    let age = |time: SystemTime| clock.now().duration_since(time).unwrap_or_default().as_secs();
+    let since = session.logged_in_at().await?;
+    Ok(since.map_or_else(|| "nobody".into(), |since| age(since).to_string()))
+}
+
+#[get("/account")]
+fn account(user: User) -> String {
+    user.name + " on " + &user.label
+}
+
+#[get("/account", rank = 2)]
+fn log_in_first() -> &'static str {
+    "log in first"
+}
+
+#[get("/account-if-any")]
+fn account_if_any(user: Option<User>) -> String {
+    user.map_or_else(|| "nobody".into(), |user| user.name)
+}
+
+#[get("/members")]
+fn members(user: User) -> String {
+    user.name
+}
+
+#[get("/thrice")]
+fn thrice(a: User, b: User, c: Member) -> String {
+    [a.name, b.name, c.0.name].join(" ")
+}
+
+struct Member(User);
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Member {
+    type Error = session::Error;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
+        request.guard::<User>().await.map(Self)
+    }
+}
+
+struct Admin(User);
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Admin {
+    type Error = session::Error;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
+        let user = try_outcome!(request.guard::<User>().await);
+        if user.name == "root" {
+            Outcome::Success(Self(user))
+        } else {
+            Outcome::Forward(Status::Forbidden)
+        }
+    }
+}
+
+#[get("/admin")]
+fn admin(admin: Admin) -> String {
+    admin.0.name
+}
+
+struct Theme(String);
+
+impl Theme {
+    async fn of(request: &Request<'_>) -> session::Result<Self> {
+        let session = Session::of(request)?;
+        Ok(Self(session.get(TEXT.at("theme")).await?.unwrap_or_default()))
+    }
+}
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Theme {
+    type Error = session::Error;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
+        Self::of(request).await.map_or_else(Outcome::from, Outcome::Success)
+    }
+}
+
+#[get("/themed")]
+fn themed(theme: Theme) -> String {
+    theme.0
 }
 
 #[get("/user")]

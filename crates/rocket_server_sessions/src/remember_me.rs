@@ -1,0 +1,28 @@
+//! How long a session and its cookie are kept.
+
+use std::time::Duration;
+
+/// How long a session and its cookie are kept. Pass a `bool` or a [`Duration`] to
+/// [`Session::remember_me`](crate::Session::remember_me).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RememberMe {
+    /// The cookie ends with the browser.
+    No,
+    /// The cookie outlives the browser, and the session has the configured idle timeout.
+    Yes,
+    /// The cookie outlives the browser, and the session ends if it is not used for this long, or after
+    /// the configured idle timeout if that is longer. The absolute lifetime stays.
+    For(Duration),
+}
+
+impl From<bool> for RememberMe {
+    fn from(is_remembered: bool) -> Self {
+        if is_remembered { Self::Yes } else { Self::No }
+    }
+}
+
+impl From<Duration> for RememberMe {
+    fn from(idle_timeout: Duration) -> Self {
+        Self::For(idle_timeout)
+    }
+}

@@ -1,0 +1,108 @@
+//! Creating sessions, and settling tokens whose creation was not answered.
+
+use std::time::Duration;
+
+use rocket::tokio::sync::MutexGuard;
+use rocket::tokio::time::timeout;
+
+use super::RequestSession;
+use super::cookie::CookieValue;
+use super::session::late;
+use super::state::{Identity, Seen, State};
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::id::{PublicId, Token};
+use crate::store::{IDLE, Store, StoreError, StoreErrorKind, Values};
+
+/// The fraction of the deadline that is reserved for settling.
+const SETTLE_SHARE: u32 = 8;
+
+/// The guard of `identity_lock`.
+pub(super) type Turn<'s> = MutexGuard<'s, ()>;
+
+impl RequestSession {
+    /// Creates a record with these fields, which becomes the request's session.
+    pub(super) async fn create(
+        &self,
+        _turn: &Turn<'_>,
+        identity: Identity,
+        fields: &Values,
+    ) -> Result<()> {
+        self.refuse_if_answered()?;
+        let (record, ttl) = (identity.record, self.sessions.config.first_ttl());
+        let now = self.now();
+        let mut fields = fields.clone();
+        let own = self.choices.lock().idle_timeout;
+        fields.extend(own.map(|own| (IDLE.to_owned(), own.as_secs().to_string())));
+        self.state.lock().begin(identity, Event::Created(record.id));
+        match self.soon(self.sessions.store.create(record, &fields, ttl)).await {
+            Ok(true) => {
+                self.settled(true);
+                self.state.lock().note_seen(record, Seen { at: now, expiry: now + ttl });
+                Ok(())
+            }
+            Ok(false) => {
+                self.settled(false);
+                Err(Error::Conflict)
+            }
+            Err(error) => Err(self.unanswered(error)),
+        }
+    }
+
+    /// Runs a call that creates a token, and leaves time for settling.
+    pub(super) async fn soon<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let deadline = self.sessions.config.deadline;
+        let rest = deadline.saturating_sub(self.settle_time()).saturating_sub(self.wait.so_far());
+        timeout(rest, call).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    pub(super) fn settle_time(&self) -> Duration {
+        self.sessions.config.deadline / SETTLE_SHARE
+    }
+
+    /// Handles the failure of a call that creates a token. A refused call created none.
+    pub(super) fn unanswered(&self, error: StoreError) -> Error {
+        if error.kind == StoreErrorKind::Refused {
+            self.settled(false);
+        }
+        error.into()
+    }
+
+    /// Records whether the pending token exists.
+    pub(super) fn settled(&self, is_there: bool) {
+        let mut state = self.state.lock();
+        if !is_there {
+            state.abandoned();
+        } else if let Some(event) = state.settled() {
+            drop(state);
+            self.sessions.emit(event);
+        }
+    }
+
+    /// An identity for a new session.
+    pub(super) fn new_identity(&self, has_user: bool) -> Identity {
+        Identity::new(CookieValue {
+            id: PublicId::new(self.now()),
+            token: Token::generate(),
+            is_remembered: self.choices.lock().is_remembered,
+            has_user,
+        })
+    }
+
+    /// Locks the identity, and settles a token of an operation whose future was dropped.
+    pub(super) async fn lock_identity(&self) -> Result<Turn<'_>> {
+        let turn = self.identity_lock.lock().await;
+        let pending = match &*self.state.lock() {
+            State::Unsettled { pending, .. } => Some(pending.record),
+            _ => None,
+        };
+        if let Some(record) = pending {
+            let is_there = self.sessions.store.settle(record).await?;
+            self.settled(is_there);
+        }
+        Ok(turn)
+    }
+}

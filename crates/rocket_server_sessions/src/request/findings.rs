@@ -1,0 +1,105 @@
+//! What a request learns about its session's record.
+
+use std::time::{Duration, SystemTime};
+
+use rocket::tokio::time::Instant;
+
+use super::RequestSession;
+use super::state::Seen;
+use crate::error::{Error, Result};
+use crate::event::{Deadline, Event, Rejection};
+use crate::id::PublicId;
+use crate::setup::shared::detach;
+use crate::store::{Death, RecordId, Store, TOMBSTONE_TTL};
+
+/// A request that has run for this long may have missed a tombstone. The remaining 15 seconds are
+/// for the time that it may have spent before it reached us.
+const OLD: Duration = TOMBSTONE_TTL.saturating_sub(Duration::from_secs(15));
+
+impl RequestSession {
+    /// Returns `true` if the request has run for so long that it may have missed a tombstone.
+    pub(super) fn is_old(&self) -> bool {
+        self.arrived.elapsed() >= OLD
+    }
+
+    /// Notes that the record is live, and touches it in the background if that is due. If the touch
+    /// fails, the next request retries.
+    pub(super) fn found_live(&self, record: RecordId, seen: Option<SystemTime>) {
+        let config = &self.sessions.config;
+        let now = self.now();
+        let mut state = self.state.lock();
+        state.applied(record, Instant::now());
+        let Some(identity) = state.identity().filter(|it| it.record == record && it.has_returned)
+        else {
+            return;
+        };
+        let is_first_return = seen.is_none() && identity.seen.is_none();
+        // This request may have touched it already.
+        let seen = seen.max(identity.seen.map(|seen| seen.at));
+        let is_due = seen.is_none_or(|seen| {
+            // A time in the future comes from an instance whose clock is ahead.
+            now.duration_since(seen).map_or(true, |age| age >= config.idle_timeout / 10)
+        });
+        let at = if is_due { now } else { seen.unwrap_or(now) };
+        state.note_seen(record, Seen { at, expiry: at + config.idle_timeout });
+        drop(state);
+        if is_first_return {
+            self.sessions.emit(Event::Returned(record.id));
+        }
+        if is_due {
+            self.touch(record);
+        }
+    }
+
+    pub(super) fn touch(&self, record: RecordId) {
+        let (store, now) = (self.sessions.store.clone(), self.now());
+        let ttl = self.sessions.config.ttl(record.id, now);
+        self.sessions.emit(Event::Touched(record.id));
+        detach(async move { drop(store.touch(record, now, ttl).await) });
+    }
+
+    /// Handles a tombstone.
+    pub(super) async fn found_dead(&self, record: RecordId, death: Death) -> Result<()> {
+        // A concurrent operation of this request may have rotated the session.
+        let _turn = self.lock_identity().await?;
+        self.note_dead(record, death);
+        Ok(())
+    }
+
+    pub(super) fn note_dead(&self, record: RecordId, death: Death) {
+        if self.state.lock().dead(record, death) {
+            self.reject(match death {
+                Death::Destroyed => Rejection::Destroyed(record.id),
+                Death::Rotated => Rejection::StaleToken(record.id),
+            });
+        }
+    }
+
+    /// Handles a missing record. Returns whether the request lost its session.
+    pub(super) async fn found_gone(&self, record: RecordId, is_read: bool) -> Result<bool> {
+        let _turn = self.lock_identity().await?;
+        Ok(self.note_gone(record, is_read))
+    }
+
+    pub(super) fn note_gone(&self, record: RecordId, is_read: bool) -> bool {
+        let is_old = self.is_old();
+        let mut state = self.state.lock();
+        let is_meant = state.gone(record, is_read, is_old);
+        let is_lost = !is_meant || state.is_pinned();
+        drop(state);
+        if is_meant && (is_lost || !is_read) {
+            self.reject(Rejection::Missing(record.id));
+        }
+        is_lost
+    }
+
+    /// Fails if a stream outlives its session.
+    pub(super) fn check_lifetime(&self, id: PublicId) -> Result<()> {
+        if !self.is_answered() || self.now() < self.sessions.config.absolute_expiry(id) {
+            return Ok(());
+        }
+        self.state.lock().lost();
+        self.sessions.emit(Event::Expired(id, Deadline::Absolute));
+        Err(Error::Conflict)
+    }
+}

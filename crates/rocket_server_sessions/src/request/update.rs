@@ -1,0 +1,178 @@
+//! Reads and changes of the session's fields.
+
+use rocket::tokio::time::Instant;
+
+use super::RequestSession;
+use super::state::{Identity, Next};
+use crate::config::OnOutage;
+use crate::error::{Error, Result};
+use crate::store::{Applied, Fields, Op, OpResult, Store, Update, UpdateResult, Values, size};
+
+/// The maximum length of a field's name in bytes.
+const MAX_FIELD_NAME: usize = 256;
+
+/// How often an operation is retried if a concurrent operation of the same request changed the
+/// session.
+const MAX_STEPS: usize = 8;
+
+impl RequestSession {
+    /// Applies changes and reads fields afterwards. The results are in the order of the changes.
+    pub(crate) async fn run(&self, update: Update) -> Result<Applied> {
+        self.check(&update.ops)?;
+        if !update.ops.is_empty() {
+            return self.with_deadline(self.attempt(&update)).await;
+        }
+        let is_anonymous = self.sessions.config.on_outage == OnOutage::Anonymous;
+        match self.with_deadline(self.attempt(&update)).await {
+            // Only if the store has not answered before, so that a request is consistent.
+            Err(error)
+                if is_anonymous
+                    && error.retry_after().is_some()
+                    && !self.state.lock().is_pinned() =>
+            {
+                Ok(Applied::default())
+            }
+            result => result,
+        }
+    }
+
+    /// Reads some fields.
+    pub(crate) async fn read(&self, names: &[&str]) -> Result<Values> {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        Ok(self.run(Update::look(Fields::Some(names))).await?.fields)
+    }
+
+    pub(super) async fn attempt(&self, update: &Update) -> Result<Applied> {
+        let is_read = update.ops.is_empty();
+        for _ in 0..MAX_STEPS {
+            let next = self.state.lock().next(is_read);
+            match next {
+                Next::Ask(identity) => {
+                    if let Some(applied) = self.ask(&identity, update).await? {
+                        return Ok(applied);
+                    }
+                }
+                Next::FindNothing => return Ok(Applied::default()),
+                Next::Create => {
+                    if let Some(applied) = self.begin(update).await? {
+                        return Ok(applied);
+                    }
+                }
+                Next::Settle => drop(self.lock_identity().await?),
+                Next::Conflict => return Err(Error::Conflict),
+            }
+        }
+        Err(Error::Conflict)
+    }
+
+    /// Sends the update to the store. `None` if the state changed and the caller must retry.
+    async fn ask(&self, identity: &Identity, update: &Update) -> Result<Option<Applied>> {
+        let record = identity.record;
+        let is_read = update.ops.is_empty();
+        self.check_lifetime(record.id)?;
+        match self.sessions.store.update(record, update).await? {
+            UpdateResult::Applied(applied) => {
+                self.found_live(record, applied.seen);
+                Ok(Some(applied))
+            }
+            UpdateResult::TooLarge(size) => {
+                self.state.lock().applied(record, Instant::now());
+                Err(self.too_large(&update.ops, size))
+            }
+            UpdateResult::Dead(death) => {
+                self.found_dead(record, death).await?;
+                Ok(None)
+            }
+            UpdateResult::Gone => {
+                let is_lost = self.found_gone(record, is_read).await?;
+                Ok((is_read && !is_lost).then(Applied::default))
+            }
+        }
+    }
+
+    /// Creates a session with the changes, unless they result in no fields of the application. `None` if a concurrent
+    /// operation created one.
+    async fn begin(&self, update: &Update) -> Result<Option<Applied>> {
+        let mut fields = Values::new();
+        let results: Vec<OpResult> = update.ops.iter().map(|op| op.apply(&mut fields)).collect();
+        let applied = Applied { results, fields, seen: None };
+        if applied.fields.keys().all(|name| name.starts_with('@')) {
+            return Ok(Some(applied));
+        }
+        let size = size(&applied.fields);
+        if update.max_size.is_some_and(|limit| size > limit) {
+            return Err(self.too_large(&update.ops, size));
+        }
+        let turn = self.lock_identity().await?;
+        if self.next() != Next::Create {
+            return Ok(None);
+        }
+        let identity = self.new_identity(false);
+        self.create(&turn, identity, &applied.fields).await?;
+        Ok(Some(applied))
+    }
+
+    /// Reads a field, and replaces it if no other request has changed it meanwhile. Otherwise tries
+    /// again with what the field holds then, until the deadline.
+    ///
+    /// `change` gets the field's text, and returns the new one, or `None` to leave the field alone.
+    pub(crate) async fn exchange<R>(
+        &self,
+        field: &str,
+        mut change: impl FnMut(Option<&str>) -> Result<(Option<String>, R)>,
+    ) -> Result<R> {
+        let max_size = Some(self.sessions.config.max_record_size);
+        self.with_deadline(async {
+            let look = Update::look(Fields::Some(vec![field.to_owned()]));
+            let mut current = self.attempt(&look).await?.fields.remove(field);
+            loop {
+                let (new, result) = change(current.as_deref())?;
+                let Some(new) = new else { return Ok(result) };
+                let ops = vec![Op::CompareExchange { field: field.to_owned(), current, new }];
+                self.check(&ops)?;
+                let update = Update { ops, read: Fields::Some(vec![]), max_size };
+                match self.attempt(&update).await?.results.pop() {
+                    Some(OpResult::Changed(text)) => current = text,
+                    _ => return Ok(result),
+                }
+            }
+        })
+        .await
+    }
+
+    /// Checks fields that are set at a log-in.
+    pub(super) fn check_fields(&self, fields: &Values) -> Result<()> {
+        let insert = |(name, text): (&String, &String)| Op::Insert(name.clone(), text.clone());
+        let ops: Vec<_> = fields.iter().map(insert).collect();
+        let (size, limit) = (size(fields), self.sessions.config.max_record_size);
+        if size > limit { Err(self.too_large(&ops, size)) } else { self.check(&ops) }
+    }
+
+    fn check(&self, ops: &[Op]) -> Result<()> {
+        for op in ops {
+            let name = op.field();
+            let size = match op {
+                Op::Insert(_, value) | Op::CompareExchange { new: value, .. } => value.len(),
+                Op::Increment(..) | Op::Remove(_) | Op::Take(_) | Op::Clear => 0,
+            };
+            let limit = self.sessions.config.max_field_size;
+            let too_large = |what, size, limit| {
+                Err(Error::TooLarge { field: name.to_owned(), what, size, limit })
+            };
+            if name.len() > MAX_FIELD_NAME {
+                return too_large("the length of its name", name.len(), MAX_FIELD_NAME);
+            }
+            if size > limit {
+                return too_large("the length of its value", size, limit);
+            }
+        }
+        Ok(())
+    }
+
+    fn too_large(&self, ops: &[Op], size: usize) -> Error {
+        let grows = |op: &&Op| !matches!(op, Op::Remove(_) | Op::Take(_) | Op::Clear);
+        let field = ops.iter().find(grows).map_or("", Op::field).to_owned();
+        let limit = self.sessions.config.max_record_size;
+        Error::TooLarge { field, what: "the size of the session", size, limit }
+    }
+}

@@ -1,0 +1,244 @@
+//! The request guard `Session`: which session it is here, its `fields`, and its `login`.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rocket::request::{FromRequest, Outcome};
+use rocket::{Ignite, Request, Rocket, Sentinel};
+
+use crate::error::{Error, Result};
+use crate::event::Rejection;
+use crate::id::{PublicId, TokenHash};
+use crate::request::RequestSession;
+use crate::setup::{SessionFairing, Sessions};
+use crate::store::Store;
+
+mod fields;
+mod login;
+
+pub use login::LogIn;
+
+/// The visitor's session, as a request guard.
+///
+/// The guard only decrypts the cookie and does no I/O. Each method that you `.await` makes one
+/// round trip unless documented otherwise. There is no implicit save at the end of a request. The
+/// first write creates the session. Until then there is no cookie and no record, and reads return
+/// nothing without a round trip.
+///
+/// All guards of a request share one session.
+///
+/// # Errors
+///
+/// Every method that accesses the store can fail with these:
+///
+/// - [`Error::Unavailable`] if the store cannot be reached: nothing was changed.
+/// - [`Error::OutcomeUnknown`] if it was reached and did not answer: the change may have been made.
+/// - [`Error::Conflict`] if another request has just rotated or destroyed the session. Nothing was
+///   changed.
+///
+/// ```
+/// use rocket_server_sessions::{Key, Result, Session};
+/// use rocket::{get, routes};
+///
+/// const VIEWS: Key<i64> = Key::new("views");
+///
+/// #[get("/")]
+/// async fn index(session: Session<'_>) -> Result<String> {
+///     Ok(format!("view {}", session.increment(VIEWS, 1).await?))
+/// }
+///
+/// let rocket = rocket::build().attach(Session::fairing()).mount("/", routes![index]);
+/// # let client = rocket::local::blocking::Client::tracked(rocket).unwrap();
+/// # assert_eq!(client.get("/").dispatch().into_string().unwrap(), "view 1");
+/// # assert_eq!(client.get("/").dispatch().into_string().unwrap(), "view 2");
+/// ```
+#[derive(Clone, Copy)]
+pub struct Session<'r> {
+    request: &'r Arc<RequestSession>,
+}
+
+/// Information about a session, available without a round trip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Info {
+    /// The session's public id.
+    pub id: PublicId,
+    /// The hash of its token. It changes when the session is regenerated.
+    pub token_hash: TokenHash,
+    /// When the session was created.
+    pub created: SystemTime,
+    /// When the session expires, regardless of use.
+    pub absolute_expiry: SystemTime,
+    /// When the session's idle timeout was last reset. `None` until the store has answered in this
+    /// request.
+    pub last_seen: Option<SystemTime>,
+    /// When the session expires unless it is used again; later, if it has a longer idle timeout of its
+    /// own ([`remember_me`](Session::remember_me)). `None` until the store has answered in this
+    /// request.
+    pub idle_expiry: Option<SystemTime>,
+}
+
+impl Session<'_> {
+    /// Returns the fairing, configured by `[default.session]`: it uses Redis if `url` is set, and
+    /// memory otherwise.
+    ///
+    /// ```
+    /// use rocket_server_sessions::Session;
+    ///
+    /// let rocket = rocket::build().attach(Session::fairing());
+    /// ```
+    #[must_use]
+    pub fn fairing() -> SessionFairing {
+        SessionFairing::new()
+    }
+}
+
+impl Session<'_> {
+    /// Returns information about the session, or `None` if there is none. This makes no round trip,
+    /// so the session may already have been destroyed or have expired.
+    ///
+    /// ```
+    /// # use rocket_server_sessions::Session;
+    /// #[rocket::get("/session")]
+    /// fn show(session: Session<'_>) -> String {
+    ///     match session.info() {
+    ///         Some(info) => format!("session {}, created {:?}", info.id, info.created),
+    ///         None => "no session yet".into(),
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn info(&self) -> Option<Info> {
+        let identity = self.request.identity()?;
+        let id = identity.record.id;
+        let absolute_expiry = self.request.sessions.config.absolute_expiry(id);
+        Some(Info {
+            id,
+            token_hash: identity.record.token_hash,
+            created: id.created(),
+            absolute_expiry,
+            last_seen: identity.seen.map(|seen| seen.at),
+            idle_expiry: identity.seen.map(|seen| seen.expiry.min(absolute_expiry)),
+        })
+    }
+
+    /// Returns why the request's cookie was ignored, as far as is known without a round trip. `None`
+    /// if it was accepted, or if there was none.
+    ///
+    /// A lost record, a rotated token and a destroyed session are known once the store has answered.
+    ///
+    /// ```
+    /// # use rocket_server_sessions::{Rejection, Session};
+    /// #[rocket::get("/why")]
+    /// fn why(session: Session<'_>) -> &'static str {
+    ///     match session.rejection() {
+    ///         None => "nothing is wrong with your cookie",
+    ///         Some(Rejection::CutOff) => "something has cut your cookie off",
+    ///         Some(_) => "your cookie is not valid",
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn rejection(&self) -> Option<Rejection> {
+        self.request.rejection()
+    }
+
+    /// The name of the store.
+    #[must_use]
+    pub fn store(&self) -> &'static str {
+        self.request.sessions.store.name()
+    }
+}
+
+impl<'r> Session<'r> {
+    /// Returns the session of a request, for guards, fairings and responders of your own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Misuse`] if [`Session::fairing`] is not attached.
+    pub fn of(request: &'r Request<'_>) -> Result<Self> {
+        Ok(Self { request: session_of(request)? })
+    }
+
+    /// Returns the session as a value that a task may hold beyond the request. See
+    /// [`OwnedSession`].
+    #[must_use]
+    pub fn into_owned(self) -> OwnedSession {
+        OwnedSession { request: self.request.clone() }
+    }
+}
+
+/// A session that a spawned task or a websocket may hold beyond the request.
+///
+/// Once the response's headers have left, no cookie can be set any more. Then operations that would
+/// need one fail with [`Error::Unavailable`](crate::Error::Unavailable) and change nothing: creating
+/// a session, `regenerate`, `log_in` and `remember_me`. Each operation has a deadline of its own, and
+/// works again after an outage. At the end of the absolute lifetime, operations fail with
+/// [`Error::Conflict`](crate::Error::Conflict).
+///
+/// ```
+/// # use rocket_server_sessions::{Key, Result, Session};
+/// const REPORT: Key<String> = Key::new("report");
+///
+/// #[rocket::post("/report")]
+/// async fn report(session: Session<'_>) -> Result<&'static str> {
+///     session.insert(REPORT, "in progress").await?;
+///     let owned = session.into_owned();
+///     rocket::tokio::spawn(async move {
+///         // … for minutes …
+///         if let Err(error) = owned.session().insert(REPORT, "done").await {
+///             log::warn!("{error}");
+///         }
+///     });
+///     Ok("in progress")
+/// }
+/// ```
+#[derive(Clone)]
+pub struct OwnedSession {
+    request: Arc<RequestSession>,
+}
+
+impl OwnedSession {
+    /// Borrows the session.
+    #[must_use]
+    pub fn session(&self) -> Session<'_> {
+        Session { request: &self.request }
+    }
+}
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Session<'r> {
+    type Error = Error;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
+        Self::of(request).map_or_else(Outcome::from, Outcome::Success)
+    }
+}
+
+/// Returns the session of a request, for its guards.
+pub(crate) fn session_of<'r>(request: &'r Request<'_>) -> Result<&'r Arc<RequestSession>> {
+    let sessions = request.rocket().state::<Sessions>().ok_or(Error::Misuse(MISSING))?;
+    let open = || Some(Arc::new(RequestSession::open(request, &sessions.shared)));
+    request.local_cache(open).as_ref().ok_or(Error::Misuse(
+        "the response already has its cookies; attach fairings that use sessions before launch, not \
+         at ignition",
+    ))
+}
+
+const MISSING: &str = "a route uses sessions, but their fairing is not attached; \
+     add `.attach(Session::fairing())` to the Rocket";
+
+/// Fails the launch if the fairing is missing.
+pub(crate) fn is_unattached(rocket: &Rocket<Ignite>) -> bool {
+    let is_missing = rocket.state::<Sessions>().is_none();
+    if is_missing {
+        log::error!("{MISSING}");
+    }
+    is_missing
+}
+
+impl Sentinel for Session<'_> {
+    fn abort(rocket: &Rocket<Ignite>) -> bool {
+        is_unattached(rocket)
+    }
+}

@@ -1,0 +1,37 @@
+//! The fairing that sets the cookie in responses.
+
+use std::sync::Arc;
+
+use rocket::fairing::{Fairing, Info, Kind};
+use rocket::http::{Header, Status};
+use rocket::{Request, Response};
+
+use crate::request::RequestSession;
+
+/// Sets the cookie. It is attached at ignition, after all others, so that their response fairings
+/// may use the session.
+pub(super) struct CookieFairing;
+
+#[rocket::async_trait]
+impl Fairing for CookieFairing {
+    fn info(&self) -> Info {
+        Info { name: "Session cookie", kind: Kind::Response | Kind::Singleton }
+    }
+
+    /// Rocket's jar cannot be used: it is written before response fairings run, and error catchers
+    /// clear it.
+    async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
+        let Some(session) = request.local_cache(|| None::<Arc<RequestSession>>) else { return };
+        if let Some(cookie) = session.finish().await {
+            response.adjoin_header(Header::new("Set-Cookie", cookie));
+            let is_unshared = |value: &str| value.contains("no-store") || value.contains("private");
+            if !response.headers().get("Cache-Control").any(is_unshared) {
+                // RFC 9111, section 7.3: a stored response would give one visitor's cookie to others.
+                response.set_raw_header("Cache-Control", "no-store");
+            }
+        }
+        if let (Some(wait), Status::ServiceUnavailable) = (session.outage(), response.status()) {
+            response.set_raw_header("Retry-After", wait.as_secs().max(1).to_string());
+        }
+    }
+}

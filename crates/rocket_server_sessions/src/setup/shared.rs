@@ -1,0 +1,120 @@
+//! State shared by all sessions: the store, the settings, the keys and the clock.
+
+use std::sync::Arc;
+use std::task::{Context, Waker};
+
+use figment::Figment;
+use rocket::tokio;
+
+use crate::clock::Clock;
+use crate::config::{Config, SecretKey, SettingError, Unread};
+use crate::cookie_report::CookieReport;
+use crate::event::{Counters, Event};
+use crate::request::cookie::KeyRing;
+use crate::store::{Instrumented, Memory, Store};
+
+/// The callback for events.
+pub(crate) type Observer = dyn Fn(Event) + Send + Sync;
+
+/// The state that Rocket manages.
+pub(crate) struct Shared {
+    pub(crate) store: Arc<Instrumented>,
+    pub(crate) config: Config,
+    pub(crate) keys: KeyRing,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) observer: Option<Arc<Observer>>,
+    counters: Counters,
+    cookie_report: CookieReport,
+    /// Whether the store was opened from the settings.
+    pub(super) is_own: bool,
+    /// Warnings to log at launch.
+    pub(crate) notices: Vec<String>,
+}
+
+impl Shared {
+    /// Reads the configuration, and opens the store unless the application has a custom one.
+    pub(crate) fn open(
+        figment: &Figment,
+        store: Option<Arc<dyn Store>>,
+        clock: Arc<dyn Clock>,
+        observer: Option<Arc<Observer>>,
+    ) -> Result<Self, Vec<SettingError>> {
+        let config = Config::extract(figment)?;
+        let mut notices: Vec<_> =
+            Unread::about_sessions(figment).iter().map(ToString::to_string).collect();
+        let is_own = store.is_none();
+        let store = match store {
+            Some(store) => store,
+            None => open_store(figment, &config, &clock, &mut notices)?,
+        };
+        if !is_own && let Some(url) = &config.url {
+            notices.push(format!(
+                "the application uses a custom store, so `session.url` ({url:?}) is ignored"
+            ));
+        }
+        let key = SecretKey::read(figment, store.is_shared()).map_err(|error| vec![error])?;
+        let first = key.map_or_else(
+            || {
+                notices.push(
+                    "no `secret_key` is set, so cookies are encrypted with a random key, and \
+                     become invalid when the process stops"
+                        .into(),
+                );
+                cookie::Key::generate()
+            },
+            |SecretKey(key)| key,
+        );
+        let previous = config.previous_keys.iter().map(|it| it.0.clone()).collect();
+        let keys = KeyRing::new(first, previous);
+        let (store, counters) = (Arc::new(Instrumented::new(store)), Counters::register());
+        let cookie_report = CookieReport::new();
+        Ok(Self { store, config, keys, clock, observer, counters, cookie_report, is_own, notices })
+    }
+
+    /// Counts an event, reports it if it is about a damaged cookie, and calls the observer.
+    pub(crate) fn emit(&self, event: Event) {
+        self.counters.count(event);
+        self.cookie_report.note(event);
+        if let Some(observer) = &self.observer {
+            observer(event);
+        }
+    }
+}
+
+/// Runs a future in the background. It is polled once immediately, so that its call is sent before
+/// the response: on Cloud Run, the instance may then be frozen until the next request.
+pub(crate) fn detach(work: impl Future<Output = ()> + Send + 'static) {
+    let mut work = Box::pin(work);
+    let mut context = Context::from_waker(Waker::noop());
+    if work.as_mut().poll(&mut context).is_pending() {
+        tokio::spawn(work);
+    }
+}
+
+fn open_store(
+    figment: &Figment,
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    notices: &mut Vec<String>,
+) -> Result<Arc<dyn Store>, Vec<SettingError>> {
+    let Some(url) = &config.url else {
+        notices.push(
+            "sessions live in this process's memory and end with it; to keep them, set `url` in \
+             [default.session], or ROCKET_SESSION='{url=\"rediss://…\"}'"
+                .into(),
+        );
+        return Ok(Arc::new(Memory::with_clock(config.memory_capacity, clock.clone())));
+    };
+    #[cfg(feature = "redis")]
+    let store = crate::store::Redis::open(&crate::store::Settings::from_config(config, url))
+        .map(|store| Arc::new(store) as Arc<dyn Store>)
+        .map_err(|error| (error.key(), error.to_string()));
+    #[cfg(not(feature = "redis"))]
+    let store: Result<Arc<dyn Store>, (&str, String)> = Err((
+        "url",
+        format!("{url:?} is set, but the crate was built without the feature `redis`"),
+    ));
+    store.map_err(|(key, message)| {
+        vec![SettingError::new(figment, &format!("{}.{key}", Config::KEY), &message)]
+    })
+}

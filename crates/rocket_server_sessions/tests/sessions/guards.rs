@@ -1,0 +1,76 @@
+//! The guard `User`, and guards that applications build on it.
+
+use rocket::http::Status;
+use rocket_server_sessions::store::StoreError;
+use rocket_server_sessions::testing::Call;
+
+use crate::world::{World, on_every_store};
+
+on_every_store![
+    async fn user_is_known_to_guards_and_nobody_goes_to_the_next_route(world: World) {
+        let mut visitor = world.visitor();
+        assert_eq!(visitor.body("/account").await, "log in first");
+        assert_eq!(visitor.get("/members").await.status, Status::Unauthorized);
+        assert_eq!(visitor.body("/account-if-any").await, "nobody");
+        assert_eq!(world.store.round_trips(), 0, "nobody can be logged in");
+        visitor.get("/log-in/alice/phone").await;
+        assert_eq!(visitor.body("/account").await, "alice on phone");
+        assert_eq!(visitor.body("/members").await, "alice");
+        assert_eq!(visitor.body("/account-if-any").await, "alice");
+        visitor.get("/destroy").await;
+        assert_eq!(visitor.get("/members").await.status, Status::Unauthorized);
+    }
+
+    async fn many_guards_of_a_request_ask_once(world: World) {
+        let mut visitor = world.visitor();
+        visitor.get("/log-in/alice/phone").await;
+        visitor.get("/user-only").await;
+        world.settled().await;
+        world.store.take_calls();
+        assert_eq!(visitor.body("/thrice").await, "alice alice alice");
+        assert!(matches!(world.store.take_calls()[..], [Call::Update(_)]));
+    }
+
+    async fn guard_of_ones_own_forwards_and_fails_as_it_says(world: World) {
+        let mut visitor = world.visitor();
+        assert_eq!(visitor.get("/admin").await.status, Status::Unauthorized);
+        visitor.get("/log-in/alice/phone").await;
+        assert_eq!(visitor.get("/admin").await.status, Status::Forbidden);
+        visitor.get("/log-in/root/phone").await;
+        assert_eq!(visitor.body("/admin").await, "root");
+        visitor.get("/set/theme/dark").await;
+        assert_eq!(visitor.body("/themed").await, "dark");
+        world.store.fail(Some(StoreError::refused("down")));
+        for path in ["/themed", "/admin", "/members", "/account"] {
+            let page = visitor.get(path).await;
+            assert_eq!(page.status, Status::ServiceUnavailable, "{path}");
+            assert!(page.retry_after.is_some() && page.set_cookies.is_empty(), "{path}");
+        }
+    }
+
+    async fn nobody_is_let_in_while_an_outage_makes_visitors_anonymous(world: World) {
+        let world = world.reconfigured("session.on_outage", "anonymous").await;
+        let mut visitor = world.visitor();
+        visitor.get("/log-in/root/phone").await;
+        world.store.fail(Some(StoreError::refused("down")));
+        for path in ["/members", "/admin"] {
+            let page = visitor.get(path).await;
+            assert_eq!((page.status, page.set_cookies.len()), (Status::Unauthorized, 0), "{path}");
+        }
+        assert_eq!(visitor.body("/account").await, "log in first");
+        world.store.fail(None);
+        assert_eq!(visitor.body("/admin").await, "root", "the log-in has lasted");
+    }
+
+    async fn time_of_the_log_in_is_told(world: World) {
+        let mut visitor = world.visitor();
+        assert_eq!(visitor.body("/logged-in-for").await, "nobody");
+        visitor.get("/log-in/alice/phone").await;
+        world.advance(700).await;
+        let age: u64 = visitor.body("/logged-in-for").await.parse().unwrap();
+        assert!((700..=701).contains(&age), "{age}");
+        visitor.get("/log-in/alice/phone").await;
+        let age: u64 = visitor.body("/logged-in-for").await.parse().unwrap();
+        assert!(age <= 1, "{age}");
+    }
+];
