@@ -96,9 +96,13 @@ pub(crate) async fn log_in(
             RotateResult::Dead(_) | RotateResult::Gone => {}
         }
     }
-    log_in_to_new_session(session, &turn, &index, &login, fields)
-        .await
-        .map_err(|error| if has_destroyed { error.partially_applied() } else { error })
+    let mut result = log_in_to_new_session(session, &turn, &index, &login, &fields).await;
+    if has_destroyed && matches!(result, Err(Error::Conflict)) {
+        // The user's sessions were being destroyed. A conflict would mean that nothing was changed,
+        // so this log-in comes after that.
+        result = log_in_to_new_session(session, &turn, &index, &login, &fields).await;
+    }
+    result.map_err(|error| if has_destroyed { error.partially_applied() } else { error })
 }
 
 async fn log_in_to_new_session(
@@ -106,11 +110,12 @@ async fn log_in_to_new_session(
     turn: &Turn<'_>,
     index: &UserIndex,
     login: &LoggedIn,
-    mut fields: Values,
+    fields: &Values,
 ) -> Result<()> {
     let identity = session.new_identity(true);
     let record = identity.record;
     let entries = index.add(record).await?;
+    let mut fields = fields.clone();
     fields.extend(login.fields());
     session.create(turn, identity, &fields).await?;
     session.sessions.emit(Event::LoggedIn(record.id));

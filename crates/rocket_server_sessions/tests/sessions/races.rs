@@ -106,9 +106,7 @@ async fn log_out_everywhere_beside_a_log_in_comes_wholly_before_or_after_it() {
             }
             let case = format!("{start:?}, before chunk {chunks}: {}", page.status);
             let user = visitor.body("/user").await;
-            // If the session of another user was destroyed first, something was changed.
-            let refused = if start == Some("/log-in/bob/phone") { [409, 503] } else { [409, 409] };
-            assert!(page.status == Status::Ok || refused.contains(&page.status.code), "{case}");
+            assert!([200, 409].contains(&page.status.code), "{case}");
             let is_logged_in = page.status == Status::Ok && *destroyed.lock().unwrap() == "0";
             assert_eq!(user == "alice", is_logged_in, "{case}");
             let found = world.visitor().body("/log-out-everywhere/alice").await;
