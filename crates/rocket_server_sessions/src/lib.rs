@@ -56,6 +56,7 @@ mod remember_me;
 mod request;
 mod same_origin;
 mod session;
+mod session_cookie;
 mod setup;
 #[cfg(test)]
 #[cfg(feature = "redis")]

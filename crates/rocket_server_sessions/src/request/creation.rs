@@ -6,12 +6,12 @@ use rocket::tokio::sync::MutexGuard;
 use rocket::tokio::time::timeout;
 
 use super::RequestSession;
-use super::cookie::CookieValue;
 use super::session::late;
 use super::state::{Identity, Seen, State};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::id::{PublicId, Token};
+use crate::session_cookie::CookieValue;
 use crate::store::{IDLE, Store, StoreError, StoreErrorKind, Values};
 
 /// The fraction of the deadline that is reserved for settling.

@@ -9,12 +9,12 @@
 use rocket::tokio::time::Instant;
 
 use super::RequestSession;
-use super::cookie::CookieValue;
 use super::creation::Turn;
 use super::state::{Identity, Next, Seen};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::id::Token;
+use crate::session_cookie::CookieValue;
 use crate::store::{
     Death, DestroyResult, LoggedIn, RecordStatus, RotateResult, Rotation, Store, TimeToLive, USER,
     Values,

@@ -8,11 +8,9 @@
 //! | [`creation`] | creating a session, and settling a token |
 //! | [`findings`] | what the store's answers say about the record |
 //! | [`identity`] | regenerate, log in, destroy |
-//! | [`cookie`] | the cookie |
 //! | [`hidden_cookie`] | cookies that the request does not show |
 //! | [`wait`] | the time spent waiting for the store |
 
-pub(crate) mod cookie;
 mod creation;
 mod findings;
 pub(crate) mod hidden_cookie;

@@ -9,7 +9,6 @@ use rocket::Request;
 use rocket::tokio::sync::Mutex as AsyncMutex;
 use rocket::tokio::time::{Instant, timeout};
 
-use super::cookie::{Opened, removal};
 use super::hidden_cookie::{has_dropped_cookies, may_hide_cookie};
 use super::state::{CookieChange, Identity, Next, State};
 use super::wait::Wait;
@@ -17,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::event::{Deadline, Event, Rejection};
 use crate::id::PublicId;
 use crate::remember_me::RememberMe;
+use crate::session_cookie::{Opened, removal};
 use crate::setup::shared::Shared;
 use crate::store::{Death, Fields, IDLE, LOGIN, LoggedIn, Op, RecordId, StoreError, USER, Update};
 

@@ -38,8 +38,8 @@ use std::time::{Duration, SystemTime};
 
 use rocket::tokio::time::Instant;
 
-use super::cookie::CookieValue;
 use crate::event::Event;
+use crate::session_cookie::CookieValue;
 use crate::store::{Death, RecordId};
 
 /// Cookies that are renewed or removed are only sent within this time after the store's last

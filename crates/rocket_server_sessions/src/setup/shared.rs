@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::config::{Config, SecretKey, SettingError, Unread};
 use crate::cookie_report::CookieReport;
 use crate::event::{Counters, Event};
-use crate::request::cookie::KeyRing;
+use crate::session_cookie::KeyRing;
 use crate::store::{Instrumented, Memory, Store};
 
 /// The callback for events.
