@@ -43,6 +43,7 @@
 //! | write tests | [`testing`] |
 //! | implement a custom store | [`store`] |
 
+mod background;
 mod batch;
 mod check;
 mod clock;
@@ -57,7 +58,9 @@ mod request;
 mod same_origin;
 mod session;
 mod session_cookie;
+mod sessions;
 mod setup;
+mod shared;
 #[cfg(test)]
 #[cfg(feature = "redis")]
 mod simulation;
@@ -80,8 +83,10 @@ pub use id::{PublicId, TokenHash};
 pub use key::{Field, Key};
 pub use remember_me::RememberMe;
 pub use same_origin::SameOrigin;
-pub use session::{Info, LogIn, OwnedSession, Session};
-pub use setup::{SessionFairing, Sessions};
+pub use session::login::LogIn;
+pub use session::{Info, OwnedSession, Session};
+pub use sessions::Sessions;
+pub use setup::SessionFairing;
 pub use snapshot::Snapshot;
 pub use unreadable::note_dropped_cookies;
 pub use user::User;

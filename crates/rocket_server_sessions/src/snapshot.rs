@@ -10,7 +10,7 @@ use crate::event::Event;
 use crate::id::PublicId;
 use crate::key::{Field, Key};
 use crate::request::RequestSession;
-use crate::setup::shared::Shared;
+use crate::shared::Shared;
 use crate::store::{USER, Values};
 use crate::value::decode;
 

@@ -7,7 +7,7 @@ use rocket::request::{FromRequest, Outcome};
 use rocket::{Ignite, Request, Rocket, Sentinel};
 
 use crate::error::{Error, Result};
-use crate::session::{is_unattached, session_of};
+use crate::request::guard::{is_unattached, session_of};
 use crate::store::LoggedIn;
 
 /// The user who is logged in, as a request guard.

@@ -11,11 +11,12 @@ use std::time::{Duration, SystemTime};
 use rocket::futures::future::try_join_all;
 use rocket::futures::stream::{self, StreamExt};
 
+use crate::background::detach;
 use crate::config::MAX_LIFETIME;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::id::PublicId;
-use crate::setup::shared::{Shared, detach};
+use crate::shared::Shared;
 use crate::store::{
     Death, DestroyResult, IndexEntry, LoggedIn, RecordId, RecordStatus, RotateResult, Store,
     StoreError, StoreErrorKind,

@@ -8,10 +8,10 @@ use rocket::{Ignite, Request, Rocket, Sentinel};
 
 use crate::error::{Error, Result};
 use crate::id::PublicId;
+use crate::request::guard::{is_unattached, session_of};
 use crate::request::{RequestSession, with_deadline};
-use crate::session::{is_unattached, session_of};
-use crate::setup::Sessions;
-use crate::setup::shared::Shared;
+use crate::sessions::Sessions;
+use crate::shared::Shared;
 use crate::user_index::UserIndex;
 
 /// The sessions in which your users are logged in, as a request guard.

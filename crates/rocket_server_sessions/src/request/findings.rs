@@ -6,10 +6,10 @@ use rocket::tokio::time::Instant;
 
 use super::RequestSession;
 use super::state::Seen;
+use crate::background::detach;
 use crate::error::{Error, Result};
 use crate::event::{Deadline, Event, Rejection};
 use crate::id::PublicId;
-use crate::setup::shared::detach;
 use crate::store::{Death, RecordId, Store, TOMBSTONE_TTL};
 
 /// A request that has run for this long may have missed a tombstone. The remaining 15 seconds are

@@ -8,11 +8,13 @@
 //! | [`creation`] | creating a session, and settling a token |
 //! | [`findings`] | what the store's answers say about the record |
 //! | [`identity`] | regenerate, log in, destroy |
+//! | [`guard`] | the session of a request, for its guards |
 //! | [`hidden_cookie`] | cookies that the request does not show |
 //! | [`wait`] | the time spent waiting for the store |
 
 mod creation;
 mod findings;
+pub(crate) mod guard;
 pub(crate) mod hidden_cookie;
 pub(crate) mod identity;
 pub(crate) mod session;

@@ -17,7 +17,7 @@ use crate::event::{Deadline, Event, Rejection};
 use crate::id::PublicId;
 use crate::remember_me::RememberMe;
 use crate::session_cookie::{Opened, removal};
-use crate::setup::shared::Shared;
+use crate::shared::Shared;
 use crate::store::{Death, Fields, IDLE, LOGIN, LoggedIn, Op, RecordId, StoreError, USER, Update};
 
 pub(crate) struct RequestSession {

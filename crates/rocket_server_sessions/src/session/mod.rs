@@ -10,13 +10,11 @@ use crate::error::{Error, Result};
 use crate::event::Rejection;
 use crate::id::{PublicId, TokenHash};
 use crate::request::RequestSession;
-use crate::setup::{SessionFairing, Sessions};
+use crate::request::guard::{is_unattached, session_of};
 use crate::store::Store;
 
 mod fields;
-mod login;
-
-pub use login::LogIn;
+pub(crate) mod login;
 
 /// The visitor's session, as a request guard.
 ///
@@ -76,21 +74,6 @@ pub struct Info {
     /// own ([`remember_me`](Session::remember_me)). `None` until the store has answered in this
     /// request.
     pub idle_expiry: Option<SystemTime>,
-}
-
-impl Session<'_> {
-    /// Returns the fairing, configured by `[default.session]`: it uses Redis if `url` is set, and
-    /// memory otherwise.
-    ///
-    /// ```
-    /// use rocket_server_sessions::Session;
-    ///
-    /// let rocket = rocket::build().attach(Session::fairing());
-    /// ```
-    #[must_use]
-    pub fn fairing() -> SessionFairing {
-        SessionFairing::new()
-    }
 }
 
 impl Session<'_> {
@@ -213,28 +196,6 @@ impl<'r> FromRequest<'r> for Session<'r> {
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
         Self::of(request).map_or_else(Outcome::from, Outcome::Success)
     }
-}
-
-/// Returns the session of a request, for its guards.
-pub(crate) fn session_of<'r>(request: &'r Request<'_>) -> Result<&'r Arc<RequestSession>> {
-    let sessions = request.rocket().state::<Sessions>().ok_or(Error::Misuse(MISSING))?;
-    let open = || Some(Arc::new(RequestSession::open(request, &sessions.shared)));
-    request.local_cache(open).as_ref().ok_or(Error::Misuse(
-        "the response already has its cookies; attach fairings that use sessions before launch, not \
-         at ignition",
-    ))
-}
-
-const MISSING: &str = "a route uses sessions, but their fairing is not attached; \
-     add `.attach(Session::fairing())` to the Rocket";
-
-/// Fails the launch if the fairing is missing.
-pub(crate) fn is_unattached(rocket: &Rocket<Ignite>) -> bool {
-    let is_missing = rocket.state::<Sessions>().is_none();
-    if is_missing {
-        log::error!("{MISSING}");
-    }
-    is_missing
 }
 
 impl Sentinel for Session<'_> {

@@ -8,14 +8,15 @@ use rocket::{Build, Data, Orbit, Request, Rocket};
 
 use super::cookie_fairing::CookieFairing;
 use super::cross_site::{self, Exceptions};
-use super::sessions::Sessions;
-use super::shared::{Observer, Shared};
 use crate::check;
 use crate::clock::{Clock, SystemClock};
 use crate::config::SettingError;
 use crate::event::Event;
 use crate::request::hidden_cookie::DroppedCookies;
 use crate::request::session::arrived;
+use crate::session::Session;
+use crate::sessions::Sessions;
+use crate::shared::{Observer, Shared};
 use crate::store::Store;
 use crate::unreadable::has_dropped_cookies;
 
@@ -46,10 +47,25 @@ pub struct SessionFairing {
     errors: Vec<String>,
 }
 
+impl Session<'_> {
+    /// Returns the fairing, configured by `[default.session]`: it uses Redis if `url` is set, and
+    /// memory otherwise.
+    ///
+    /// ```
+    /// use rocket_server_sessions::Session;
+    ///
+    /// let rocket = rocket::build().attach(Session::fairing());
+    /// ```
+    #[must_use]
+    pub fn fairing() -> SessionFairing {
+        SessionFairing::new()
+    }
+}
+
 impl SessionFairing {
     /// A fairing that is configured by `[default.session]`: it uses Redis if `url` is set, and
     /// memory otherwise.
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self {
             store: None,
             clock: Arc::new(SystemClock),

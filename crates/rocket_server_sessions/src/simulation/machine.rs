@@ -17,7 +17,7 @@ use super::operations;
 use super::random::Random;
 use super::server::Server;
 use super::world::World;
-use crate::setup::Sessions;
+use crate::sessions::Sessions;
 use crate::store::Redis;
 use crate::testing::ManualClock;
 use crate::{Clock as _, Config, Session};

@@ -5,7 +5,7 @@ use rocket::{Orbit, Rocket};
 
 use crate::error::{Error, Result};
 use crate::request::{RequestSession, identity};
-use crate::setup::Sessions;
+use crate::sessions::Sessions;
 use crate::store::Values;
 
 /// Logs a user in to a new session, without a request, and returns its cookie.

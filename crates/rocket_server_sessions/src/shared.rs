@@ -1,10 +1,8 @@
 //! State shared by all sessions: the store, the settings, the keys and the clock.
 
 use std::sync::Arc;
-use std::task::{Context, Waker};
 
 use figment::Figment;
-use rocket::tokio;
 
 use crate::clock::Clock;
 use crate::config::{Config, SecretKey, SettingError, Unread};
@@ -26,7 +24,7 @@ pub(crate) struct Shared {
     counters: Counters,
     cookie_report: CookieReport,
     /// Whether the store was opened from the settings.
-    pub(super) is_own: bool,
+    pub(crate) is_own: bool,
     /// Warnings to log at launch.
     pub(crate) notices: Vec<String>,
 }
@@ -78,16 +76,6 @@ impl Shared {
         if let Some(observer) = &self.observer {
             observer(event);
         }
-    }
-}
-
-/// Runs a future in the background. It is polled once immediately, so that its call is sent before
-/// the response: on Cloud Run, the instance may then be frozen until the next request.
-pub(crate) fn detach(work: impl Future<Output = ()> + Send + 'static) {
-    let mut work = Box::pin(work);
-    let mut context = Context::from_waker(Waker::noop());
-    if work.as_mut().poll(&mut context).is_pending() {
-        tokio::spawn(work);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::shared::Shared;
+use crate::shared::Shared;
 
 /// All sessions of the application, outside of a request: for a job, a webhook or a command line.
 ///
@@ -42,7 +42,7 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    pub(super) fn new(shared: Shared) -> Self {
+    pub(crate) fn new(shared: Shared) -> Self {
         Self { shared: Arc::new(shared) }
     }
 }

@@ -1,0 +1,31 @@
+//! The session of a request, for its guards.
+
+use std::sync::Arc;
+
+use rocket::{Ignite, Request, Rocket};
+
+use super::RequestSession;
+use crate::error::{Error, Result};
+use crate::sessions::Sessions;
+
+/// Returns the session of a request, for its guards.
+pub(crate) fn session_of<'r>(request: &'r Request<'_>) -> Result<&'r Arc<RequestSession>> {
+    let sessions = request.rocket().state::<Sessions>().ok_or(Error::Misuse(MISSING))?;
+    let open = || Some(Arc::new(RequestSession::open(request, &sessions.shared)));
+    request.local_cache(open).as_ref().ok_or(Error::Misuse(
+        "the response already has its cookies; attach fairings that use sessions before launch, not \
+         at ignition",
+    ))
+}
+
+const MISSING: &str = "a route uses sessions, but their fairing is not attached; \
+     add `.attach(Session::fairing())` to the Rocket";
+
+/// Fails the launch if the fairing is missing.
+pub(crate) fn is_unattached(rocket: &Rocket<Ignite>) -> bool {
+    let is_missing = rocket.state::<Sessions>().is_none();
+    if is_missing {
+        log::error!("{MISSING}");
+    }
+    is_missing
+}
