@@ -7,7 +7,9 @@ use metrics::{Histogram, Unit, describe_histogram, histogram};
 use tracing::field::{self, Empty};
 use tracing::{Instrument, Span, debug_span};
 
-use super::{Call, Store, StoreError, StoreErrorKind, Wrap};
+use super::contract::Store;
+use super::error::{StoreError, StoreErrorKind};
+use super::wrap::{Call, Wrap};
 
 const SECONDS: &str = "session_store_seconds";
 

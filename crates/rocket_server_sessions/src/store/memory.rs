@@ -6,10 +6,13 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 
-use super::{
-    Death, DestroyResult, IndexEntry, LoggedIn, RecordId, RecordStatus, RotateResult, Rotation,
-    Store, StoreError, TOMBSTONE_TTL, TimeToLive, USER, Update, UpdateResult, Values,
-};
+use super::contract::{DestroyResult, RecordStatus, Store, TOMBSTONE_TTL};
+use super::error::StoreError;
+use super::logged_in::{LoggedIn, USER};
+use super::record::{Death, IndexEntry, RecordId, Values};
+use super::rotation::{RotateResult, Rotation};
+use super::time_to_live::TimeToLive;
+use super::update::{Update, UpdateResult};
 use crate::clock::{Clock, SystemClock};
 use crate::id::whole_seconds;
 

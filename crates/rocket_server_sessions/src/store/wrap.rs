@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{
-    DestroyResult, IndexEntry, PublicId, RecordId, RecordStatus, RotateResult, Rotation, Store,
-    StoreError, TimeToLive, Update, UpdateResult, Values,
-};
+use super::contract::{DestroyResult, RecordStatus, Store};
+use super::error::StoreError;
+use super::record::{IndexEntry, RecordId, Values};
+use super::rotation::{RotateResult, Rotation};
+use super::time_to_live::TimeToLive;
+use super::update::{Update, UpdateResult};
+use crate::id::PublicId;
 
 /// A store that passes each call on to another. Every call goes through [`around`](Self::around).
 pub trait Wrap: Send + Sync + 'static {

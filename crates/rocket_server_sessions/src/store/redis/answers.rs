@@ -4,7 +4,7 @@ use super::breaker::Severity;
 use super::reply_error::server_failure;
 use super::request::{Answer, Request};
 use super::upstream::Upstream;
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 
 /// A request with all its replies.
 pub(super) struct Answered {

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::jitter::jittered;
 use super::metrics::open_breakers;
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 
 /// How many consecutive connection failures open the breaker. Single failures are normal, for
 /// example when a proxy restarts.

@@ -23,11 +23,13 @@ use super::pipeline::Pipeline;
 use super::reply_error::{ReplyError, has_error};
 use super::scripts;
 use crate::id::{PublicId, from_unix, unix};
-use crate::store::{
-    Applied, Death, DestroyResult, Fields, LOGIN, LoggedIn, Op, OpResult, RecordId, RecordStatus,
-    RotateResult, Rotation, StoreError, TOMBSTONE_TTL, TimeToLive, USER, Update, UpdateResult,
-    Values,
-};
+use crate::store::contract::{DestroyResult, RecordStatus, TOMBSTONE_TTL};
+use crate::store::error::StoreError;
+use crate::store::logged_in::{LOGIN, LoggedIn, USER};
+use crate::store::record::{Death, RecordId, Values};
+use crate::store::rotation::{RotateResult, Rotation};
+use crate::store::time_to_live::TimeToLive;
+use crate::store::update::{Applied, Fields, Op, OpResult, Update, UpdateResult};
 
 /// The field that marks a hash as a session's record. Its value is the public id.
 pub(super) const MARKER: &str = "@id";

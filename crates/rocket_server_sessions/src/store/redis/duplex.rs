@@ -19,7 +19,7 @@ use super::queue::Stage;
 use super::request::Request;
 use super::transport::Transport;
 use super::upstream::Upstream;
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 
 const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 

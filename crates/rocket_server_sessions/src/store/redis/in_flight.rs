@@ -9,7 +9,7 @@ use super::answers::Answered;
 use super::decoder::Unreadable;
 use super::limit::{Limit, Room};
 use super::request::Request;
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 
 /// The maximum number of bytes in flight, unless a single request is larger.
 const MAX_BYTES: usize = 4 << 20;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rocket::tokio::time::Instant;
 
-use crate::store::RecordId;
+use crate::store::record::RecordId;
 
 /// The maximum number of remembered keys.
 const MAX_KEYS: usize = 1024;

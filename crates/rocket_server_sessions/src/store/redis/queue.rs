@@ -10,7 +10,7 @@ use rocket::futures::future::poll_fn;
 use super::limit::Room;
 use super::metrics::{Metrics, number};
 use super::request::Request;
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 
 /// The waiting requests of one server, and the state of each driver.
 pub(super) struct Queue {

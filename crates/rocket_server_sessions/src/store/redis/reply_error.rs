@@ -5,7 +5,7 @@ use redis::{RedisError, ServerError, Value};
 use super::address::Address;
 use super::breaker::Severity;
 use super::remedy::remedy;
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 
 /// An error about the state of the server, not of the record.
 pub(super) struct ServerFailure {
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn nothing_was_changed_is_said_only_if_nothing_was_carried_out() {
-        use crate::store::StoreErrorKind;
+        use crate::store::error::StoreErrorKind;
         let oom = "-OOM no memory";
         for (given, kind) in [
             (replies(&[oom, oom]), StoreErrorKind::Refused),
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn error_within_a_script_is_told_by_its_cause() {
-        use crate::store::StoreErrorKind;
+        use crate::store::error::StoreErrorKind;
         for (text, cause, kind) in [
             (
                 "-ERR Error running script (call to f_1): @user_script:1: -OOM command not allowed",

@@ -10,7 +10,7 @@ use rocket::tokio::sync::oneshot;
 use rocket::tokio::time::timeout_at;
 
 use super::pipeline::Pipeline;
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 
 /// The result of a request: the replies to its commands, including errors about the record.
 pub(super) type Answer = Result<Vec<Value>, StoreError>;

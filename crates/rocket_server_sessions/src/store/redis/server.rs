@@ -12,7 +12,7 @@ use super::pipeline::Pipeline;
 use super::pool::Target;
 use super::request::Request;
 use super::upstream::Upstream;
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use super::pool::Target;
 use super::reply_error::server_failure;
 use super::server::Server;
 use super::topology::Topology;
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 
 /// The servers that keep the sessions.
 pub(super) enum Servers {

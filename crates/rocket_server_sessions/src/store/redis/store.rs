@@ -13,10 +13,12 @@ use super::pipeline::Pipeline;
 use super::servers::Servers;
 use super::{commands, user_index};
 
-use crate::store::{
-    Applied, DestroyResult, Fields, IndexEntry, Op, OpResult, RecordId, RecordStatus, RotateResult,
-    Rotation, Store, StoreError, StoreErrorKind, TimeToLive, Update, UpdateResult, Values, size,
-};
+use crate::store::contract::{DestroyResult, RecordStatus, Store};
+use crate::store::error::{StoreError, StoreErrorKind};
+use crate::store::record::{IndexEntry, RecordId, Values, size};
+use crate::store::rotation::{RotateResult, Rotation};
+use crate::store::time_to_live::TimeToLive;
+use crate::store::update::{Applied, Fields, Op, OpResult, Update, UpdateResult};
 
 /// Keeps sessions in Redis or a compatible server, such as Upstash or Valkey: a single server, a
 /// cluster, or a master under sentinels.

@@ -9,7 +9,7 @@ use super::metrics::Metrics;
 use super::pool::{Pool, Target};
 use super::queue::Queue;
 use super::sentinel::Sentinels;
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 
 /// The fraction of a request's deadline that a single store call may take. The call must time out
 /// before the request does, because only the call knows whether it was sent.

@@ -19,7 +19,8 @@ use super::commands::{NOTHING, hash, nonsense, seconds};
 use super::pipeline::Pipeline;
 use super::reply_error::{ReplyError, has_error};
 use crate::id::{PublicId, TokenHash, from_unix, unix};
-use crate::store::{IndexEntry, RecordId, StoreError};
+use crate::store::error::StoreError;
+use crate::store::record::{IndexEntry, RecordId};
 
 /// The key of a user's index. It contains a hash of the user's name, so that names can have any
 /// length and characters and do not appear in keys.

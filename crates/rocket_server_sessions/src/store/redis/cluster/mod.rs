@@ -22,7 +22,7 @@ use slot_map::SlotMap;
 
 use super::address::{Address, Settings};
 use super::pipeline::Pipeline;
-use crate::store::{StoreError, StoreErrorKind};
+use crate::store::error::{StoreError, StoreErrorKind};
 
 /// How many redirections a request follows. In a healthy cluster, one is enough.
 const MAX_HOPS: usize = 8;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use redis::Value;
 
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 use crate::store::redis::address::{Address, Settings};
 use crate::store::redis::pipeline::{Pipeline, Unit};
 use crate::store::redis::server::Server;

@@ -2,7 +2,7 @@
 
 use redis::{ServerError, Value};
 
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 use crate::store::redis::pipeline::Pipeline;
 
 /// Where to send a unit that was redirected.

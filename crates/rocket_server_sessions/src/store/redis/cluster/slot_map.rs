@@ -16,7 +16,7 @@ use rocket::tokio::task::JoinHandle;
 use rocket::tokio::time::{sleep_until, timeout};
 
 use super::node::Node;
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 use crate::store::redis::address::{Address, Settings};
 use crate::store::redis::connection::Connection;
 use crate::store::redis::jitter::{jittered, random};

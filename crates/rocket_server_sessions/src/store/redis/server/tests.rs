@@ -14,7 +14,7 @@ use rocket::tokio::time::sleep;
 use super::super::decoder::Decoder;
 use super::*;
 use crate::config::Config;
-use crate::store::StoreErrorKind;
+use crate::store::error::StoreErrorKind;
 
 const MILLIS: Duration = Duration::from_millis(1);
 

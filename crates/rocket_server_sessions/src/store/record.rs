@@ -1,0 +1,42 @@
+//! A record: its id, its fields, and how its token dies.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use crate::id::{PublicId, TokenHash};
+
+/// The fields of a record: names and JSON strings. Names that begin with `@` are reserved.
+pub type Values = BTreeMap<String, String>;
+
+/// The id that a record is stored under: the session's public id, and the hash of its token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordId {
+    /// The session's public id. It also determines the cluster slot.
+    pub id: PublicId,
+    /// The hash of the session's token.
+    pub token_hash: TokenHash,
+}
+
+/// The size of a record, as [`max_size`](super::Update::max_size) counts it.
+pub(crate) fn size(fields: &Values) -> usize {
+    let sizes = fields.iter().filter(|(name, _)| !name.starts_with('@'));
+    sizes.map(|(name, value)| name.len() + value.len()).sum()
+}
+
+/// Why a token is dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Death {
+    /// Its session was destroyed.
+    Destroyed,
+    /// Its session has another token now.
+    Rotated,
+}
+
+/// The id of a record that is, was, or is about to be a session of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexEntry {
+    /// The record's id.
+    pub record: RecordId,
+    /// When the entry was written, to the second.
+    pub written: SystemTime,
+}

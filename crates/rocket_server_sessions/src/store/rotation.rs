@@ -1,0 +1,40 @@
+//! A rotation: a record moves to a new token.
+
+use std::time::SystemTime;
+
+use super::logged_in::LoggedIn;
+use super::record::{Death, RecordId, Values};
+use super::time_to_live::TimeToLive;
+use crate::id::TokenHash;
+
+/// Replaces a session's token, which moves its record to a new [`RecordId`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rotation {
+    /// The record's current id.
+    pub from: RecordId,
+    /// The hash of the new token.
+    pub to: TokenHash,
+    /// The record's time to live from now on.
+    pub ttl: TimeToLive,
+    /// The time to store as last seen; `None` if the browser has not yet sent the cookie back.
+    pub seen: Option<SystemTime>,
+    /// The user to log in, if any.
+    pub user: Option<LoggedIn>,
+    /// Fields to set. Empty unless a user is logged in.
+    pub fields: Values,
+}
+
+/// The result of a [`Rotation`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RotateResult {
+    /// The record was moved, and its old id has a tombstone.
+    Rotated,
+    /// Another user was logged in. That session was destroyed. Contains the user's name.
+    OtherUser(String),
+    /// The new id is occupied. Nothing was changed.
+    Barred,
+    /// The token is dead. Nothing was changed.
+    Dead(Death),
+    /// There is no such record. Nothing was changed.
+    Gone,
+}

@@ -1,0 +1,180 @@
+//! Changes to a record, and their results.
+
+use std::time::SystemTime;
+
+use super::record::{Death, Values, size};
+
+/// One change of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Sets a field to a JSON string.
+    Insert(String, String),
+    /// Adds to a field that holds an integer. A missing field counts as 0.
+    Increment(String, i64),
+    /// Deletes a field.
+    Remove(String),
+    /// Reads a field and deletes it.
+    Take(String),
+    /// Deletes all fields, except those whose names begin with `@`.
+    Clear,
+    /// Sets a field to a JSON string if it still holds what was read.
+    CompareExchange {
+        /// The field.
+        field: String,
+        /// The text that it must hold, exactly. `None` if it must not exist.
+        current: Option<String>,
+        /// The JSON string to set.
+        new: String,
+    },
+}
+
+impl Op {
+    /// The field that it changes; empty if it changes all.
+    pub(crate) fn field(&self) -> &str {
+        match self {
+            Self::Insert(name, _)
+            | Self::Increment(name, _)
+            | Self::Remove(name)
+            | Self::Take(name)
+            | Self::CompareExchange { field: name, .. } => name,
+            Self::Clear => "",
+        }
+    }
+
+    /// Makes the change to fields in memory.
+    pub(crate) fn apply(&self, fields: &mut Values) -> OpResult {
+        match self {
+            Self::Insert(name, value) => {
+                fields.insert(name.clone(), value.clone());
+                OpResult::Done
+            }
+            Self::Increment(name, by) => {
+                let held = fields.get(name).map_or(Some(0), |text| integer(text));
+                let Some(sum) = held.and_then(|held| held.checked_add(*by)) else {
+                    return OpResult::NotAnInteger;
+                };
+                fields.insert(name.clone(), sum.to_string());
+                OpResult::Count(sum)
+            }
+            Self::Remove(name) => {
+                fields.remove(name);
+                OpResult::Done
+            }
+            Self::Take(name) => OpResult::Taken(fields.remove(name)),
+            Self::Clear => {
+                fields.retain(|name, _| name.starts_with('@'));
+                OpResult::Done
+            }
+            Self::CompareExchange { field, current, new } => {
+                let held = fields.get(field);
+                if held != current.as_ref() {
+                    return OpResult::Changed(held.cloned());
+                }
+                fields.insert(field.clone(), new.clone());
+                OpResult::Done
+            }
+        }
+    }
+}
+
+/// Parses an integer like Redis, which rejects `+1` and `01`.
+fn integer(text: &str) -> Option<i64> {
+    text.parse().ok().filter(|number: &i64| number.to_string() == text)
+}
+
+/// The result of one [`Op`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OpResult {
+    /// The operation was applied.
+    Done,
+    /// The field's value after an increment.
+    Count(i64),
+    /// The increment was refused: the field is not an integer, or the sum does not fit into 64 bits.
+    NotAnInteger,
+    /// The value of a taken field, if it existed.
+    Taken(Option<String>),
+    /// The compare-exchange was not applied: the field holds this text, or does not exist.
+    Changed(Option<String>),
+}
+
+/// Which fields an [`Update`] reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fields {
+    /// The named fields.
+    Some(Vec<String>),
+    /// All fields.
+    All,
+}
+
+/// Changes to a record, and the fields to read afterwards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// The changes, in order. Either all of them are attempted or none is.
+    pub ops: Vec<Op>,
+    /// What to read after the changes.
+    pub read: Fields,
+    /// The maximum size of the record: the bytes of its names and values. If an insert or a
+    /// new field would make the record larger, the whole update is rejected with
+    /// [`UpdateResult::TooLarge`]. `None` disables the check.
+    pub max_size: Option<usize>,
+}
+
+impl Update {
+    /// Applies the update to the fields of a live record in memory, with its limit. `seen` becomes
+    /// [`Applied::seen`].
+    ///
+    /// For stores that hold a lock or a transaction meanwhile.
+    pub fn apply(&self, fields: &mut Values, seen: Option<SystemTime>) -> UpdateResult {
+        let mut new = fields.clone();
+        let results: Vec<_> = self.ops.iter().map(|op| op.apply(&mut new)).collect();
+        let grows = self.ops.iter().zip(&results).any(|(op, result)| match op {
+            Op::Insert(..) => true,
+            Op::CompareExchange { .. } => *result == OpResult::Done,
+            Op::Increment(name, _) => !fields.contains_key(name),
+            Op::Remove(_) | Op::Take(_) | Op::Clear => false,
+        });
+        let size = size(&new);
+        if grows && self.max_size.is_some_and(|limit| size > limit) {
+            return UpdateResult::TooLarge(size);
+        }
+        *fields = new;
+        let own = |name: &String| Some((name.clone(), fields.get(name)?.clone()));
+        let fields = match &self.read {
+            Fields::Some(names) => names.iter().filter_map(own).collect(),
+            Fields::All => fields.clone(),
+        };
+        UpdateResult::Applied(Applied { results, fields, seen })
+    }
+
+    /// An update that only reads.
+    pub(crate) fn look(read: Fields) -> Self {
+        Self { ops: Vec::new(), read, max_size: None }
+    }
+}
+
+/// The result of an update of a live record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// One for each [`Op`], in order.
+    pub results: Vec<OpResult>,
+    /// The fields that were read, without the marker and the time of the last touch.
+    pub fields: Values,
+    /// When the record's time to live was last set by a [`touch`](super::Store::touch) or a
+    /// [`rotate`](super::Store::rotate), to the second. `None` if that has not happened since
+    /// the record was created.
+    pub seen: Option<SystemTime>,
+}
+
+/// The result of an [`Update`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpdateResult {
+    /// The record is live, and the update was applied.
+    Applied(Applied),
+    /// The record would exceed the limit. Contains the size that it would have. Nothing was
+    /// changed.
+    TooLarge(usize),
+    /// The token is dead. Nothing was changed.
+    Dead(Death),
+    /// There is no such record. Nothing was changed or created.
+    Gone,
+}
