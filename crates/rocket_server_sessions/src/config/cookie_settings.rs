@@ -2,38 +2,9 @@
 
 use figment::Figment;
 
+use super::same_site::SameSite;
+use super::settings::COOKIE_NAME;
 use super::table::Table;
-
-/// Which requests from other sites carry the cookie: the cookie's attribute `SameSite`.
-///
-/// Whatever it is, a route that changes something needs the guard [`SameOrigin`](crate::SameOrigin).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SameSite {
-    /// Only links and other top-level navigations that use `GET`.
-    #[default]
-    Lax,
-    /// None. A visitor who follows a link from another site, such as a web mail, is not recognized
-    /// until the next request.
-    Strict,
-    /// All of them, so that pages of other sites can embed yours and can post forms to it, as some
-    /// log-in services do (`response_mode=form_post`). Needs `Secure`.
-    ///
-    /// Other sites can then send requests in the visitor's name: every route that changes something
-    /// must check where a request comes from. Safari, Firefox and others block or separate such
-    /// cookies in embedded pages all the same.
-    None,
-}
-
-impl SameSite {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Lax => "lax",
-            Self::Strict => "strict",
-            Self::None => "none",
-        }
-    }
-}
 
 /// The cookie's name, and when browsers keep and return it.
 pub(super) struct CookieSettings {
@@ -43,10 +14,7 @@ pub(super) struct CookieSettings {
 }
 
 impl CookieSettings {
-    /// With `Secure`, the name's prefix makes browsers refuse a cookie that a plain connection or
-    /// another host has set.
-    pub(super) const SECURE_NAME: &'static str = "__Host-session";
-
+    /// The default name without `Secure`.
     const INSECURE_NAME: &'static str = "session";
 
     /// The longest name. A browser refuses a name and a value of more than 4096 bytes together.
@@ -62,7 +30,7 @@ impl CookieSettings {
             same_site == Some(SameSite::None) || name.as_deref().is_some_and(is_prefixed);
         let insecure_http =
             insecure_http.unwrap_or(serves == Serves::HttpInDevelopment && !needs_secure);
-        let default = if insecure_http { Self::INSECURE_NAME } else { Self::SECURE_NAME };
+        let default = if insecure_http { Self::INSECURE_NAME } else { COOKIE_NAME };
         Self {
             name: name.unwrap_or_else(|| default.to_owned()),
             insecure_http,

@@ -3,18 +3,21 @@
 //! | file | holds |
 //! |---|---|
 //! | `settings` | [`Config`]: the settings and their defaults |
+//! | `reading` | reads them, and rejects what is invalid |
 //! | `cookie_settings` | the settings of the cookie, which depend on each other |
 //! | `rules` | descriptions of valid values |
 //! | `table` | reads the table key by key and collects errors |
 //! | `setting_error` | what is wrong with a setting, and where it was set |
 //! | `session_variable` | `ROCKET_SESSION`, which holds a whole table |
 //! | `unread` | unused settings, such as misspelt ones |
-//! | `duration`, `redis_url`, `secret_key` | the types of settings that are not numbers or strings |
+//! | `duration`, `redis_url`, `same_site`, `secret_key` | the types of settings that are not numbers or strings |
 
 mod cookie_settings;
 mod duration;
+mod reading;
 mod redis_url;
 mod rules;
+mod same_site;
 mod secret_key;
 mod session_variable;
 mod setting_error;
@@ -22,10 +25,10 @@ mod settings;
 mod table;
 mod unread;
 
-pub use cookie_settings::SameSite;
 pub use redis_url::RedisUrl;
 #[cfg(feature = "redis")]
 pub(crate) use redis_url::{Location, Servers};
+pub use same_site::SameSite;
 pub use secret_key::SecretKey;
 pub(crate) use session_variable::with_variable;
 pub use setting_error::SettingError;

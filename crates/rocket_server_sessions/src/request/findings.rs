@@ -10,7 +10,7 @@ use crate::background::detach;
 use crate::error::{Error, Result};
 use crate::event::{Deadline, Event, Rejection};
 use crate::id::PublicId;
-use crate::store::{Death, RecordId, Store, TOMBSTONE_TTL};
+use crate::store::{Death, RecordId, Store, TOMBSTONE_TTL, TimeToLive};
 
 /// A request that has run for this long may have missed a tombstone. The remaining 15 seconds are
 /// for the time that it may have spent before it reached us.
@@ -53,9 +53,16 @@ impl RequestSession {
 
     pub(super) fn touch(&self, record: RecordId) {
         let (store, now) = (self.sessions.store.clone(), self.now());
-        let ttl = self.sessions.config.ttl(record.id, now);
+        let ttl = self.ttl(record.id, now);
         self.sessions.emit(Event::Touched(record.id));
         detach(async move { drop(store.touch(record, now, ttl).await) });
+    }
+
+    /// The time to live, from `now` on, of a record whose cookie has come back.
+    pub(super) fn ttl(&self, id: PublicId, now: SystemTime) -> TimeToLive {
+        let config = &self.sessions.config;
+        let max = config.absolute_expiry(id).duration_since(now).unwrap_or_default();
+        TimeToLive { idle: config.idle_timeout.min(max), max }
     }
 
     /// Handles a tombstone.

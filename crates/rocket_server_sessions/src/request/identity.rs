@@ -175,12 +175,11 @@ async fn rotate(
     user: Option<LoggedIn>,
     fields: &Values,
 ) -> Result<RotateResult> {
-    let config = &session.sessions.config;
     let now = session.now();
     let (ttl, seen) = if before.has_returned {
-        (config.ttl(before.record.id, now), Some(now))
+        (session.ttl(before.record.id, now), Some(now))
     } else {
-        (TimeToLive::fixed(config.first_ttl()), None)
+        (TimeToLive::fixed(session.sessions.config.first_ttl()), None)
     };
     let (from, to) = (before.record, new.record.token_hash);
     let event = if user.is_some() { Event::LoggedIn(from.id) } else { Event::Regenerated(from.id) };

@@ -1,71 +1,8 @@
 //! The address of a server, with its credentials and TLS settings.
 
-use std::path::PathBuf;
-use std::time::Duration;
-
+use super::settings::{OpenError, Settings};
 use super::tls::Tls;
-use crate::config::{Config, Location, RedisUrl};
-
-/// The settings of [`Redis`](super::Redis). [`Config`] documents each.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The URL of a server, of its sentinels, or of a cluster.
-    pub url: RedisUrl,
-    /// A PEM file of certificate authorities to trust in addition to the public ones.
-    pub ca_file: Option<PathBuf>,
-    /// The certificate to show to the server.
-    pub client_cert_file: Option<PathBuf>,
-    /// Its private key.
-    pub client_key_file: Option<PathBuf>,
-    /// The name in the server's certificate, if it is not the host.
-    pub tls_server_name: Option<String>,
-    /// The prefix of every key.
-    pub prefix: String,
-    /// The deadline of a request.
-    pub deadline: Duration,
-    /// The maximum number of connections.
-    pub connections: u32,
-    /// The maximum number of waiting requests.
-    pub queue: usize,
-}
-
-impl Settings {
-    /// The part of the session's configuration that is about Redis.
-    #[must_use]
-    pub fn from_config(config: &Config, url: &RedisUrl) -> Self {
-        Self {
-            url: url.clone(),
-            ca_file: config.ca_file.clone(),
-            client_cert_file: config.client_cert_file.clone(),
-            client_key_file: config.client_key_file.clone(),
-            tls_server_name: config.tls_server_name.clone(),
-            prefix: config.prefix.clone(),
-            deadline: config.deadline,
-            connections: config.connections,
-            queue: config.queue,
-        }
-    }
-}
-
-/// An invalid setting.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct OpenError {
-    key: &'static str,
-    message: String,
-}
-
-impl OpenError {
-    pub(super) fn new(key: &'static str, message: impl Into<String>) -> Self {
-        Self { key, message: message.into() }
-    }
-
-    /// Returns the name of the invalid setting.
-    #[must_use]
-    pub fn key(&self) -> &'static str {
-        self.key
-    }
-}
+use crate::config::Location;
 
 /// A server's address, credentials and TLS configuration.
 #[derive(Clone)]
@@ -76,11 +13,6 @@ pub(super) struct Address {
     pub(super) username: Option<String>,
     pub(super) password: Option<String>,
     pub(super) database: i64,
-}
-
-/// No message repeats the text of a URL, because it may contain a password.
-pub(super) fn wrong(message: &str) -> OpenError {
-    OpenError::new("url", message)
 }
 
 /// The port of a server, unless the URL says otherwise.
@@ -111,6 +43,7 @@ pub(super) mod tests {
     use rustls::pki_types::ServerName;
 
     use super::*;
+    use crate::config::{Config, RedisUrl};
 
     fn open(url: &str, config: &Config) -> Result<Address, OpenError> {
         let url = RedisUrl::from(url);

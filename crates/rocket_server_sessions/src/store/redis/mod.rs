@@ -55,6 +55,7 @@ mod scripts;
 mod sentinel;
 mod server;
 mod servers;
+mod settings;
 mod store;
 mod tls;
 mod topology;
@@ -62,5 +63,5 @@ mod transport;
 mod upstream;
 mod user_index;
 
-pub use address::{OpenError, Settings};
+pub use settings::{OpenError, Settings};
 pub use store::Redis;

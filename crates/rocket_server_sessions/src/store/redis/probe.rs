@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use redis::{Cmd, RedisError, Value, cmd};
 
-use super::address::{Address, Settings};
+use super::address::Address;
 use super::connection::Connection;
 use super::remedy::{MIN_VERSION, TOO_OLD, remedy};
 use super::reply_error::{ConnectError, describe_connect};
+use super::settings::Settings;
 use super::topology::Topology;
 use crate::check::{Finding, Verdict};
 use crate::id::PublicId;

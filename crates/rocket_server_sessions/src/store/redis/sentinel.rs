@@ -241,7 +241,7 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
-    use super::super::address::Settings;
+    use super::super::settings::Settings;
     use super::super::topology::Topology;
     use super::*;
     use crate::config::Config;

@@ -6,11 +6,12 @@ use std::time::Instant;
 use redis::Value;
 use rocket::tokio;
 
-use super::address::{Address, Settings};
+use super::address::Address;
 use super::driver::Driver;
 use super::pipeline::Pipeline;
 use super::pool::Target;
 use super::request::Request;
+use super::settings::Settings;
 use super::upstream::Upstream;
 use crate::store::error::StoreError;
 

@@ -2,13 +2,13 @@
 
 use redis::Value;
 
-use super::address::{OpenError, Settings};
 use super::cluster::Cluster;
 use super::pipeline::Pipeline;
 use super::pool::Target;
 #[cfg(test)]
 use super::reply_error::server_failure;
 use super::server::Server;
+use super::settings::{OpenError, Settings};
 use super::topology::Topology;
 use crate::store::error::StoreError;
 

@@ -6,13 +6,12 @@ use std::time::{Duration, SystemTime};
 use redis::Value;
 use rocket::tokio;
 
-use super::address::{OpenError, Settings};
 use super::commands::PlainReply;
 use super::orphan_keys::OrphanKeys;
 use super::pipeline::Pipeline;
 use super::servers::Servers;
+use super::settings::{OpenError, Settings};
 use super::{commands, user_index};
-
 use crate::store::contract::{DestroyResult, RecordStatus, Store};
 use crate::store::error::{StoreError, StoreErrorKind};
 use crate::store::record::{IndexEntry, RecordId, Values, size};

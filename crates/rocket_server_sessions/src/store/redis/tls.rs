@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 
-use super::address::{OpenError, Settings, wrong};
+use super::settings::{OpenError, Settings, wrong};
 
 pub(super) const NO_NAME: &str = "contains a host that is not a valid TLS server name";
 

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::address::{Address, OpenError, Settings, wrong};
+use super::address::Address;
 use super::sentinel::Sentinels;
+use super::settings::{OpenError, Settings, wrong};
 use super::tls::NO_NAME;
 use crate::config::Servers;
 

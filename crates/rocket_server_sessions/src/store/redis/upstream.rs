@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::address::Settings;
 use super::breaker::{Breaker, Severity};
 use super::metrics::Metrics;
 use super::pool::{Pool, Target};
 use super::queue::Queue;
 use super::sentinel::Sentinels;
+use super::settings::Settings;
 use crate::store::error::StoreError;
 
 /// The fraction of a request's deadline that a single store call may take. The call must time out

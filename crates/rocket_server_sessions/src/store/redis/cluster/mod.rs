@@ -20,8 +20,9 @@ use node::Node;
 use redirect::Redirect;
 use slot_map::SlotMap;
 
-use super::address::{Address, Settings};
+use super::address::Address;
 use super::pipeline::Pipeline;
+use super::settings::Settings;
 use crate::store::error::{StoreError, StoreErrorKind};
 
 /// How many redirections a request follows. In a healthy cluster, one is enough.

@@ -7,9 +7,10 @@ use parking_lot::Mutex;
 use redis::Value;
 
 use crate::store::error::StoreError;
-use crate::store::redis::address::{Address, Settings};
+use crate::store::redis::address::Address;
 use crate::store::redis::pipeline::{Pipeline, Unit};
 use crate::store::redis::server::Server;
+use crate::store::redis::settings::Settings;
 
 /// Allows the next unit on a slot that is being imported.
 const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";

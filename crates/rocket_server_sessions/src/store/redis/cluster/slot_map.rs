@@ -17,11 +17,12 @@ use rocket::tokio::time::{sleep_until, timeout};
 
 use super::node::Node;
 use crate::store::error::StoreError;
-use crate::store::redis::address::{Address, Settings};
+use crate::store::redis::address::Address;
 use crate::store::redis::connection::Connection;
 use crate::store::redis::jitter::{jittered, random};
 use crate::store::redis::pipeline::SLOTS;
 use crate::store::redis::reply_error::{ConnectError, describe_connect};
+use crate::store::redis::settings::Settings;
 
 /// The map is fetched at most this often. While it stays the same, the pause grows.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);

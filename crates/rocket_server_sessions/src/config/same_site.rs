@@ -1,0 +1,32 @@
+//! The cookie's attribute `SameSite`.
+
+/// Which requests from other sites carry the cookie: the cookie's attribute `SameSite`.
+///
+/// Whatever it is, a route that changes something needs the guard [`SameOrigin`](crate::SameOrigin).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SameSite {
+    /// Only links and other top-level navigations that use `GET`.
+    #[default]
+    Lax,
+    /// None. A visitor who follows a link from another site, such as a web mail, is not recognized
+    /// until the next request.
+    Strict,
+    /// All of them, so that pages of other sites can embed yours and can post forms to it, as some
+    /// log-in services do (`response_mode=form_post`). Needs `Secure`.
+    ///
+    /// Other sites can then send requests in the visitor's name: every route that changes something
+    /// must check where a request comes from. Safari, Firefox and others block or separate such
+    /// cookies in embedded pages all the same.
+    None,
+}
+
+impl SameSite {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Lax => "lax",
+            Self::Strict => "strict",
+            Self::None => "none",
+        }
+    }
+}
