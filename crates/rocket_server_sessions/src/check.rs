@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use figment::Figment;
 
 use crate::config::{Config, SecretKey, SettingError, Unread, place, with_variable};
+use crate::finding::{Finding, Verdict};
 
 /// Reads the configuration as the fairing does, connects to the store, and checks that it supports
 /// what sessions need.
@@ -150,35 +151,6 @@ fn log_passed(findings: &[Finding], when: &str) {
 pub struct Report {
     settings: Vec<(String, String, String)>,
     findings: Vec<Finding>,
-}
-
-/// One item of a [`Report`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Finding {
-    /// The result of the check.
-    pub verdict: Verdict,
-    /// What was checked, such as `authentication`.
-    pub what: &'static str,
-    /// Details, with advice if the check failed.
-    pub text: String,
-}
-
-/// The result of one check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Passed.
-    Ok,
-    /// Sessions work, but a setting is probably wrong.
-    Warning,
-    /// Failed: sessions do not work.
-    Failed,
-}
-
-impl Finding {
-    pub(crate) fn new(verdict: Verdict, what: &'static str, text: impl fmt::Display) -> Self {
-        Self { verdict, what, text: text.to_string() }
-    }
 }
 
 impl Report {

@@ -12,7 +12,7 @@ use super::remedy::{MIN_VERSION, TOO_OLD, remedy};
 use super::reply_error::{ConnectError, describe_connect};
 use super::settings::Settings;
 use super::topology::Topology;
-use crate::check::{Finding, Verdict};
+use crate::finding::{Finding, Verdict};
 use crate::id::PublicId;
 
 /// How long one step may take.
