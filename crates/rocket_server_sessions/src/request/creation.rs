@@ -1,21 +1,14 @@
 //! Creating sessions, and settling tokens whose creation was not answered.
 
-use std::time::Duration;
-
 use rocket::tokio::sync::MutexGuard;
-use rocket::tokio::time::timeout;
 
 use super::RequestSession;
-use super::session::late;
 use super::state::{Identity, Seen, State};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::id::{PublicId, Token};
 use crate::session_cookie::CookieValue;
 use crate::store::{IDLE, Store, StoreError, StoreErrorKind, Values};
-
-/// The fraction of the deadline that is reserved for settling.
-const SETTLE_SHARE: u32 = 8;
 
 /// The guard of `identity_lock`.
 pub(super) type Turn<'s> = MutexGuard<'s, ()>;
@@ -47,20 +40,6 @@ impl RequestSession {
             }
             Err(error) => Err(self.unanswered(error)),
         }
-    }
-
-    /// Runs a call that creates a token, and leaves time for settling.
-    pub(super) async fn soon<T>(
-        &self,
-        call: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        let deadline = self.sessions.config.deadline;
-        let rest = deadline.saturating_sub(self.settle_time()).saturating_sub(self.wait.so_far());
-        timeout(rest, call).await.unwrap_or_else(|_| Err(late()))
-    }
-
-    pub(super) fn settle_time(&self) -> Duration {
-        self.sessions.config.deadline / SETTLE_SHARE
     }
 
     /// Handles the failure of a call that creates a token. A refused call created none.

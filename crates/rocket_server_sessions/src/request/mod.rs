@@ -1,25 +1,34 @@
 //! What one request does with its session.
 //!
+//! Each module calls only those below it:
+//!
 //! | module | content |
 //! |---|---|
-//! | [`state`] | the state machine: which session it is |
-//! | [`session`] | what the guards share, and the deadline |
-//! | [`update`] | reading and writing fields |
-//! | [`creation`] | creating a session, and settling a token |
-//! | [`findings`] | what the store's answers say about the record |
-//! | [`identity`] | regenerate, log in, destroy |
 //! | [`guard`] | the session of a request, for its guards |
+//! | [`identity`] | regenerate, log in, destroy |
+//! | [`set_cookie`] | the cookie of the response, and how long it is kept |
+//! | [`login`] | who is logged in |
+//! | [`update`] | reading and writing fields |
+//! | [`findings`] | what the store's answers say about the record |
+//! | [`creation`] | creating a session, and settling a token |
+//! | [`deadline`] | how long a request may wait for the store |
+//! | [`session`] | what all of them share |
+//! | [`state`] | the state machine: which session it is |
 //! | [`hidden_cookie`] | cookies that the request does not show |
 //! | [`wait`] | the time spent waiting for the store |
 
 mod creation;
+mod deadline;
 mod findings;
 pub(crate) mod guard;
 pub(crate) mod hidden_cookie;
 pub(crate) mod identity;
+mod login;
 pub(crate) mod session;
-pub(crate) mod state;
+mod set_cookie;
+mod state;
 mod update;
 mod wait;
 
-pub(crate) use session::{RequestSession, with_deadline};
+pub(crate) use deadline::with_deadline;
+pub(crate) use session::RequestSession;

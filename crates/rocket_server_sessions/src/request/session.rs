@@ -1,24 +1,22 @@
 //! The session of one request, shared by its guards.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use rocket::Request;
 use rocket::tokio::sync::Mutex as AsyncMutex;
-use rocket::tokio::time::{Instant, timeout};
+use rocket::tokio::time::Instant;
 
 use super::hidden_cookie::{has_dropped_cookies, may_hide_cookie};
-use super::state::{CookieChange, Identity, Next, State};
+use super::state::{Identity, Next, State};
 use super::wait::Wait;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::{Deadline, Event, Rejection};
 use crate::id::PublicId;
-use crate::remember_me::RememberMe;
-use crate::session_cookie::{Opened, removal};
+use crate::session_cookie::Opened;
 use crate::shared::Shared;
-use crate::store::{Death, Fields, IDLE, LOGIN, LoggedIn, Op, RecordId, StoreError, USER, Update};
+use crate::store::{Death, LoggedIn, RecordId, StoreError};
 
 pub(crate) struct RequestSession {
     pub(crate) sessions: Arc<Shared>,
@@ -26,10 +24,10 @@ pub(crate) struct RequestSession {
     pub(super) state: Mutex<State>,
     pub(super) choices: Mutex<Choices>,
     /// Whether the browser may hold a cookie that this request could not show.
-    may_hide_cookie: bool,
+    pub(super) may_hide_cookie: bool,
     pub(super) wait: Wait,
     /// The user of the session, once a guard has asked.
-    known_login: Mutex<Option<(RecordId, Option<LoggedIn>)>>,
+    pub(super) known_login: Mutex<Option<(RecordId, Option<LoggedIn>)>>,
     /// Held while an operation changes the request's identity.
     pub(super) identity_lock: AsyncMutex<()>,
 }
@@ -41,11 +39,11 @@ pub(super) struct Choices {
     /// The idle timeout of a new session, if it has one of its own.
     pub(super) idle_timeout: Option<Duration>,
     /// Whether to send the cookie again with the same token.
-    is_repeated: bool,
+    pub(super) is_repeated: bool,
     /// How long to wait before trying again, if the store has failed this request.
-    outage: Option<Duration>,
+    pub(super) outage: Option<Duration>,
     /// Whether the response's headers were sent.
-    is_answered: bool,
+    pub(super) is_answered: bool,
     /// Why the request's cookie was ignored.
     rejection: Option<Rejection>,
 }
@@ -133,28 +131,6 @@ impl RequestSession {
         state.is_undecided() || state.identity().is_some_and(|it| it.value.has_user)
     }
 
-    /// The user who is logged in, as the store says now.
-    pub(crate) async fn login(&self) -> Result<Option<LoggedIn>> {
-        if !self.may_have_user() {
-            return Ok(None);
-        }
-        Ok(LoggedIn::from_fields(&self.read(&[USER, LOGIN]).await?))
-    }
-
-    /// The user who is logged in, as the store has said before in this request. A new token makes it
-    /// ask again.
-    pub(crate) async fn known_login(&self) -> Result<Option<LoggedIn>> {
-        let record = || self.identity().map(|it| it.record);
-        if let Some((known, login)) = &*self.known_login.lock()
-            && Some(*known) == record()
-        {
-            return Ok(login.clone());
-        }
-        let login = self.login().await?;
-        *self.known_login.lock() = record().map(|record| (record, login.clone()));
-        Ok(login)
-    }
-
     /// Reports a field that could not be decoded.
     pub(crate) fn undecodable(&self, key: &'static str) {
         if let Some(identity) = self.identity() {
@@ -182,39 +158,6 @@ impl RequestSession {
         }
     }
 
-    /// Limits the total time that a request waits for the store. After a failure, later operations
-    /// of the request fail immediately. After the response's headers are sent (in streams), each
-    /// operation has its own deadline and may try again.
-    pub(crate) async fn with_deadline<T>(
-        &self,
-        work: impl Future<Output = Result<T>>,
-    ) -> Result<T> {
-        let deadline = self.sessions.config.deadline;
-        if self.is_answered() {
-            return with_deadline(deadline, work).await;
-        }
-        if let Some(retry_after) = self.outage() {
-            let error = StoreError::refused("an earlier operation of this request failed");
-            return Err(StoreError { retry_after, ..error }.into());
-        }
-        let _pause = self.wait.start();
-        let rest = deadline.saturating_sub(self.wait.so_far());
-        if rest.is_zero() {
-            return Err(StoreError::refused("the request has used up its deadline").into());
-        }
-        let result = with_deadline(rest, work).await;
-        let retry_after = result.as_ref().err().and_then(Error::retry_after);
-        if let Some(retry_after) = retry_after.filter(|it| !it.is_zero()) {
-            self.choices.lock().outage = Some(retry_after);
-        }
-        result
-    }
-
-    /// How long to wait before trying again, if the store has failed this request.
-    pub(crate) fn outage(&self) -> Option<Duration> {
-        self.choices.lock().outage
-    }
-
     pub(super) fn is_answered(&self) -> bool {
         self.choices.lock().is_answered
     }
@@ -228,80 +171,11 @@ impl RequestSession {
         Ok(())
     }
 
-    /// Sets how long the session and its cookie are kept. Without a session, this applies to the
-    /// session that the request creates.
-    pub(crate) async fn remember_me(&self, choice: RememberMe) -> Result<()> {
-        self.refuse_if_answered()?;
-        let is_remembered = choice != RememberMe::No;
-        let idle_timeout = match choice {
-            RememberMe::For(duration) => Some(duration),
-            RememberMe::No | RememberMe::Yes => None,
-        };
-        let had_own = {
-            let mut choices = self.choices.lock();
-            choices.is_remembered = is_remembered;
-            std::mem::replace(&mut choices.idle_timeout, idle_timeout).is_some()
-        };
-        if self.identity().is_some() {
-            self.keep_for(idle_timeout, had_own).await?;
-        }
-        if self.state.lock().remember(is_remembered) {
-            self.choices.lock().is_repeated = true;
-        }
-        Ok(())
-    }
-
-    /// Stores the session's own idle timeout and touches it; or confirms the session, if it has none.
-    async fn keep_for(&self, own: Option<Duration>, had_own: bool) -> Result<()> {
-        let is_known = self.state.lock().is_live();
-        let ops = match own {
-            Some(own) => vec![Op::Insert(IDLE.to_owned(), own.as_secs().to_string())],
-            None if had_own => vec![Op::Remove(IDLE.to_owned())],
-            None if is_known => return Ok(()),
-            None => Vec::new(),
-        };
-        let update = Update { ops, read: Fields::Some(vec![]), max_size: None };
-        self.with_deadline(self.attempt(&update)).await?;
-        if own.is_some()
-            && let Some(identity) = self.identity().filter(|it| it.has_returned)
-        {
-            self.touch(identity.record);
-        }
-        Ok(())
-    }
-
     /// Makes a new session begin with the defaults.
     pub(super) fn forget_choices(&self) {
         let mut choices = self.choices.lock();
         choices.is_remembered = self.sessions.config.remember_me;
         choices.idle_timeout = None;
-    }
-
-    /// The `Set-Cookie` value of the response. Call this once, before the headers are sent. Makes a
-    /// round trip only to settle a token of a dropped operation.
-    pub(crate) async fn finish(&self) -> Option<String> {
-        let is_unsettled = matches!(&*self.state.lock(), State::Unsettled { .. });
-        if is_unsettled {
-            let rest = self.sessions.config.deadline.saturating_sub(self.wait.so_far());
-            let _ = timeout(rest.max(self.settle_time()), self.lock_identity()).await;
-            let mut state = self.state.lock();
-            if matches!(&*state, State::Unsettled { .. }) {
-                state.lost();
-            }
-        }
-        let is_repeated = {
-            let mut choices = self.choices.lock();
-            choices.is_answered = true;
-            choices.is_repeated
-        };
-        let config = &self.sessions.config;
-        let change = self.state.lock().cookie(is_repeated, Instant::now());
-        match change {
-            CookieChange::Keep => None,
-            CookieChange::Set(value) if self.may_hide_cookie && !value.has_user => None,
-            CookieChange::Set(value) => Some(self.sessions.keys.seal(&value, config, self.now())),
-            CookieChange::Clear => Some(removal(config)),
-        }
     }
 
     pub(super) fn now(&self) -> SystemTime {
@@ -313,16 +187,4 @@ impl RequestSession {
 pub(crate) fn arrived(request: &Request<'_>) -> Instant {
     struct Arrived(Instant);
     request.local_cache(|| Arrived(Instant::now())).0
-}
-
-/// Runs an operation for at most this long.
-pub(crate) async fn with_deadline<T>(
-    deadline: Duration,
-    work: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    timeout(deadline, work).await.unwrap_or_else(|_| Err(late().into()))
-}
-
-pub(super) fn late() -> StoreError {
-    StoreError::unanswered("the deadline passed")
 }

@@ -1,0 +1,29 @@
+//! Who is logged in to the request's session.
+
+use super::RequestSession;
+use crate::error::Result;
+use crate::store::{LOGIN, LoggedIn, USER};
+
+impl RequestSession {
+    /// The user who is logged in, as the store says now.
+    pub(crate) async fn login(&self) -> Result<Option<LoggedIn>> {
+        if !self.may_have_user() {
+            return Ok(None);
+        }
+        Ok(LoggedIn::from_fields(&self.read(&[USER, LOGIN]).await?))
+    }
+
+    /// The user who is logged in, as the store has said before in this request. A new token makes it
+    /// ask again.
+    pub(crate) async fn known_login(&self) -> Result<Option<LoggedIn>> {
+        let record = || self.identity().map(|it| it.record);
+        if let Some((known, login)) = &*self.known_login.lock()
+            && Some(*known) == record()
+        {
+            return Ok(login.clone());
+        }
+        let login = self.login().await?;
+        *self.known_login.lock() = record().map(|record| (record, login.clone()));
+        Ok(login)
+    }
+}
