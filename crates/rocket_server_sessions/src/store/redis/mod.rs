@@ -19,7 +19,7 @@
 //! 8. `decoder` splits the bytes into replies: `framing` finds their ends, and `parser` reads them.
 //!
 //! The replies go back the same way: `in_flight` assigns them to the oldest request, `answers`
-//! looks for errors of the server (`reply_error`), `request` wakes the caller, and `commands` or
+//! looks for errors of the server (`reply_error`), `request` wakes the caller, and `replies` or
 //! `user_index` reads them.
 //!
 //! A request is marked as sent just before it is. Until then, a timeout means that nothing was
@@ -48,6 +48,7 @@ mod pool;
 mod probe;
 mod queue;
 mod remedy;
+mod replies;
 mod reply_error;
 mod request;
 mod resolve;

@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime};
 use redis::Value;
 use rocket::tokio;
 
-use super::commands::PlainReply;
 use super::orphan_keys::OrphanKeys;
 use super::pipeline::Pipeline;
+use super::replies::PlainReply;
 use super::servers::Servers;
 use super::settings::{OpenError, Settings};
-use super::{commands, user_index};
+use super::{commands, replies, user_index};
 use crate::store::contract::{DestroyResult, RecordStatus, Store};
 use crate::store::error::{StoreError, StoreErrorKind};
 use crate::store::record::{IndexEntry, RecordId, Values, size};
@@ -79,7 +79,7 @@ impl Redis {
                 return Err(error);
             }
         };
-        let result = match commands::read_plain_update(record.id, update, replies)? {
+        let result = match replies::read_plain_update(record.id, update, replies)? {
             PlainReply::Applied(applied) => self.check_size(record, update, applied).await?,
             PlainReply::NoHash => self.absent(record).await?,
             PlainReply::Late(results) if update.read == Fields::Some(Vec::new()) => {
@@ -130,7 +130,7 @@ impl Redis {
             let take_back = commands::take_back(&self.key(record), record.id, name, *sum);
             let replies = self.ask(take_back).await.map_err(unknown)?;
             // If another request has incremented the field since, it stays.
-            if commands::read_take_back(replies)? {
+            if replies::read_take_back(replies)? {
                 return Ok(UpdateResult::TooLarge(size));
             }
         }
@@ -140,7 +140,7 @@ impl Redis {
     /// Finds out why the key is not a hash.
     async fn absent(&self, record: RecordId) -> Result<UpdateResult, StoreError> {
         let replies = self.ask(commands::death(&self.key(record))).await?;
-        let death = commands::read_death(replies)?;
+        let death = replies::read_death(replies)?;
         Ok(death.map_or(UpdateResult::Gone, UpdateResult::Dead))
     }
 
@@ -221,7 +221,7 @@ impl Store for Redis {
         ttl: Duration,
     ) -> Result<bool, StoreError> {
         let pipeline = commands::create(&self.key(record), record.id, fields, ttl);
-        commands::read_is_live(self.ask(pipeline).await?)
+        replies::read_is_live(self.ask(pipeline).await?)
     }
 
     async fn update(&self, record: RecordId, update: &Update) -> Result<UpdateResult, StoreError> {
@@ -230,7 +230,7 @@ impl Store for Redis {
             return self.update_plainly(record, update, pipeline).await;
         }
         let pipeline = commands::script_update(&key, record.id, update);
-        commands::read_script_update(update, self.ask(pipeline).await?)
+        replies::read_script_update(update, self.ask(pipeline).await?)
     }
 
     async fn touch(
@@ -245,7 +245,7 @@ impl Store for Redis {
     async fn rotate(&self, rotation: &Rotation) -> Result<RotateResult, StoreError> {
         let to = RecordId { token_hash: rotation.to, ..rotation.from };
         let pipeline = commands::rotate(&self.key(rotation.from), &self.key(to), rotation);
-        commands::read_rotate(self.ask(pipeline).await?)
+        replies::read_rotate(self.ask(pipeline).await?)
     }
 
     async fn destroy(
@@ -254,17 +254,17 @@ impl Store for Redis {
         user: Option<&str>,
     ) -> Result<DestroyResult, StoreError> {
         let pipeline = commands::destroy(&self.key(record), record.id, user);
-        commands::read_destroy(self.ask(pipeline).await?)
+        replies::read_destroy(self.ask(pipeline).await?)
     }
 
     async fn settle(&self, record: RecordId) -> Result<bool, StoreError> {
-        commands::read_is_live(self.ask(commands::settle(&self.key(record), record.id)).await?)
+        replies::read_is_live(self.ask(commands::settle(&self.key(record), record.id)).await?)
     }
 
     async fn status(&self, records: &[RecordId]) -> Result<Vec<RecordStatus>, StoreError> {
         let keys: Vec<_> = records.iter().map(|record| self.key(*record)).collect();
         let replies = self.ask(commands::status(keys.iter().map(String::as_str))).await?;
-        commands::read_status(records, replies)
+        replies::read_status(records, replies)
     }
 
     async fn index_add(

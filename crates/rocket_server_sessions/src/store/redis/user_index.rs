@@ -15,8 +15,9 @@ use std::time::Duration;
 
 use redis::Value;
 
-use super::commands::{NOTHING, hash, nonsense, seconds};
+use super::commands::{NOTHING, seconds};
 use super::pipeline::Pipeline;
+use super::replies::{hash, nonsense};
 use super::reply_error::{ReplyError, has_error};
 use crate::id::{PublicId, TokenHash, from_unix, unix};
 use crate::store::error::StoreError;
