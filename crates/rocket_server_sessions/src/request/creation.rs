@@ -2,7 +2,7 @@
 
 use rocket::tokio::sync::MutexGuard;
 
-use super::RequestSession;
+use super::session::RequestSession;
 use super::state::{Identity, Seen, State};
 use crate::error::{Error, Result};
 use crate::event::Event;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rocket::tokio::time::timeout;
 
-use super::RequestSession;
+use super::session::RequestSession;
 use crate::error::{Error, Result};
 use crate::store::StoreError;
 

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use rocket::tokio::time::Instant;
 
-use super::RequestSession;
+use super::session::RequestSession;
 use super::state::Seen;
 use crate::background::detach;
 use crate::error::{Error, Result};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rocket::{Ignite, Request, Rocket};
 
-use super::RequestSession;
+use super::session::RequestSession;
 use crate::error::{Error, Result};
 use crate::sessions::Sessions;
 

@@ -8,8 +8,8 @@
 
 use rocket::tokio::time::Instant;
 
-use super::RequestSession;
 use super::creation::Turn;
+use super::session::RequestSession;
 use super::state::{Identity, Next, Seen};
 use crate::error::{Error, Result};
 use crate::event::Event;

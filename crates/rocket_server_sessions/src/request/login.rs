@@ -1,6 +1,6 @@
 //! Who is logged in to the request's session.
 
-use super::RequestSession;
+use super::session::RequestSession;
 use crate::error::Result;
 use crate::store::{LOGIN, LoggedIn, USER};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rocket::tokio::time::{Instant, timeout};
 
-use super::RequestSession;
+use super::session::RequestSession;
 use super::state::{CookieChange, State};
 use crate::error::Result;
 use crate::remember_me::RememberMe;

@@ -2,7 +2,7 @@
 
 use rocket::tokio::time::Instant;
 
-use super::RequestSession;
+use super::session::RequestSession;
 use super::state::{Identity, Next};
 use crate::config::OnOutage;
 use crate::error::{Error, Result};
