@@ -9,7 +9,6 @@ use std::ffi::OsString;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use figment::error::{Actual, Kind};
 use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::magic::RelativePathBuf;
 use figment::value::{Dict, Map, Value};
@@ -18,6 +17,8 @@ use rocket::fairing::AdHoc;
 use rocket_server_sessions::{Config as Sessions, Report, SettingError, Unread, Verdict};
 
 use crate::observability::wrong_level;
+use crate::platform::is_on_cloud_run;
+use crate::site::hsts::Hsts;
 use crate::site::templates;
 
 /// The application's own settings, besides those of Rocket and of sessions.
@@ -154,39 +155,6 @@ fn misnamed() -> impl Iterator<Item = String> {
     })
 }
 
-/// The header `Strict-Transport-Security`: for how long browsers use HTTPS alone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Hsts(pub(crate) Option<String>);
-
-impl Hsts {
-    const KEY: &str = "hsts";
-
-    /// Two years. Subdomains are not included: they may belong to others.
-    const DEFAULT: &str = "max-age=63072000";
-
-    /// Reads the setting. An empty text means no header.
-    pub(crate) fn extract(figment: &Figment) -> Result<Self, Vec<SettingError>> {
-        let value = match figment.extract_inner::<String>(Self::KEY) {
-            Err(error) if error.missing() => Self::DEFAULT.to_owned(),
-            other => other.map_err(SettingError::all)?,
-        };
-        let age = value.split(';').next().and_then(|it| it.trim().strip_prefix("max-age="));
-        let is_text = value.bytes().all(|it| it.is_ascii_graphic() || it == b' ');
-        match age {
-            _ if value.is_empty() => Ok(Self(None)),
-            Some(age) if is_text && age.parse::<u64>().is_ok() => Ok(Self(Some(value))),
-            _ => {
-                let expected = "empty or begin with `max-age=` and a number of seconds, as in \
-                                \"max-age=63072000; includeSubDomains\"";
-                let actual = Actual::Str(value);
-                let mut error = Error::from(Kind::InvalidValue(actual, expected.to_owned()));
-                error.metadata = figment.find_metadata(Self::KEY).cloned();
-                Err(SettingError::all(error.with_path(Self::KEY)))
-            }
-        }
-    }
-}
-
 struct Warning {
     text: String,
     is_about_sessions: bool,
@@ -227,11 +195,6 @@ impl Provider for Defaults {
         }
         Ok(data)
     }
-}
-
-/// Whether this is an instance of Cloud Run, which sets `K_SERVICE`.
-pub(crate) fn is_on_cloud_run() -> bool {
-    env::var_os("K_SERVICE").is_some()
 }
 
 /// An environment variable that sets a setting of sessions. Error messages show the variable's

@@ -4,6 +4,7 @@
 
 pub mod config;
 pub mod observability;
+mod platform;
 pub mod site;
 
 use rocket_server_sessions::Session;

@@ -10,7 +10,7 @@ use rocket_server_sessions::note_dropped_cookies;
 use serde_json::{Map, Value, json};
 
 use super::trace_context::TraceContext;
-use crate::config::is_on_cloud_run;
+use crate::platform::is_on_cloud_run;
 
 /// Rocket logs each request in several lines, and an unknown path as an error. The platform has its
 /// own request log, so these lines are omitted. The other one follows each line about a header that is

@@ -27,7 +27,7 @@ mod trace_context;
 pub(crate) use logger::wrong_level;
 pub(crate) use prometheus::Prometheus;
 
-use crate::config::is_on_cloud_run;
+use crate::platform::is_on_cloud_run;
 
 /// The log and the traces of this process. They start before the launch, and end after the last
 /// request.

@@ -1,12 +1,11 @@
 //! Security headers, on every response.
 
-use std::env;
-
 use rocket::fairing::{self, Fairing, Info, Kind};
 use rocket::http::Header;
 use rocket::{Build, Request, Response, Rocket};
 
-use crate::config::Hsts;
+use super::hsts::Hsts;
+use crate::platform::is_on_cloud_run;
 
 /// The headers of every response. A page needs a stylesheet, images and its own forms. Connections are
 /// for tools that fetch `robots.txt` from within a page.
@@ -78,7 +77,7 @@ pub(super) enum Scheme {
 impl Scheme {
     /// What requests use that do not say it: Cloud Run serves HTTPS, and so does Rocket with TLS.
     fn of_platform() -> Self {
-        if env::var_os("K_SERVICE").is_some() { Self::Https } else { Self::Http }
+        if is_on_cloud_run() { Self::Https } else { Self::Http }
     }
 
     /// The proxy that ends TLS says it in a header. If there are several, the first one knows.

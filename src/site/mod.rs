@@ -31,6 +31,7 @@ mod errors;
 mod format;
 mod headers;
 mod health;
+pub(crate) mod hsts;
 mod instance;
 mod layout;
 mod page;
