@@ -1,8 +1,8 @@
 //! Which requests are put beside each other.
 
-use super::operations::Step;
-use super::scheduler::Plan;
+use super::plan::Plan;
 use super::start::Start;
+use super::step::Step;
 
 /// Requests beside each other, and from where.
 #[derive(Clone, Debug)]

@@ -8,8 +8,8 @@ use super::choice::Dice;
 use super::exhaustive::{run, runtime};
 use super::machine::Machine;
 use super::mutation::Mutation;
+use super::plan::Plan;
 use super::random::Random;
-use super::scheduler::Plan;
 use super::start::Start;
 
 /// How many runs are made, unless `SIMULATION_RUNS` says so.

@@ -29,9 +29,9 @@ use seen::{CookieChange, Fate, Seen, Stage};
 use super::browser::Browser;
 use super::keyspace::Keyspace;
 use super::machine::Place;
-use super::operations::{Outcome, Step};
+use super::plan::Plan;
 use super::records::{Record, effects, is_known, records};
-use super::scheduler::Plan;
+use super::step::{Outcome, Step};
 use super::world::{Author, Event};
 
 type Checked = Result<(), String>;

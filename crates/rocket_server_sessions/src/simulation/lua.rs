@@ -6,9 +6,9 @@ use std::rc::Rc;
 
 use mlua::{Function, Lua, MultiValue, Table, Value};
 
+use super::commands;
 use super::keyspace::Keyspace;
 use super::reply::{Command, Reply};
-use super::server;
 
 /// The interpreter, and the scripts that it has compiled.
 pub(super) struct Scripts {
@@ -103,16 +103,16 @@ fn call(
             }
         });
     }
-    let name = server::name(&command);
-    if let Some(error) = server::check(&command) {
+    let name = commands::name(&command);
+    if let Some(error) = commands::check(&command) {
         return Ok(error);
     }
     let is_full = keyspace.is_full && !has_written.get();
-    if let Some(error) = server::out_of_memory(&name, is_full) {
+    if let Some(error) = commands::out_of_memory(&name, is_full) {
         return Ok(error);
     }
-    has_written.set(has_written.get() || !server::READS.contains(&name.as_str()));
-    Ok(server::run(keyspace, &command))
+    has_written.set(has_written.get() || !commands::READS.contains(&name.as_str()));
+    Ok(commands::run(keyspace, &command))
 }
 
 /// How Redis' replies look to a script.

@@ -1,4 +1,4 @@
-//! What requests do: the steps of a small application's handler, and what they come to.
+//! What requests do: a small application's handler carries their steps out.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use rocket::http::Status;
 use rocket::{State, get};
 
+use super::step::{Answer, Outcome, Step};
 use super::world::{Event, World};
 use crate::{self as session, Key, Session, UserSessions};
 
@@ -21,63 +22,6 @@ pub(super) const UPDATE: &str = "+";
 
 /// More than a field may hold.
 const TOO_LONG: usize = 20_000;
-
-/// One thing that a handler does with its session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// A batch of one increment, which shows everything.
-    View,
-    Increment,
-    Get,
-    Insert,
-    /// The note that a session begins with.
-    InsertFirst,
-    InsertTooLarge,
-    /// Appends to the note, by a compare-and-set.
-    Update,
-    Take,
-    Remove,
-    /// Two increments in one batch.
-    Batch,
-    Snapshot,
-    User,
-    Regenerate,
-    LogIn(&'static str),
-    Destroy,
-    DestroyAll(&'static str),
-    DestroyOthers(&'static str),
-    List(&'static str),
-    Remember,
-    /// The handler does something else for so many seconds.
-    Wait(u64),
-}
-
-/// What a step came to, as the handler sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    Done(Answer),
-    Conflict,
-    TooLarge,
-    /// Nothing was changed.
-    Unavailable,
-    /// It may have been done.
-    Unknown,
-    /// The handler has stopped waiting.
-    GivenUp,
-    /// What no route of an application should have to answer.
-    Fault(String),
-}
-
-/// What a step that was done has shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
-    Nothing,
-    Count(i64),
-    Text(Option<String>),
-    /// All fields: views, left, right and note.
-    Fields([Option<i64>; 3], Option<String>),
-    Sessions(Vec<String>),
-}
 
 /// The one route: request `number` does what was planned for it.
 #[get("/<number>")]
@@ -138,14 +82,6 @@ async fn patient<T>(world: &World, number: usize, step: impl Future<Output = T>)
 }
 
 impl Step {
-    /// What this step of a request inserts.
-    pub(super) fn note(self, (request, step): (usize, usize)) -> String {
-        match self {
-            Self::InsertFirst => "first note".to_owned(),
-            _ => format!("note {step} of {request}"),
-        }
-    }
-
     async fn carry_out(
         self,
         at: (usize, usize),

@@ -1,9 +1,11 @@
 //! One run: requests take their steps in a chosen order.
 
 mod action;
+mod fault;
+mod follow_up;
 mod job;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,23 +16,17 @@ use rocket::http::Header;
 use rocket::tokio;
 use rocket::tokio::sync::oneshot;
 
-use action::{Action, Fault};
+use action::Action;
 use job::Job;
 
 use super::browser::Browser;
 use super::choice::{Choose, Option as Choice};
 use super::invariants::Invariants;
 use super::machine::{Machine, Snapshot};
-use super::operations::Step;
+use super::plan::Plan;
+use super::step::Step;
 use super::world::{Author, Event};
 use crate::store::StoreError;
-
-/// A request: which browser sends it, and what its handler does.
-#[derive(Clone, Debug)]
-pub(super) struct Plan {
-    pub(super) browser: usize,
-    pub(super) steps: Vec<Step>,
-}
 
 pub(super) struct Response {
     pub(super) status: u16,
@@ -334,95 +330,6 @@ impl<'m, C: Choose> Run<'m, C> {
         }
     }
 
-    async fn fail(&mut self, fault: Fault) -> Result<(), String> {
-        let broke = || StoreError::unanswered("the connection to Redis broke");
-        match fault {
-            Fault::Cut { job, is_late } => {
-                let (author, answer) = (self.jobs[job].author, self.jobs[job].answer.take());
-                if !is_late {
-                    self.jobs.remove(job);
-                }
-                self.answer(author, answer, Err(broke())).await
-            }
-            Fault::LoseReplies(job) => {
-                self.execute(job)?;
-                let job = self.jobs.remove(job);
-                self.answer(job.author, job.answer, Err(broke())).await
-            }
-            Fault::Refuse(job) => {
-                let job = self.jobs.remove(job);
-                let refused = StoreError::refused("no connection to Redis");
-                self.answer(job.author, job.answer, Err(refused)).await
-            }
-            Fault::GiveUp { request, is_late } => {
-                self.abandon(request, is_late);
-                self.machine.world.with(|state| state.gives_up[request] = true);
-                self.poll(request).await
-            }
-            Fault::Drop(request) => {
-                self.abandon(request, true);
-                self.requests[request].progress = Progress::Over;
-                self.invariants.dropped(request);
-                self.take_in().await
-            }
-            Fault::LoseResponse(request) => {
-                self.requests[request].progress = Progress::Over;
-                self.invariants.dropped(request);
-                Ok(())
-            }
-        }
-    }
-
-    /// The request no longer waits for what it has sent.
-    fn abandon(&mut self, request: usize, is_late: bool) {
-        let is_own =
-            |job: &Job| matches!(job.author, Author::Step { request: it, .. } if it == request);
-        self.jobs.retain(|job| is_late || !is_own(job));
-        self.jobs.iter_mut().filter(|job| is_own(job)).for_each(|job| drop(job.answer.take()));
-    }
-
-    /// A minute later, every browser is served as ever, and nothing is left without a time to live.
-    async fn follow_up(&mut self) -> Result<(), String> {
-        self.machine.server.keyspace.borrow_mut().is_full = false;
-        self.advance(MINUTE).await?;
-        let browsers: BTreeSet<_> = self.plans.iter().map(|plan| plan.browser).collect();
-        for browser in browsers {
-            self.request_alone(browser, vec![Step::View]).await?;
-            self.invariants.check_served()?;
-        }
-        Invariants::over(&self.machine.server.keyspace.borrow())
-    }
-
-    /// Sends a request with nothing beside it.
-    pub(super) async fn request_alone(
-        &mut self,
-        browser: usize,
-        steps: Vec<Step>,
-    ) -> Result<(), String> {
-        let request = self.requests.len();
-        let plan = Plan { browser, steps };
-        self.note(|_| format!("then {plan:?} as request {request}"));
-        self.machine.world.with(|state| {
-            state.plans.push(plan.steps.clone());
-            state.steps.push(0);
-            state.gives_up.push(false);
-        });
-        self.invariants.planned(&plan);
-        self.plans.push(plan);
-        let progress = Progress::Waiting;
-        self.requests.push(Request { browser, progress, may_begin: false });
-        self.begin(request).await?;
-        while !self.jobs.is_empty() {
-            self.execute(0)?;
-            self.reply(0).await?;
-        }
-        match &self.requests[request].progress {
-            Progress::Finished(_) => self.deliver(request),
-            _ => return Err(format!("request {request} never ends")),
-        }
-        Ok(())
-    }
-
     fn note(&self, text: impl FnOnce(&Self) -> String) {
         if self.is_traced {
             println!("{}", text(self));
@@ -436,6 +343,3 @@ struct Polled;
 impl Wake for Polled {
     fn wake(self: Arc<Self>) {}
 }
-
-/// Longer than any tombstone lasts.
-const MINUTE: Duration = Duration::from_mins(1);

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::choice::First;
 use super::machine::{Machine, Snapshot};
-use super::operations::Step;
 use super::scheduler::Run;
+use super::step::Step;
 
 /// What the first browser holds. The second one is Alice's, who is logged in there, and the third is a
 /// thief's: it holds the same cookie as the first.

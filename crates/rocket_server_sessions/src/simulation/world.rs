@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use redis::Value;
 use rocket::tokio::sync::oneshot;
 
-use super::operations::{Outcome, Step};
+use super::step::{Outcome, Step};
 use crate::store::StoreError;
 
 /// Who has sent something: a request's step, or work that it has detached.

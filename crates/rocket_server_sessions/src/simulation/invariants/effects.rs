@@ -1,8 +1,9 @@
 //! What a step may do to a record.
 
 use super::{Checked, Invariants};
-use crate::simulation::operations::{Outcome, Step, UPDATE};
+use crate::simulation::operations::UPDATE;
 use crate::simulation::records::{Effect, Record};
+use crate::simulation::step::{Outcome, Step};
 use crate::simulation::world::Author;
 
 impl Invariants {

@@ -2,8 +2,8 @@
 
 use super::seen::Found;
 use super::{Checked, Invariants};
-use crate::simulation::operations::{Answer, Step};
 use crate::simulation::records::{Effect, Record};
+use crate::simulation::step::{Answer, Step};
 
 impl Invariants {
     pub(super) fn check_done(&mut self, request: usize, at: usize, answer: &Answer) -> Checked {

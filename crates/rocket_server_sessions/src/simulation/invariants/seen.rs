@@ -1,8 +1,8 @@
 //! What is known of requests and their steps.
 
 use crate::simulation::machine::Place;
-use crate::simulation::operations::{Outcome, Step};
 use crate::simulation::records::{Effect, Record};
+use crate::simulation::step::{Outcome, Step};
 
 /// What is known of a request.
 pub(super) struct Seen {

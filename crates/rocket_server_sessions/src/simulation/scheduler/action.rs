@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Progress, Request, Run};
 use crate::simulation::choice::{Choose, Option as Choice};
-use crate::simulation::operations::Step;
+use crate::simulation::step::Step;
 use crate::simulation::world::Author;
 
 #[derive(Clone, Copy, Debug)]

@@ -5,8 +5,9 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use rocket::tokio::sync::oneshot;
 
 use crate::simulation::choice::{Name, Option as Choice};
+use crate::simulation::commands;
 use crate::simulation::reply::{self, Command};
-use crate::simulation::server::{self, Connection};
+use crate::simulation::server::Connection;
 use crate::simulation::world::{Author, Sent};
 use crate::store::StoreError;
 
@@ -39,9 +40,9 @@ impl Job {
         let name: Name = (request, is_detached, number, self.done);
         let mut option = Choice { name: Some(name), ..Choice::default() };
         for command in self.units.as_slice().first().into_iter().flatten() {
-            let is_read = server::READS.contains(&server::name(command).as_str());
+            let is_read = commands::READS.contains(&commands::name(command).as_str());
             let keys = if is_read { &mut option.reads } else { &mut option.writes };
-            keys.extend(server::keys(command).iter().map(|key| hash(key)));
+            keys.extend(commands::keys(command).iter().map(|key| hash(key)));
         }
         option
     }

@@ -1,0 +1,68 @@
+//! A step of a handler, and what it comes to.
+
+/// One thing that a handler does with its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A batch of one increment, which shows everything.
+    View,
+    Increment,
+    Get,
+    Insert,
+    /// The note that a session begins with.
+    InsertFirst,
+    InsertTooLarge,
+    /// Appends to the note, by a compare-and-set.
+    Update,
+    Take,
+    Remove,
+    /// Two increments in one batch.
+    Batch,
+    Snapshot,
+    User,
+    Regenerate,
+    LogIn(&'static str),
+    Destroy,
+    DestroyAll(&'static str),
+    DestroyOthers(&'static str),
+    List(&'static str),
+    Remember,
+    /// The handler does something else for so many seconds.
+    Wait(u64),
+}
+
+/// What a step came to, as the handler sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Done(Answer),
+    Conflict,
+    TooLarge,
+    /// Nothing was changed.
+    Unavailable,
+    /// It may have been done.
+    Unknown,
+    /// The handler has stopped waiting.
+    GivenUp,
+    /// What no route of an application should have to answer.
+    Fault(String),
+}
+
+/// What a step that was done has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    Nothing,
+    Count(i64),
+    Text(Option<String>),
+    /// All fields: views, left, right and note.
+    Fields([Option<i64>; 3], Option<String>),
+    Sessions(Vec<String>),
+}
+
+impl Step {
+    /// What this step of a request inserts.
+    pub(super) fn note(self, (request, step): (usize, usize)) -> String {
+        match self {
+            Self::InsertFirst => "first note".to_owned(),
+            _ => format!("note {step} of {request}"),
+        }
+    }
+}
