@@ -67,7 +67,8 @@ impl<'r> Batch<'r> {
     /// [`Error::Serialize`] if a value cannot be serialized, and [`Error::TooLarge`] if a limit is
     /// exceeded. In both cases, nothing was changed. [`Error::NotAnInteger`] if an incremented field
     /// is not an integer or the sum overflows, and [`Error::OutOfRange`] if the sum does not fit into
-    /// the key's type; the other changes were made. For the errors common to all methods, see [`Session`](crate::Session#errors).
+    /// the key's type; the other changes were made. For the errors common to all methods, see
+    /// [`Session`](crate::Session#errors).
     pub async fn commit(self) -> Result<Snapshot> {
         if let Some(error) = self.error {
             return Err(error);

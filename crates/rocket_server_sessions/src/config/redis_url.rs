@@ -9,9 +9,11 @@ mod place;
 mod query;
 
 pub(crate) use location::Location;
+#[cfg(feature = "redis")]
 pub(crate) use query::Servers;
 
-/// The address of a Redis server, cluster or sentinels, including its password. `Debug` prints it without user and password.
+/// The address of a Redis server, cluster or sentinels, including its password. `Debug` prints it
+/// without user and password.
 ///
 /// | scheme | server |
 /// |---|---|

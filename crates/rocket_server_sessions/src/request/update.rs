@@ -90,8 +90,8 @@ impl RequestSession {
         }
     }
 
-    /// Creates a session with the changes, unless they result in no fields of the application. `None` if a concurrent
-    /// operation created one.
+    /// Creates a session with the changes, unless they result in no fields of the application.
+    /// `None` if a concurrent operation created one.
     async fn begin(&self, update: &Update) -> Result<Option<Applied>> {
         let mut fields = Values::new();
         let results: Vec<OpResult> = update.ops.iter().map(|op| op.apply(&mut fields)).collect();

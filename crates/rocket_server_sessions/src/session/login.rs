@@ -94,8 +94,8 @@ impl<'r> Session<'r> {
     /// # Errors
     ///
     /// [`Error::EmptyUser`] if the name is empty, and [`Error::TooLarge`] if it has more than 256
-    /// bytes. [`Error::Conflict`] if the user's sessions are being destroyed at the same time. [`Error::Unavailable`] if the
-    /// response's headers were already sent.
+    /// bytes. [`Error::Conflict`] if the user's sessions are being destroyed at the same time.
+    /// [`Error::Unavailable`] if the response's headers were already sent.
     pub fn log_in(&self, user: &str, label: &str) -> LogIn<'r> {
         LogIn {
             request: self.request,

@@ -18,7 +18,7 @@ use crate::store::update::{Applied, Fields, Op, OpResult, Update, UpdateResult};
 /// token.
 const DESTROYED: &str = "destroyed";
 
-/// The meaning of the replies to a [`plain_update`](super::commands::plain_update).
+/// The meaning of the replies to a `plain_update`.
 pub(super) enum PlainReply {
     /// The record is live.
     Applied(Applied),
@@ -33,12 +33,12 @@ pub(super) enum PlainReply {
     Foreign,
 }
 
-/// Reads the reply to [`create`](super::commands::create) or [`settle`](super::commands::settle): whether the record is live.
+/// Reads the reply to `create` or `settle`: whether the record is live.
 pub(super) fn read_is_live(replies: Vec<Value>) -> Result<bool, StoreError> {
     Ok(Answer::read(replies)?.found == "live")
 }
 
-/// Reads the reply to [`take_back`](super::commands::take_back): whether the increment was taken back.
+/// Reads the reply to `take_back`: whether the increment was taken back.
 pub(super) fn read_take_back(replies: Vec<Value>) -> Result<bool, StoreError> {
     Ok(Answer::read(replies)?.text()?.as_deref() == Some("1"))
 }
@@ -162,7 +162,7 @@ pub(super) fn read_destroy(replies: Vec<Value>) -> Result<DestroyResult, StoreEr
     })
 }
 
-/// Reads the reply to [`death`](super::commands::death). `None` if there is no tombstone.
+/// Reads the reply to `death`. `None` if there is no tombstone.
 pub(super) fn read_death(replies: Vec<Value>) -> Result<Option<Death>, StoreError> {
     match last(replies)? {
         Value::Nil => Ok(None),
