@@ -14,7 +14,7 @@ use crate::store::{Instrumented, Memory, Store};
 /// The callback for events.
 pub(crate) type Observer = dyn Fn(Event) + Send + Sync;
 
-/// The state that Rocket manages.
+/// What all sessions of an application share.
 pub(crate) struct Shared {
     pub(crate) store: Arc<Instrumented>,
     pub(crate) config: Config,

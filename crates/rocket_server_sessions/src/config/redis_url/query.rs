@@ -17,8 +17,9 @@ pub(crate) enum Servers {
     },
 }
 
-pub(super) const SCHEMES: &str = "must begin with `redis://` or, encrypted, `rediss://`; for a cluster or sentinels with \
-     `redis-cluster://`, `rediss-cluster://`, `redis-sentinel://` or `rediss-sentinel://`";
+pub(super) const SCHEMES: &str = "must begin with `redis://` or, encrypted, `rediss://`; for a \
+     cluster or sentinels with `redis-cluster://`, `rediss-cluster://`, `redis-sentinel://` or \
+     `rediss-sentinel://`";
 
 /// The part after the `?`.
 #[derive(Default)]
