@@ -7,7 +7,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::magic::RelativePathBuf;
@@ -45,6 +45,12 @@ pub fn figment() -> Figment {
     figment.merge(url).merge(keys).merge(Env::raw().only(&["PORT"]).global()).merge(RocketVariables)
 }
 
+/// The file of the settings, if there is one. It may be in a folder above the working directory.
+fn file() -> Option<PathBuf> {
+    let file = Toml::file(Env::var_or("ROCKET_CONFIG", FILE)).metadata().source?;
+    file.file_path().map(Path::to_owned)
+}
+
 /// The items of a comma-separated list, without empty ones.
 fn list(text: &str) -> Value {
     text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect::<Vec<_>>().into()
@@ -54,6 +60,9 @@ fn list(text: &str) -> Value {
 pub(crate) fn stage() -> AdHoc {
     AdHoc::on_liftoff("Settings", |rocket| {
         Box::pin(async move {
+            if let Some(file) = file() {
+                log::info!("settings are read from {}", file.display());
+            }
             // The session fairing warns about the others.
             for warning in warnings(rocket.figment()).filter(|it| !it.is_about_sessions) {
                 log::warn!("{}", warning.text);
@@ -67,6 +76,10 @@ pub(crate) fn stage() -> AdHoc {
 pub fn check() -> Report {
     let figment = figment();
     let mut report = rocket_server_sessions::check(&figment);
+    for key in OWN_KEYS {
+        let value = figment.extract_inner::<serde_json::Value>(key);
+        report.push(Verdict::Ok, key, value.map_or("default".to_owned(), |it| it.to_string()));
+    }
     for error in own_errors(&figment) {
         report.push(Verdict::Failed, "settings", error);
     }
@@ -101,8 +114,10 @@ fn own_errors(figment: &Figment) -> Vec<SettingError> {
         _ => None,
     };
     let level = wrong_level().map(|level| {
-        let levels = "error, warn, info, debug and trace";
-        Error::from(format!("RUST_LOG is `{level}`, which is not a level; the levels are {levels}"))
+        Error::from(format!(
+            "RUST_LOG contains `{level}`, which is not a level; the levels are off, error, warn, info, \
+             debug and trace, and one crate has its own if you write `info,rocket=debug`"
+        ))
     });
     let errors =
         port.into_iter().chain(folder).chain(workers).chain(level).filter(|error| !error.missing());

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cloud_run_sessions::observability::Observability;
+use cloud_run_sessions::observability::{LAUNCH, Observability};
 use mimalloc::MiMalloc;
 use rocket::config::Shutdown;
 use rocket::error::ErrorKind;
@@ -53,7 +53,7 @@ fn launch() -> ExitCode {
     }
     let _observability = Observability::start();
     for error in errors {
-        log::error!("{error}");
+        log::error!(target: LAUNCH, "{error}");
     }
     ExitCode::FAILURE
 }
@@ -63,7 +63,7 @@ async fn serve() -> ExitCode {
     let observability = match Observability::start() {
         Ok(observability) => observability,
         Err(error) => {
-            log::error!("{error}");
+            log::error!(target: LAUNCH, "{error}");
             return ExitCode::FAILURE;
         }
     };
@@ -73,11 +73,15 @@ async fn serve() -> ExitCode {
     code
 }
 
-/// Allows as many connections as the system does. The usual soft limit of 1,024 descriptors is for
-/// programs that use `select`.
+/// The soft limit of descriptors, unless it is higher already or the hard limit is lower. That many
+/// connections need about 75 MB.
+const DESCRIPTORS: u64 = 4096;
+
+/// Allows more connections than the usual soft limit of 1,024 descriptors, which is for programs that
+/// use `select`. The hard limit is often so high that memory would run out first.
 fn raise_descriptor_limit() {
-    match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(limit) => log::debug!("at most {limit} descriptors can be open"),
+    match rlimit::increase_nofile_limit(DESCRIPTORS) {
+        Ok(limit) => log::info!("at most {limit} descriptors can be open, one for each connection"),
         Err(error) => log::warn!("the limit of open descriptors cannot be raised: {error}"),
     }
 }
@@ -90,7 +94,9 @@ async fn run(rocket: Rocket<Build>) -> ExitCode {
     {
         return ExitCode::SUCCESS;
     }
-    log::error!("{}", error.pretty_print());
+    // This logs the details, unless RUST_LOG is against it.
+    let outcome = error.pretty_print();
+    log::error!(target: LAUNCH, "{outcome}: {error}");
     ExitCode::FAILURE
 }
 

@@ -4,7 +4,7 @@ use std::env;
 use std::io::{self, Write};
 
 use env_logger::fmt::Formatter;
-use env_logger::{Builder, Env, Target};
+use env_logger::{Builder, Target};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use rocket_server_sessions::note_dropped_cookies;
 use serde_json::{Map, Value, json};
@@ -15,27 +15,41 @@ use crate::platform::is_on_cloud_run;
 /// Rocket logs each request in several lines, and an unknown path as an error. The platform has its
 /// own request log, so these lines are omitted. The other one follows each line about a header that is
 /// not UTF-8, and says nothing more.
-const FILTER: &str = "info,rocket::server=off,rocket::request::request::_=off";
+/// The last one tells that a guard refused a request of another site, which has a 403 in the request
+/// log.
+const FILTER: &str = "info,rocket::server=off,rocket::request::request::_=off,\
+                      cloud_run_sessions::site::session_page::_=off";
 
-/// Words that people take for levels. For the logger they would be names of modules, and it would
-/// log nothing else.
-const NO_LEVELS: [&str; 10] = [
-    "all", "critical", "fatal", "none", "normal", "notice", "quiet", "silent", "verbose", "warning",
-];
+/// The target of errors that end the launch. They are logged at any level: a process that exits
+/// says why.
+pub const LAUNCH: &str = "launch";
 
-/// Returns the value of `RUST_LOG` if it is a level that does not exist.
+/// The value of `RUST_LOG`. An empty one counts as unset.
+fn filter() -> Option<String> {
+    env::var("RUST_LOG").ok().filter(|filter| !filter.trim().is_empty())
+}
+
+/// Returns a word in `RUST_LOG` that should be a level and is none. For the logger it would be the
+/// name of a module, and it would log nothing else.
 pub(crate) fn wrong_level() -> Option<String> {
-    let level = env::var("RUST_LOG").ok()?.trim().to_ascii_lowercase();
-    Some(level).filter(|level| NO_LEVELS.contains(&level.as_str()))
+    let filter = filter()?;
+    // What follows is a pattern for messages.
+    let directives = filter.split('/').next()?;
+    let mut levels =
+        directives.split(',').filter_map(|directive| match directive.rsplit_once('=') {
+            Some((_, level)) => Some(level.trim()).filter(|level| !level.is_empty()),
+            None => Some(directive.trim()).filter(|it| !it.is_empty() && !it.contains("::")),
+        });
+    levels.find(|level| level.parse::<LevelFilter>().is_err()).map(str::to_owned)
 }
 
 /// Installs the logger, for Rocket and the libraries too. `RUST_LOG` chooses what it writes.
 pub(super) fn start() {
-    let mut builder = if wrong_level().is_some() {
-        Builder::new()
-    } else {
-        Builder::from_env(Env::default().default_filter_or(FILTER))
-    };
+    let filter = filter().filter(|_| wrong_level().is_none());
+    let mut builder = Builder::new();
+    builder
+        .parse_filters(filter.as_deref().unwrap_or(FILTER))
+        .filter_module(LAUNCH, LevelFilter::Error);
     builder.target(Target::Stdout);
     // Cloud Logging reads it.
     if is_on_cloud_run() {

@@ -24,6 +24,7 @@ mod prometheus;
 mod spans;
 mod trace_context;
 
+pub use logger::LAUNCH;
 pub(crate) use logger::wrong_level;
 pub(crate) use prometheus::Prometheus;
 

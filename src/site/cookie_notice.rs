@@ -23,8 +23,11 @@ impl NeedsHttps {
 pub(super) enum CookieNotice {
     /// Nothing is known to be wrong.
     FirstView,
-    /// The browser was on a page that set the cookie, and sends none.
+    /// The browser was probably on a page that set the cookie, and sends none. It may have been
+    /// deleted, or have expired, or the page was an error that set none.
     NoCookie,
+    /// The same for the cookie of a release on the visitor's own machine.
+    NoSecureCookie,
     /// The same, but it sends others.
     OtherCookies,
     /// The cookie is only kept over HTTPS, and the request came over HTTP.
@@ -36,7 +39,6 @@ pub(super) enum CookieNotice {
 impl CookieNotice {
     /// Reads the request of a visitor without a session. `rejection`: why the cookie was ignored.
     pub(super) fn of(request: &Request<'_>, rejection: Option<Rejection>) -> Self {
-        let headers = request.headers();
         if let Some(rejection) = rejection {
             return Self::Rejected(rejection);
         }
@@ -45,8 +47,10 @@ impl CookieNotice {
             Self::NeedsHttps
         } else if !comes_from_a_page(request) {
             Self::FirstView
-        } else if headers.contains("Cookie") {
+        } else if request.headers().contains("Cookie") {
             Self::OtherCookies
+        } else if needs_https && request.headers().get_one("Host").is_some_and(is_own_machine) {
+            Self::NoSecureCookie
         } else {
             Self::NoCookie
         }
@@ -56,8 +60,8 @@ impl CookieNotice {
     /// the visitor changes something.
     pub(super) fn is_lasting(self) -> bool {
         match self {
-            Self::FirstView => false,
-            Self::NoCookie | Self::OtherCookies | Self::NeedsHttps => true,
+            Self::FirstView | Self::NoCookie | Self::NoSecureCookie | Self::OtherCookies => false,
+            Self::NeedsHttps => true,
             Self::Rejected(why) => {
                 matches!(why, Rejection::UnreadableHeader | Rejection::Ambiguous)
             }
@@ -72,13 +76,17 @@ impl CookieNotice {
                  again."
             }
             Self::NoCookie => {
-                "The count stays at 1: the page before this one gave your browser a cookie, and the \
-                 browser has not sent it back. Allow cookies for this site and view the page again. \
-                 Some browsers, such as Safari, keep none of a release at http://localhost."
+                "Your browser has sent no cookie, so a new session begins. If the count stays at 1, the \
+                 browser keeps none: allow cookies for this site and view the page again."
+            }
+            Self::NoSecureCookie => {
+                "Your browser has sent no cookie, so a new session begins. If the count stays at 1, the \
+                 browser keeps none: allow cookies for this site and view the page again. Some \
+                 browsers, such as Safari, keep this cookie over https only, even on this machine."
             }
             Self::OtherCookies => {
-                "The count stays at 1: your browser sends other cookies of this address, but not the \
-                 one that the page before this one gave it. Something between the two removes it, \
+                "Your browser has sent other cookies of this address, but not the one of a session, so a \
+                 new session begins. If the count stays at 1, something on the way removes the cookie, \
                  or the browser refuses it: look for a message in its developer tools."
             }
             Self::NeedsHttps => {
@@ -104,11 +112,13 @@ fn rejected(rejection: Rejection) -> &'static str {
         }
         Rejection::Malformed => {
             "Your cookie came back with characters that were not in it and does not count. If the count \
-             stays at 1, your browser or something between it and this site changes cookies."
+             stays at 1, your browser or something between it and this site changes cookies, or \
+             another application on this host has a cookie of the same name."
         }
         Rejection::InvalidCookie => {
             "Your cookie was made with a key that this site does not have, and does not count. If the \
-             count stays at 1, the instances of the site have different keys."
+             count stays at 1, the instances of the site have different keys, or another application \
+             on this host has a cookie of the same name."
         }
         Rejection::Ambiguous => {
             "The count stays at 1: your browser sends two cookies of the same name, and neither \
@@ -141,8 +151,8 @@ fn is_own_machine(host: &str) -> bool {
         || address.is_ok_and(|it| it.is_loopback())
 }
 
-/// Returns whether the browser was just on a page that sets the cookie: it followed a link there, or
-/// has loaded the page again.
+/// Returns whether the browser was probably just on a page that sets the cookie: it followed a link
+/// there, or has loaded the page again.
 fn comes_from_a_page(request: &Request<'_>) -> bool {
     let headers = request.headers();
     let is_page = |path: &str| Page::ALL.iter().any(|page| page.path() == path);

@@ -38,7 +38,7 @@ fn again(
     request: &Request<'_>,
     layout: Option<&Layout<'_>>,
 ) -> Option<&'static str> {
-    if ![Status::Conflict, Status::ServiceUnavailable].contains(&status) {
+    if ![409, 425, 503].contains(&status.code) {
         return None;
     }
     // The session's actions are not pages. They are started from the session's page.
@@ -96,6 +96,11 @@ impl ErrorText {
                 "That is too much.",
                 "The request is larger than this site accepts, and nothing was changed.",
                 "Send less.",
+            ),
+            425 => (
+                "You have not viewed this page yet.",
+                "Your browser asked for the page before you opened it, and nothing was counted.",
+                "Load the page to view it.",
             ),
             503 => (
                 "The store does not answer.",

@@ -23,7 +23,7 @@ impl<'r> FromRequest<'r> for PageRequest<'r> {
     type Error = &'static str;
 
     async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
-        let visit = try_outcome!(request.guard::<Visit>().await);
+        let visit = Visit::of(request);
         let Ok(session) = Session::of(request) else {
             return Outcome::Error((Status::InternalServerError, "sessions are not attached"));
         };

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use rocket::http::Status;
 use rocket::response::Redirect;
 use rocket::response::content::RawHtml;
 use rocket::serde::json::Json;
@@ -31,7 +32,18 @@ pub(super) async fn show<'r>(
     session: Session<'r>,
     layout: Layout<'r>,
     format: Format,
-    _visit: Visit,
+    visit: Visit,
+) -> Result<session::Result<Either<RawHtml<Template>, Json<Body>>>, Status> {
+    visit.refuse_speculation()?;
+    Ok(body(destroyed, renewed, session, layout, format).await)
+}
+
+async fn body<'r>(
+    destroyed: Option<bool>,
+    renewed: Option<&str>,
+    session: Session<'r>,
+    layout: Layout<'r>,
+    format: Format,
 ) -> session::Result<Either<RawHtml<Template>, Json<Body>>> {
     let snapshot = session.snapshot().await?;
     let info = session.info().filter(|_| !snapshot.is_empty());

@@ -15,8 +15,11 @@ use super::relative_time::RelativeTime;
 use super::visit::Visit;
 
 #[get("/")]
-pub(super) async fn home(request: PageRequest<'_>) -> session::Result<PageView<'_>> {
-    view(Page::Home, request).await
+pub(super) async fn home(
+    request: PageRequest<'_>,
+) -> Result<session::Result<PageView<'_>>, Status> {
+    request.visit.refuse_speculation()?;
+    Ok(view(Page::Home, request).await)
 }
 
 #[get("/<page>")]
@@ -25,6 +28,7 @@ pub(super) async fn page(
     request: PageRequest<'_>,
 ) -> Result<session::Result<PageView<'_>>, Status> {
     let page = page.ok_or(Status::NotFound)?;
+    request.visit.refuse_speculation()?;
     Ok(view(page, request).await)
 }
 

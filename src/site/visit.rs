@@ -1,9 +1,11 @@
 //! Whether a request for a page counts as a view.
 
+use std::convert::Infallible;
+
 use rocket::Request;
 use rocket::fairing::AdHoc;
 use rocket::http::{Method, Status};
-use rocket::outcome::Outcome;
+use rocket::outcome::Outcome::Success;
 use rocket::request::{self, FromRequest};
 
 /// The headers in which browsers give the purpose of a request: the standard one, then those of
@@ -17,7 +19,7 @@ pub(super) enum Visit {
     Counted,
     /// A `HEAD` request. It counts nothing and creates nothing.
     Unseen,
-    /// A browser prefetches or prerenders the page. This is refused, because the page would show
+    /// A browser prefetches or prerenders the page. This is refused with 425, because the page would show
     /// the count from before the view, and the view itself would never be counted. The browser
     /// requests the page again at the click.
     Speculative,
@@ -49,19 +51,19 @@ impl Visit {
             }
         })
     }
+
+    /// Refuses a request that nobody may ever see, for pages that show what is in the session. A
+    /// guard that does so would write a warning each time.
+    pub(super) fn refuse_speculation(self) -> Result<(), Status> {
+        if self == Self::Speculative { Err(Status::new(425)) } else { Ok(()) }
+    }
 }
 
-/// Refuses a request that nobody may ever see, for pages that show what is in the session.
 #[rocket::async_trait]
 impl<'r> FromRequest<'r> for Visit {
-    type Error = &'static str;
+    type Error = Infallible;
 
     async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
-        match Self::of(request) {
-            Self::Speculative => {
-                Outcome::Error((Status::new(425), "a page is not fetched before it is viewed"))
-            }
-            visit => Outcome::Success(visit),
-        }
+        Success(Self::of(request))
     }
 }

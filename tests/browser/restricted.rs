@@ -41,10 +41,9 @@ fn blocked_cookies_are_named_as_the_reason_why_the_count_stays_at_one() {
         browser.sees("If the count stays at 1, the browser is not sending cookies back");
     }
     browser.click("View it again");
-    browser
-        .sees("the page before this one gave your browser a cookie, and the browser has not sent");
+    browser.sees("If the count stays at 1, the browser keeps none: allow cookies for this site");
     browser.reload();
-    browser.sees("You seem new at each view.");
+    browser.sees("If the count stays at 1, the browser keeps none: allow cookies for this site");
     browser.open("/session");
     browser.sees("You have no session yet.");
 }

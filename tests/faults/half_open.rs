@@ -66,6 +66,18 @@ fn half_open_connections_beyond_the_soft_limit_of_descriptors_keep_nobody_waitin
 }
 
 #[test]
+fn soft_limit_of_descriptors_is_raised_to_what_memory_allows_and_logged() {
+    let limited = Limited::start("ulimit -S -n 64");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", limited.app.pid())).unwrap();
+    let line = limits.lines().find(|it| it.starts_with("Max open files")).unwrap();
+    let limits: Vec<u64> = line.split_whitespace().filter_map(|it| it.parse().ok()).collect();
+    let [soft, hard] = limits[..] else { panic!("{line}") };
+    assert_eq!(soft, hard.min(4096));
+    let told = format!("INFO at most {soft} descriptors can be open");
+    assert!(limited.app.log().contains(&told), "{}", limited.app.log());
+}
+
+#[test]
 fn without_descriptors_requests_wait_and_are_answered_once_connections_end() {
     let limited = Limited::start("ulimit -n 64");
     let half_open = limited.half_open(100);

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use test_support::app::{App, Release, Reply, send};
-use test_support::target_dir;
+use test_support::{target_dir, wait_for};
 
 /// A folder of its own, with a copy of the executable.
 struct Installed(PathBuf);
@@ -88,9 +88,35 @@ fn defaults_are_built_in_and_a_file_in_the_working_directory_overrides_them() {
 }
 
 #[test]
+fn launch_tells_the_file_of_the_settings() {
+    let installed = Installed::new();
+    installed.write("own.toml", "");
+    let app = installed.start(&[("ROCKET_CONFIG", "own.toml")]);
+    wait_for("the launch", || app.log().contains("has launched"));
+    let told = app
+        .log()
+        .lines()
+        .any(|it| it.starts_with("INFO settings are read from") && it.ends_with("own.toml"));
+    assert!(told, "{}", app.log());
+}
+
+#[test]
+fn check_shows_the_settings_of_the_application_besides_those_of_sessions() {
+    let installed = Installed::new();
+    let shown = installed.check(&[("ROCKET_METRICS_PORT", "9090"), ("ROCKET_HSTS", "max-age=1")]);
+    for line in ["metrics_port  9090", "hsts  \"max-age=1\"", "template_dir  default"] {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let is_shown =
+            shown.lines().any(|it| it.split_whitespace().skip(1).eq(words.iter().copied()));
+        assert!(is_shown, "{line}: {shown}");
+    }
+}
+
+#[test]
 fn cloud_run_reaches_the_application_unless_an_address_is_set() {
     let installed = Installed::new();
     assert_eq!(line(&installed.check(&[]), "address")[0], "127.0.0.1");
+    assert_eq!(line(&installed.check(&[("K_SERVICE", "")]), "address")[0], "127.0.0.1");
     let on_cloud_run = [("K_SERVICE", "a")];
     assert_eq!(line(&installed.check(&on_cloud_run), "address")[0], "0.0.0.0");
     let set = [on_cloud_run[0], ("ROCKET_ADDRESS", "127.0.0.2")];

@@ -3,7 +3,7 @@
 use redis::Commands;
 use serde_json::Value;
 
-use test_support::app::{App, KEY, send};
+use test_support::app::{App, KEY, run_to_end, send};
 use test_support::{RedisServer, wait_for};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -74,11 +74,39 @@ fn launch_is_no_warning() {
 }
 
 #[test]
+fn why_a_launch_fails_is_logged_at_any_level() {
+    let running = App::start(&[]);
+    let taken = running.port.to_string();
+    for level in ["off", "wran", "rocket=off", ""] {
+        for (port, why) in [("abc", "ERROR `port` must be a number"), (&taken, "in use")] {
+            let (succeeded, log) = run_to_end(&[("RUST_LOG", level), ("PORT", port)]);
+            assert!(!succeeded && (log.contains(why) || log.contains("wran")), "{level}: {log}");
+        }
+    }
+}
+
+#[test]
+fn empty_level_is_the_default() {
+    let app = App::start(&[("RUST_LOG", "")]);
+    wait_for("the launch", || app.log().contains("INFO Rocket has launched"));
+    assert!(app.log().contains("WARN sessions live in this process's memory"), "{}", app.log());
+}
+
+#[test]
 fn requests_are_not_logged_by_the_application() {
     let app = App::start(&[]);
     let mut visitor = app.visitor();
     for (path, status) in [("/foo", 200), ("/nowhere", 404), ("/session/destroy", 404)] {
         assert_eq!(visitor.get(path).status, status, "{path}");
+    }
+    for (request, status) in [
+        ("GET / HTTP/1.1\r\nSec-Purpose: prefetch\r\n", 425),
+        ("GET /foo HTTP/1.1\r\nX-Purpose: preview\r\n", 425),
+        ("GET /session HTTP/1.1\r\nSec-Purpose: prefetch;prerender\r\n", 425),
+        ("POST /session/destroy HTTP/1.1\r\nSec-Fetch-Site: cross-site\r\n", 403),
+    ] {
+        let request = format!("{request}Host: localhost\r\nContent-Length: 0\r\n");
+        assert_eq!(send(app.port, &request).status, status, "{request}");
     }
     app.signal("TERM");
     let (_, log) = app.finish();

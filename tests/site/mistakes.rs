@@ -111,11 +111,21 @@ fn setting_of_rocket_that_cannot_be_used_is_told_in_plain_words() {
         ("PORT", "", "`port` must be a number from 0 to 65535; it is \"\""),
         ("PORT", "tcp://10.0.0.1:80", "`port` must be a number from 0 to 65535"),
         ("ROCKET_CONFIG", "/tmp", "ROCKET_CONFIG names `/tmp`, which is not a file"),
-        ("RUST_LOG", "warning", "RUST_LOG is `warning`, which is not a level"),
+        ("RUST_LOG", "warning", "RUST_LOG contains `warning`, which is not a level"),
+        (
+            "RUST_LOG",
+            " wran",
+            "contains `wran`, which is not a level; the levels are off, error, warn",
+        ),
+        ("RUST_LOG", "info,rocket", "contains `rocket`, which is not a level"),
+        ("RUST_LOG", "rocket=wran", "one crate has its own if you write `info,rocket=debug`"),
     ] {
         assert_told(&[(name, value)], "FAIL", told);
     }
     assert_eq!(findings(&[("PORT", " 8080\n")]), [""; 0]);
+    for right in ["", " ", "WARN", "off", "info,rocket=debug", "rocket::server", "redis=/a=b,c"] {
+        assert_eq!(findings(&[("RUST_LOG", right)]), [""; 0], "{right}");
+    }
     let selected = [("ROCKET_PROFILE", "relase")];
     assert_told(&selected, "warn", "the selected profile `relase`; did you mean `release`?");
 }

@@ -102,6 +102,9 @@ fn head_and_prefetch_and_options_count_nothing_and_make_nothing() {
     client.head("/foo").dispatch();
     let refused = ahead("Sec-Purpose", "prefetch");
     assert_eq!(refused.status().code, 425, "the browser asks again when the page is viewed");
+    assert!(
+        refused.into_string().unwrap().contains("before you opened it, and nothing was counted")
+    );
     assert!(html(&client, "/foo").contains("You viewed this page 2 times<"));
 }
 

@@ -85,7 +85,7 @@ pub(super) enum Serves {
 impl Serves {
     pub(super) fn of(figment: &Figment) -> Self {
         let has_tls = || figment.extract::<rocket::Config>().is_ok_and(|it| it.tls_enabled());
-        if std::env::var_os("K_SERVICE").is_some() {
+        if std::env::var_os("K_SERVICE").is_some_and(|name| !name.is_empty()) {
             Self::CloudRun
         } else if figment.profile() == rocket::Config::DEBUG_PROFILE && !has_tls() {
             Self::HttpInDevelopment
