@@ -170,6 +170,19 @@ fn misnamed() -> impl Iterator<Item = String> {
     })
 }
 
+/// The limits that Rocket reads, besides `file/` with a file name's extension.
+const LIMITS: [&str; 7] = ["bytes", "data-form", "file", "form", "json", "msgpack", "string"];
+
+/// Limits with other names. Rocket allows them for applications that read them; this one does not.
+fn unknown_limits(figment: &Figment) -> impl Iterator<Item = String> {
+    let limits = figment.find_value("limits").ok().and_then(Value::into_dict).unwrap_or_default();
+    let names = limits.into_keys();
+    names.filter(|name| !LIMITS.contains(&&**name) && !name.starts_with("file/")).map(|name| {
+        let known = LIMITS.join(", ");
+        format!("the limit `{name}` in `limits` has no effect; the limits are {known}")
+    })
+}
+
 struct Warning {
     text: String,
     is_about_sessions: bool,
@@ -181,8 +194,10 @@ fn warnings(figment: &Figment) -> impl Iterator<Item = Warning> {
         .map(|it| Warning { text: it.to_string(), is_about_sessions: it.is_about_sessions() });
     let is_default = |it: &Metadata| it.name.starts_with("rocket::Config");
     let log_level = figment.find_metadata(rocket::Config::LOG_LEVEL).filter(|it| !is_default(it));
-    let misnamed = misnamed().map(|text| Warning { text, is_about_sessions: false });
-    unread.chain(misnamed).chain(log_level.map(|_| {
+    let unused = misnamed()
+        .chain(unknown_limits(figment))
+        .map(|text| Warning { text, is_about_sessions: false });
+    unread.chain(unused).chain(log_level.map(|_| {
         Warning {
             text:
                 "the setting `log_level` has no effect; set RUST_LOG instead, such as RUST_LOG=warn"

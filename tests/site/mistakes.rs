@@ -70,6 +70,14 @@ fn variable_with_a_wrong_name_is_told_with_the_right_one() {
 }
 
 #[test]
+fn limit_that_nothing_reads_is_told_with_those_that_there_are() {
+    let told =
+        "the limit `from` in `limits` has no effect; the limits are bytes, data-form, file, form";
+    assert_told(&[("ROCKET_LIMITS", "{from=\"8KiB\"}")], "warn", told);
+    assert_eq!(findings(&[("ROCKET_LIMITS", "{form=\"8KiB\"}")]), [""; 0]);
+}
+
+#[test]
 fn duration_that_is_none_is_refused_and_none_is_taken_for_another_unit() {
     for text in ["20", "never", "-5m", "1 fortnight"] {
         let session = format!("{{idle_timeout=\"{text}\"}}");
