@@ -6,7 +6,7 @@ use std::thread::scope;
 
 use redis::Commands;
 
-use test_support::RedisServer;
+use test_support::{RedisServer, wait_for};
 use test_support::app::App;
 
 #[test]
@@ -80,6 +80,9 @@ fn a_view_is_two_commands_and_nothing_else() {
     let mut visitor = app.visitor();
     visitor.get("/foo");
     visitor.get("/foo");
+    // The second view touches the session in the background.
+    let key = redis.keys("session:").remove(0);
+    wait_for("the touch", || redis.connect().hexists(&key, "@seen").unwrap());
     redis.reset_commands();
     for _ in 0..10 {
         visitor.get("/foo");
