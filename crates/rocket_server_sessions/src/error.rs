@@ -7,6 +7,7 @@ use rocket::http::Status;
 use rocket::request::Outcome;
 use rocket::response::{self, Responder};
 
+use super::limited_log::LogLimit;
 use super::store::{StoreError, StoreErrorKind};
 
 /// A session operation's result.
@@ -95,6 +96,12 @@ pub enum Error {
     )]
     EmptyUser,
 
+    /// Another site has sent the request, which
+    /// [`require_same_origin`](crate::SessionFairing::require_same_origin) forbids, and a fairing that
+    /// came later has changed its method or path.
+    #[error("the request was sent by another site")]
+    CrossSite,
+
     /// The crate cannot be used like this. The message says what to change.
     #[error("{0}")]
     Misuse(&'static str),
@@ -118,13 +125,14 @@ pub enum Error {
 
 impl Error {
     /// The status that a response to this error should have: 503 if the store fails, 409 for
-    /// [`Conflict`](Self::Conflict), 413 for [`TooLarge`](Self::TooLarge), 500 for values that
+    /// [`Conflict`](Self::Conflict), 403 for [`CrossSite`](Self::CrossSite), 413 for [`TooLarge`](Self::TooLarge), 500 for values that
     /// cannot be serialized or do not fit their key's type.
     #[must_use]
     pub fn status(&self) -> Status {
         match self {
             Self::Unavailable { .. } | Self::OutcomeUnknown { .. } => Status::ServiceUnavailable,
             Self::Conflict => Status::Conflict,
+            Self::CrossSite => Status::Forbidden,
             Self::TooLarge { .. } => Status::PayloadTooLarge,
             Self::Deserialize { .. }
             | Self::NotAnInteger { .. }
@@ -215,8 +223,16 @@ impl<S> From<Error> for Outcome<S, Error> {
 
 impl<'r> Responder<'r, 'static> for Error {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
+        static OUT_OF_RANGE: LogLimit = LogLimit::new();
+
+        // A visitor can cause this at will, by taking one from nothing.
+        let limit = matches!(self, Self::OutOfRange { .. }).then_some(&OUT_OF_RANGE);
         if self.status() == Status::InternalServerError {
-            log::error!("{self}");
+            match limit.map(LogLimit::due) {
+                None => log::error!("{self}"),
+                Some(Some(left_out)) => log::error!("{self}{left_out}"),
+                Some(None) => {}
+            }
         }
         Err(self.status())
     }

@@ -5,8 +5,7 @@
 //! and it does so in the task that answers the request. So a logger passes the record on, and the
 //! fairing asks whether one came from its task.
 
-use std::collections::HashSet;
-use std::sync::LazyLock;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use log::{Level, Record};
@@ -20,8 +19,25 @@ const MESSAGE: &str = "Header 'cookie' contains invalid UTF-8";
 /// A request that never reaches the fairing leaves its entry behind.
 const MAX_ENTRIES: usize = 1024;
 
-/// The tasks whose request has lost its cookies.
-static TASKS: LazyLock<Mutex<HashSet<Id>>> = LazyLock::new(Mutex::default);
+/// The tasks whose request has lost its cookies, the oldest first.
+static TASKS: Mutex<Tasks> = Mutex::new(Tasks(VecDeque::new()));
+
+struct Tasks(VecDeque<Id>);
+
+impl Tasks {
+    fn note(&mut self, task: Id) {
+        if self.0.len() >= MAX_ENTRIES {
+            self.0.pop_front();
+        }
+        self.0.push_back(task);
+    }
+
+    /// Returns whether the task was noted. Forgets it.
+    fn take(&mut self, task: Id) -> bool {
+        let place = self.0.iter().position(|it| *it == task);
+        place.and_then(|place| self.0.remove(place)).is_some()
+    }
+}
 
 /// Whether there are any, so that other requests need no lock.
 static HAS_TASKS: AtomicBool = AtomicBool::new(false);
@@ -61,10 +77,7 @@ pub fn note_dropped_cookies(record: &Record<'_>) -> bool {
         return false;
     }
     let mut tasks = TASKS.lock();
-    if tasks.len() >= MAX_ENTRIES {
-        tasks.clear();
-    }
-    tasks.insert(task);
+    tasks.note(task);
     HAS_TASKS.store(true, Ordering::Release);
     true
 }
@@ -76,8 +89,8 @@ pub(crate) fn has_dropped_cookies() -> bool {
     }
     let Some(task) = task::try_id() else { return false };
     let mut tasks = TASKS.lock();
-    let is_there = tasks.remove(&task);
-    HAS_TASKS.store(!tasks.is_empty(), Ordering::Release);
+    let is_there = tasks.take(task);
+    HAS_TASKS.store(!tasks.0.is_empty(), Ordering::Release);
     is_there
 }
 
@@ -103,6 +116,20 @@ mod tests {
         };
         let (one, other) = (of_task(true), of_task(false));
         assert_eq!((one.await.unwrap(), other.await.unwrap()), ((true, false), (false, false)));
+    }
+
+    #[rocket::async_test]
+    async fn requests_that_never_ask_make_only_the_oldest_be_forgotten() {
+        let id = async || rocket::tokio::spawn(async { task::id() }).await.unwrap();
+        let mut tasks = Tasks(VecDeque::new());
+        let first = id().await;
+        tasks.note(first);
+        let second = id().await;
+        tasks.note(second);
+        for _ in 1..MAX_ENTRIES {
+            tasks.note(id().await);
+        }
+        assert_eq!((tasks.take(first), tasks.take(second)), (false, true));
     }
 
     #[rocket::async_test]

@@ -16,7 +16,8 @@ use crate::store::LoggedIn;
 /// log-in page. If there is none, the response is a 401. `Option<User>` is `None` then.
 ///
 /// One round trip, one command, however many guards of a request ask; none if nobody is logged in.
-/// During an outage, the guard fails with a 503. If
+/// During an outage, the guard fails with a 503. `Option<User>` hides that, and is `None`: use
+/// `Result<User, session::Error>` or [`User::of`] if a page must not look logged out then. If
 /// [`on_outage`](crate::Config::on_outage) is `anonymous`, nobody is logged in then.
 ///
 /// ```

@@ -90,7 +90,7 @@ impl UserSessions<'_> {
                 id: it.record.id,
                 label: it.login.label,
                 since: it.login.since,
-                last_seen: it.seen.unwrap_or(it.login.since),
+                last_seen: it.seen.unwrap_or(it.login.since).max(it.login.since),
             })
             .collect();
         active.sort_by_key(|it| std::cmp::Reverse((it.since, it.id)));

@@ -34,7 +34,8 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
 
     /// A PEM file with the certificate to show to a server that demands one, followed by those that
-    /// lead to its authority. `client_key_file` must be set as well.
+    /// lead to its authority. `client_key_file` must be set as well. Both files are read at launch only:
+    /// restart the application when the certificate is renewed.
     ///
     /// _Default:_ unset.
     pub client_cert_file: Option<PathBuf>,
@@ -83,7 +84,8 @@ pub struct Config {
     pub idle_timeout: Duration,
 
     /// The idle timeout until the browser has sent the cookie back once. Most bots never do, so
-    /// their sessions expire early.
+    /// their sessions expire early. Sessions with a logged-in user, or with a duration of
+    /// [`remember_me`](crate::Session::remember_me), have their full time at once.
     ///
     /// _Default:_ `"1h"`, or `idle_timeout` if that is shorter.
     pub first_idle_timeout: Duration,

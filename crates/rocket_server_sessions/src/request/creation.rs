@@ -21,13 +21,12 @@ impl RequestSession {
         identity: Identity,
         fields: &Values,
     ) -> Result<()> {
-        self.refuse_if_answered()?;
-        let (record, ttl) = (identity.record, self.sessions.config.first_ttl());
-        let now = self.now();
+        let (record, now) = (identity.record, self.now());
         let mut fields = fields.clone();
         let own = self.choices.lock().idle_timeout;
         fields.extend(own.map(|own| (IDLE.to_owned(), own.as_secs().to_string())));
-        self.state.lock().begin(identity, Event::Created(record.id));
+        let ttl = self.new_ttl(&identity, now).of(&fields);
+        self.change_token(identity, Event::Created(record.id))?;
         match self.soon(self.sessions.store.create(record, &fields, ttl)).await {
             Ok(true) => {
                 self.settled(true);
@@ -66,7 +65,11 @@ impl RequestSession {
         Identity::new(CookieValue {
             id: PublicId::new(self.now()),
             token: Token::generate(),
-            is_remembered: self.choices.lock().is_remembered,
+            is_remembered: self
+                .choices
+                .lock()
+                .is_remembered
+                .unwrap_or(self.sessions.config.remember_me),
             has_user,
         })
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use rocket::tokio::time::Instant;
 
 use super::session::RequestSession;
-use super::state::Seen;
+use super::state::{Identity, Seen};
 use crate::background::detach;
 use crate::error::{Error, Result};
 use crate::event::{Deadline, Event, Rejection};
@@ -15,6 +15,9 @@ use crate::store::{Death, RecordId, Store, TOMBSTONE_TTL, TimeToLive};
 /// A request that has run for this long may have missed a tombstone. The remaining 15 seconds are
 /// for the time that it may have spent before it reached us.
 const OLD: Duration = TOMBSTONE_TTL.saturating_sub(Duration::from_secs(15));
+
+/// When a record was last seen that was touched before its cookie has come back.
+const NEVER: SystemTime = SystemTime::UNIX_EPOCH;
 
 impl RequestSession {
     /// Returns `true` if the request has run for so long that it may have missed a tombstone.
@@ -33,6 +36,7 @@ impl RequestSession {
         else {
             return;
         };
+        let seen = seen.filter(|it| *it > NEVER);
         let is_first_return = seen.is_none() && identity.seen.is_none();
         // This request may have touched it already.
         let seen = seen.max(identity.seen.map(|seen| seen.at));
@@ -52,10 +56,19 @@ impl RequestSession {
     }
 
     pub(super) fn touch(&self, record: RecordId) {
-        let (store, now) = (self.sessions.store.clone(), self.now());
-        let ttl = self.ttl(record.id, now);
+        self.touch_as_seen(record, self.now());
+    }
+
+    /// Resets the time to live of a record whose cookie has not come back.
+    pub(super) fn touch_unseen(&self, record: RecordId) {
+        self.touch_as_seen(record, NEVER);
+    }
+
+    fn touch_as_seen(&self, record: RecordId, seen: SystemTime) {
+        let store = self.sessions.store.clone();
+        let ttl = self.ttl(record.id, self.now());
         self.sessions.emit(Event::Touched(record.id));
-        detach(async move { drop(store.touch(record, now, ttl).await) });
+        detach(async move { drop(store.touch(record, seen, ttl).await) });
     }
 
     /// The time to live, from `now` on, of a record whose cookie has come back.
@@ -63,6 +76,17 @@ impl RequestSession {
         let config = &self.sessions.config;
         let max = config.absolute_expiry(id).duration_since(now).unwrap_or_default();
         TimeToLive { idle: config.idle_timeout.min(max), max }
+    }
+
+    /// The time to live of a record with a new token. It is short until the cookie has come back,
+    /// because robots never return it; but robots neither log in nor choose to be remembered.
+    pub(super) fn new_ttl(&self, identity: &Identity, now: SystemTime) -> TimeToLive {
+        let is_chosen = self.choices.lock().idle_timeout.is_some();
+        if identity.has_returned || identity.value.has_user || is_chosen {
+            self.ttl(identity.record.id, now)
+        } else {
+            TimeToLive::fixed(self.sessions.config.first_ttl())
+        }
     }
 
     /// Handles a tombstone.

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use rocket::{Ignite, Request, Rocket};
 
 use super::session::RequestSession;
+use crate::cross_site;
 use crate::error::{Error, Result};
 use crate::sessions::Sessions;
 
 /// Returns the session of a request, for its guards.
 pub(crate) fn session_of<'r>(request: &'r Request<'_>) -> Result<&'r Arc<RequestSession>> {
     let sessions = request.rocket().state::<Sessions>().ok_or(Error::Misuse(MISSING))?;
+    if cross_site::is_refused(request) {
+        return Err(Error::CrossSite);
+    }
     let open = || Some(Arc::new(RequestSession::open(request, &sessions.shared)));
     request.local_cache(open).as_ref().ok_or(Error::Misuse(
         "the response already has its cookies; attach fairings that use sessions before launch, not \

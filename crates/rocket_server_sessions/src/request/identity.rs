@@ -16,8 +16,7 @@ use crate::event::Event;
 use crate::id::Token;
 use crate::session_cookie::CookieValue;
 use crate::store::{
-    Death, DestroyResult, LoggedIn, RecordStatus, RotateResult, Rotation, Store, TimeToLive, USER,
-    Values,
+    Death, DestroyResult, LoggedIn, RecordStatus, RotateResult, Rotation, Store, USER, Values,
 };
 use crate::user_index::UserIndex;
 
@@ -176,15 +175,12 @@ async fn rotate(
     fields: &Values,
 ) -> Result<RotateResult> {
     let now = session.now();
-    let (ttl, seen) = if before.has_returned {
-        (session.ttl(before.record.id, now), Some(now))
-    } else {
-        (TimeToLive::fixed(session.sessions.config.first_ttl()), None)
-    };
+    let ttl = session.new_ttl(new, now);
+    let seen = before.has_returned.then_some(now);
     let (from, to) = (before.record, new.record.token_hash);
     let event = if user.is_some() { Event::LoggedIn(from.id) } else { Event::Regenerated(from.id) };
     let rotation = Rotation { from, to, ttl, seen, user, fields: fields.clone() };
-    session.state.lock().begin(new.clone(), event);
+    session.change_token(new.clone(), event)?;
     let result = match session.soon(session.sessions.store.rotate(&rotation)).await {
         Ok(result) => result,
         Err(error) => return Err(session.unanswered(error)),

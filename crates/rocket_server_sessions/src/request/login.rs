@@ -17,13 +17,17 @@ impl RequestSession {
     /// ask again.
     pub(crate) async fn known_login(&self) -> Result<Option<LoggedIn>> {
         let record = || self.identity().map(|it| it.record);
+        let before = record();
         if let Some((known, login)) = &*self.known_login.lock()
-            && Some(*known) == record()
+            && Some(*known) == before
         {
             return Ok(login.clone());
         }
         let login = self.login().await?;
-        *self.known_login.lock() = record().map(|record| (record, login.clone()));
+        // The token may have changed meanwhile: then the answer is about another record.
+        if let Some(record) = before.filter(|it| Some(*it) == record()) {
+            *self.known_login.lock() = Some((record, login.clone()));
+        }
         Ok(login)
     }
 }

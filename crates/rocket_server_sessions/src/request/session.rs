@@ -1,6 +1,7 @@
 //! The session of one request, shared by its guards.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
@@ -22,6 +23,8 @@ pub(crate) struct RequestSession {
     pub(crate) sessions: Arc<Shared>,
     pub(super) arrived: Instant,
     pub(super) state: Mutex<State>,
+    /// Whether the response's headers were sent. Set while `state` is locked.
+    pub(super) is_answered: AtomicBool,
     pub(super) choices: Mutex<Choices>,
     /// Whether the browser may hold a cookie that this request could not show.
     pub(super) may_hide_cookie: bool,
@@ -34,16 +37,14 @@ pub(crate) struct RequestSession {
 
 /// Further state of the request.
 pub(super) struct Choices {
-    /// Whether a new cookie is persistent.
-    pub(super) is_remembered: bool,
+    /// Whether a new cookie is persistent, if the request has chosen.
+    pub(super) is_remembered: Option<bool>,
     /// The idle timeout of a new session, if it has one of its own.
     pub(super) idle_timeout: Option<Duration>,
     /// Whether to send the cookie again with the same token.
     pub(super) is_repeated: bool,
     /// How long to wait before trying again, if the store has failed this request.
     pub(super) outage: Option<Duration>,
-    /// Whether the response's headers were sent.
-    pub(super) is_answered: bool,
     /// Why the request's cookie was ignored.
     rejection: Option<Rejection>,
 }
@@ -86,13 +87,10 @@ impl RequestSession {
 
     fn new(sessions: &Arc<Shared>, arrived: Instant, opened: Option<Opened>) -> Self {
         let choices = Choices {
-            is_remembered: opened
-                .as_ref()
-                .map_or(sessions.config.remember_me, |it| it.value.is_remembered),
+            is_remembered: None,
             idle_timeout: None,
             is_repeated: opened.as_ref().is_some_and(|it| it.is_key_old),
             outage: None,
-            is_answered: false,
             rejection: None,
         };
         let state =
@@ -101,6 +99,7 @@ impl RequestSession {
             sessions: sessions.clone(),
             arrived,
             state: Mutex::new(state),
+            is_answered: AtomicBool::new(false),
             choices: Mutex::new(choices),
             may_hide_cookie: false,
             wait: Wait::default(),
@@ -159,7 +158,7 @@ impl RequestSession {
     }
 
     pub(super) fn is_answered(&self) -> bool {
-        self.choices.lock().is_answered
+        self.is_answered.load(Ordering::SeqCst)
     }
 
     /// Fails if the response's headers were sent, because it can no longer set a cookie.
@@ -171,10 +170,19 @@ impl RequestSession {
         Ok(())
     }
 
+    /// Starts a change that sends a new token, unless the response's headers were sent.
+    pub(super) fn change_token(&self, pending: Identity, event: Event) -> Result<()> {
+        // The lock makes `finish` see either the pending token or no change at all.
+        let mut state = self.state.lock();
+        self.refuse_if_answered()?;
+        state.begin(pending, event);
+        Ok(())
+    }
+
     /// Makes a new session begin with the defaults.
     pub(super) fn forget_choices(&self) {
         let mut choices = self.choices.lock();
-        choices.is_remembered = self.sessions.config.remember_me;
+        choices.is_remembered = None;
         choices.idle_timeout = None;
     }
 

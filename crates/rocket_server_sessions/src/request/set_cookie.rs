@@ -1,12 +1,13 @@
 //! The cookie of the response, and how long it and its session are kept.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rocket::tokio::time::{Instant, timeout};
 
 use super::session::RequestSession;
 use super::state::{CookieChange, State};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::remember_me::RememberMe;
 use crate::session_cookie::removal;
 use crate::store::{Fields, IDLE, Op, Update};
@@ -23,13 +24,16 @@ impl RequestSession {
         };
         let had_own = {
             let mut choices = self.choices.lock();
-            choices.is_remembered = is_remembered;
+            choices.is_remembered = Some(is_remembered);
             std::mem::replace(&mut choices.idle_timeout, idle_timeout).is_some()
         };
         if self.identity().is_some() {
             self.keep_for(idle_timeout, had_own).await?;
         }
-        if self.state.lock().remember(is_remembered) {
+        let mut state = self.state.lock();
+        // The idle timeout may have been stored, so this does not say that nothing was changed.
+        self.refuse_if_answered().map_err(Error::partially_applied)?;
+        if state.remember(is_remembered) {
             self.choices.lock().is_repeated = true;
         }
         Ok(())
@@ -47,9 +51,13 @@ impl RequestSession {
         let update = Update { ops, read: Fields::Some(vec![]), max_size: None };
         self.with_deadline(self.attempt(&update)).await?;
         if own.is_some()
-            && let Some(identity) = self.identity().filter(|it| it.has_returned)
+            && let Some(identity) = self.identity()
         {
-            self.touch(identity.record);
+            if identity.has_returned {
+                self.touch(identity.record);
+            } else {
+                self.touch_unseen(identity.record);
+            }
         }
         Ok(())
     }
@@ -57,7 +65,12 @@ impl RequestSession {
     /// The `Set-Cookie` value of the response. Call this once, before the headers are sent. Makes a
     /// round trip only to settle a token of a dropped operation.
     pub(crate) async fn finish(&self) -> Option<String> {
-        let is_unsettled = matches!(&*self.state.lock(), State::Unsettled { .. });
+        let is_unsettled = {
+            // From here on, no operation begins to change the token.
+            let state = self.state.lock();
+            self.is_answered.store(true, Ordering::SeqCst);
+            matches!(&*state, State::Unsettled { .. })
+        };
         if is_unsettled {
             let rest = self.sessions.config.deadline.saturating_sub(self.wait.so_far());
             let _ = timeout(rest.max(self.settle_time()), self.lock_identity()).await;
@@ -66,17 +79,15 @@ impl RequestSession {
                 state.lost();
             }
         }
-        let is_repeated = {
-            let mut choices = self.choices.lock();
-            choices.is_answered = true;
-            choices.is_repeated
-        };
         let config = &self.sessions.config;
-        let change = self.state.lock().cookie(is_repeated, Instant::now());
+        let state = self.state.lock();
+        let change = state.cookie(self.choices.lock().is_repeated, Instant::now());
+        drop(state);
         match change {
             CookieChange::Keep => None,
             CookieChange::Set(value) if self.may_hide_cookie && !value.has_user => None,
             CookieChange::Set(value) => Some(self.sessions.keys.seal(&value, config, self.now())),
+            CookieChange::Clear if self.may_hide_cookie => None,
             CookieChange::Clear => Some(removal(config)),
         }
     }

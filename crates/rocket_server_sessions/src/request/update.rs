@@ -24,10 +24,11 @@ impl RequestSession {
         }
         let is_anonymous = self.sessions.config.on_outage == OnOutage::Anonymous;
         match self.with_deadline(self.attempt(&update)).await {
-            // Only if the store has not answered before, so that a request is consistent.
+            // Only if the store has not answered before and will not be asked again, so that a
+            // request is consistent.
             Err(error)
                 if is_anonymous
-                    && error.retry_after().is_some()
+                    && error.retry_after().is_some_and(|wait| !wait.is_zero())
                     && !self.state.lock().is_pinned() =>
             {
                 Ok(Applied::default())
@@ -73,6 +74,11 @@ impl RequestSession {
         match self.sessions.store.update(record, update).await? {
             UpdateResult::Applied(applied) => {
                 self.found_live(record, applied.seen);
+                Ok(Some(applied))
+            }
+            UpdateResult::Late(applied) => {
+                // The browser has a newer cookie, or none.
+                self.state.lock().gone(record, false, true);
                 Ok(Some(applied))
             }
             UpdateResult::TooLarge(size) => {

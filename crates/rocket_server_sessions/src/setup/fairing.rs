@@ -7,18 +7,17 @@ use rocket::fairing::{self, Fairing, Info, Kind};
 use rocket::{Build, Data, Orbit, Request, Rocket};
 
 use super::cookie_fairing::CookieFairing;
-use super::cross_site::{self, Exceptions};
 use crate::check;
 use crate::clock::{Clock, SystemClock};
 use crate::config::SettingError;
+use crate::cross_site::{self, Exceptions};
 use crate::event::Event;
-use crate::request::hidden_cookie::DroppedCookies;
+use crate::request::hidden_cookie::has_dropped_cookies;
 use crate::request::session::arrived;
 use crate::session::Session;
 use crate::sessions::Sessions;
 use crate::shared::{Observer, Shared};
 use crate::store::Store;
-use crate::unreadable::has_dropped_cookies;
 
 /// Attaches sessions to a Rocket.
 ///
@@ -104,7 +103,12 @@ impl SessionFairing {
     }
 
     /// Refuses all requests that other sites have sent, with a 403, before they reach a route. `GET`,
-    /// `HEAD` and `OPTIONS` are let through: they should change nothing.
+    /// `HEAD` and `OPTIONS` are let through: they should change nothing. The handshake of a websocket
+    /// is refused like a `POST`.
+    ///
+    /// Attach the fairing after those that change a request's method or path, because it decides by
+    /// them. If one comes later all the same, routes without a session are not protected; in all
+    /// others, the guards of this crate fail with [`Error::CrossSite`](crate::Error::CrossSite).
     ///
     /// The rules are those of the guard [`SameOrigin`](crate::SameOrigin), which protects a single
     /// route. Use [`allow_cross_site`](Self::allow_cross_site) for routes that others must reach.
@@ -161,7 +165,9 @@ impl Fairing for SessionFairing {
             Ok(sessions) => {
                 let rocket = rocket.manage(sessions).attach(CookieFairing);
                 Ok(match &self.same_origin {
-                    Some(_) => rocket.mount("/", [cross_site::refusal()]),
+                    Some(exceptions) => {
+                        rocket.manage(exceptions.clone()).mount("/", [cross_site::refusal()])
+                    }
                     None => rocket,
                 })
             }
@@ -203,9 +209,7 @@ impl Fairing for SessionFairing {
     /// Records the arrival time, because the guard may run much later.
     async fn on_request(&self, request: &mut Request<'_>, _: &mut Data<'_>) {
         arrived(request);
-        if has_dropped_cookies() {
-            request.local_cache(|| DroppedCookies(true));
-        }
+        has_dropped_cookies(request);
         if let Some(exceptions) = &self.same_origin {
             exceptions.check(request);
         }

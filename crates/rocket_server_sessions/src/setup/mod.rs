@@ -1,7 +1,6 @@
 //! The fairing.
 
 mod cookie_fairing;
-mod cross_site;
 mod fairing;
 
 pub use fairing::SessionFairing;

@@ -170,6 +170,9 @@ pub struct Applied {
 pub enum UpdateResult {
     /// The record is live, and the update was applied.
     Applied(Applied),
+    /// The update was applied, and then another call made the token dead, before the fields were read.
+    /// Only for stores that cannot do both at once.
+    Late(Applied),
     /// The record would exceed the limit. Contains the size that it would have. Nothing was
     /// changed.
     TooLarge(usize),

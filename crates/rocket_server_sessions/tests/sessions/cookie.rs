@@ -5,7 +5,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use cookie::{Cookie, CookieJar, Key};
 use rocket::http::Status;
 
-use crate::world::{NAME, REDIS, World, on_every_store};
+use crate::world::{NAME, OTHER_KEY, REDIS, World, on_every_store};
 
 /// Another character of base64 at one place. The last ones before the padding hold spare bits, so
 /// the other character differs in the highest.
@@ -14,8 +14,6 @@ fn flipped(text: &str, at: usize) -> String {
     bytes[at] = if bytes[at] == b'w' { b'A' } else { b'w' };
     String::from_utf8(bytes).unwrap()
 }
-
-const OTHER_KEY: &str = "/mbHb1DFzVXk/WeFDROyhLLyMVTjFyFcKyF3GWTa1Ho=";
 
 on_every_store![
     async fn cookie_has_exactly_the_attributes_that_its_prefix_demands(world: World) {

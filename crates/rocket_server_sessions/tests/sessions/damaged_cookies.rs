@@ -1,9 +1,13 @@
 //! Cookies that come back damaged, in quotes, or hidden from the request.
 
+use log::{Level, Record};
+use rocket::fairing::AdHoc;
 use rocket::http::{ContentType, Header, Method};
 use rocket::local::asynchronous::Client;
 use rocket::{get, post, routes};
-use rocket_server_sessions::{self as session, Event, Key, Rejection, Session};
+use rocket_server_sessions::{
+    self as session, Event, Key, Rejection, Session, note_dropped_cookies,
+};
 
 use crate::world::{NAME, World, figment, on_every_store};
 
@@ -69,11 +73,17 @@ async fn log_in(session: Session<'_>) -> session::Result<()> {
     session.log_in("alice", "phone").await
 }
 
+#[post("/leave")]
+async fn leave(session: Session<'_>) -> session::Result<()> {
+    look(session).await?;
+    session.destroy().await
+}
+
 /// Whether a request without a cookie, sent from there, gets one.
 async fn gets_cookie(same_site: &str, method: Method, path: &str, from: &'static str) -> bool {
     let figment = figment().merge(("session.same_site", same_site));
     let rocket = rocket::custom(figment).attach(Session::fairing());
-    let rocket = rocket.mount("/", routes![look, change, log_in]);
+    let rocket = rocket.mount("/", routes![look, change, log_in, leave]);
     let client = Client::untracked(rocket).await.unwrap();
     let request = client.req(method, path).header(Header::new("Sec-Fetch-Site", from));
     request.dispatch().await.headers().contains("Set-Cookie")
@@ -96,6 +106,7 @@ async fn request_of_another_site_that_hides_the_cookie_does_not_replace_it() {
             assert!(gets_cookie(same_site, method, "/", from).await, "{same_site} {method} {from}");
         }
     }
+    assert!(!gets_cookie("lax", Post, "/leave", "cross-site").await, "it is not removed either");
     assert!(gets_cookie("lax", Post, "/log-in", "cross-site").await, "a log-in is meant");
 }
 
@@ -133,4 +144,29 @@ async fn handler_learns_why_a_cookie_was_ignored() {
     let good = format!("{NAME}={}", visitor.cookie.unwrap());
     world.advance(7200).await;
     assert!(why(Some(&good)).await.starts_with("Some(Missing("));
+}
+
+#[rocket::async_test]
+async fn cookie_that_rocket_drops_is_not_replaced_if_an_earlier_fairing_uses_the_session() {
+    let early = AdHoc::on_request("early", |request, _| {
+        Box::pin(async move {
+            // As Rocket does, before all fairings.
+            let text = format_args!("Header 'cookie' contains invalid UTF-8");
+            let record = Record::builder()
+                .level(Level::Warn)
+                .target("rocket::request::request")
+                .args(text)
+                .build();
+            assert!(note_dropped_cookies(&record));
+            assert_eq!(
+                Session::of(request).unwrap().rejection(),
+                Some(Rejection::UnreadableHeader)
+            );
+        })
+    });
+    let rocket = rocket::custom(figment()).attach(early).attach(Session::fairing());
+    let client = Client::untracked(rocket.mount("/", routes![look])).await.unwrap();
+    // Rocket answers each request in a task of its own.
+    let request = async move { client.get("/").dispatch().await.headers().contains("Set-Cookie") };
+    assert!(!rocket::tokio::spawn(request).await.unwrap());
 }

@@ -4,7 +4,7 @@ use rocket::http::Status;
 use rocket_server_sessions::store::StoreError;
 use rocket_server_sessions::testing::Call;
 
-use crate::world::{World, on_every_store};
+use crate::world::{Held, World, on_every_store};
 
 on_every_store![
     async fn user_is_known_to_guards_and_nobody_goes_to_the_next_route(world: World) {
@@ -74,3 +74,11 @@ on_every_store![
         assert!(age <= 1, "{age}");
     }
 ];
+
+#[rocket::async_test]
+async fn guard_that_is_answered_after_a_log_in_does_not_name_the_user_before() {
+    let world = World::holding(Held::Update).await;
+    let mut visitor = world.visitor();
+    visitor.get("/log-in/alice/phone").await;
+    assert_eq!(visitor.body("/guard-beside-log-in/bob").await, "bob");
+}

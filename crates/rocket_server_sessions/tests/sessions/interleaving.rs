@@ -7,7 +7,7 @@ use redis::Commands;
 use rocket::http::Status;
 
 use crate::proxy::{self, Action, Trap, find};
-use crate::world::{REDIS, Visitor, World};
+use crate::world::{KEY, OTHER_KEY, REDIS, Visitor, World};
 
 /// What a rotation by another request does.
 fn rotate(from: &str) {
@@ -65,6 +65,21 @@ async fn increment_that_comes_before_a_rotation_moves_with_the_record() {
         assert_eq!(count, 1, "{path}");
         assert_ne!(status, Status::Conflict, "{path}");
     }
+}
+
+#[rocket::async_test]
+async fn cookie_is_not_sent_again_if_the_record_is_rotated_between_an_increment_and_its_check() {
+    let (world, trap) = proxy::trap().await;
+    let cookie = returning(&world).await.cookie;
+    let world = world.reconfigured("secret_key", OTHER_KEY).await;
+    let world = world.reconfigured("session.previous_keys", vec![KEY]).await;
+    world.take_events();
+    let mut visitor = Visitor { cookie, ..world.visitor() };
+    rotate_before(&trap, "*4\r\n$5\r\nHMGET", world.keys.only());
+    let page = visitor.get("/both/count/text").await;
+    assert!(trap.has_sprung(), "the rotation has come between");
+    assert_eq!((page.body.as_str(), page.set_cookies.len()), ("1, none", 0));
+    assert_eq!(world.take_events(), [], "it is neither touched nor found live");
 }
 
 #[rocket::async_test]

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use rocket::http::Status;
+use rocket_server_sessions::Event;
 use rocket_server_sessions::store::TOMBSTONE_TTL;
 use rocket_server_sessions::testing::Call;
 
-use crate::world::{World, on_every_store};
+use crate::world::{Page, World, on_every_store};
 
 const DAY: u64 = 86_400;
 
@@ -43,6 +44,39 @@ on_every_store![
         visitor.get("/remember-for/14").await;
         world.advance(14 * DAY + 1).await;
         assert_eq!(visitor.body("/peek/a").await, "0");
+    }
+
+    async fn session_that_is_logged_in_or_remembered_gets_its_full_time_at_once(world: World) {
+        for (path, limit) in [
+            ("/log-in/alice/phone", DAY),
+            ("/both/log-in/regenerate", DAY),
+            ("/both/count/log-in", DAY),
+            ("/both/count/remember-for", 14 * DAY),
+            ("/both/remember-for/count", 14 * DAY),
+            ("/both/remember-for/log-in", 14 * DAY),
+        ] {
+            let mut visitor = world.visitor();
+            visitor.get(path).await;
+            world.advance(limit - 60).await;
+            world.take_events();
+            visitor.get("/peek/a").await;
+            let is_return = |event: &Event| matches!(event, Event::Returned(_));
+            assert_eq!(world.take_events().iter().filter(|it| is_return(it)).count(), 1, "{path}");
+        }
+    }
+
+    async fn log_in_does_not_inherit_how_long_another_user_is_remembered(world: World) {
+        let world = world.reconfigured("session.remember_me", false).await;
+        for end in ["/id", "/log-out-everywhere/alice"] {
+            let mut visitor = world.visitor();
+            let is_persistent = |page: &Page| page.set_cookies[0].contains("Max-Age");
+            assert!(is_persistent(&visitor.get("/both/remember/log-in").await));
+            assert!(is_persistent(&visitor.get("/log-in/alice/phone").await), "it is still hers");
+            world.get(end, None).await;
+            let mut late = visitor.clone();
+            assert!(!is_persistent(&visitor.get("/log-in/bob/phone").await), "{end}");
+            assert!(is_persistent(&late.get("/both/remember/log-in-bob").await), "{end}");
+        }
     }
 
     async fn session_may_be_remembered_before_it_begins(world: World) {

@@ -86,6 +86,18 @@ on_every_store![
         assert_eq!(visitor.get("/both/user/text").await.status, Status::ServiceUnavailable);
     }
 
+    async fn visitor_is_not_anonymous_if_only_one_call_failed(world: World) {
+        let world = world.reconfigured("session.on_outage", "anonymous").await;
+        let mut visitor = world.visitor();
+        visitor.get("/log-in/alice/phone").await;
+        let mut only_this_call = StoreError::unanswered("a reply was about another session");
+        only_this_call.retry_after = Duration::ZERO;
+        world.store.fail(Some(only_this_call));
+        assert_eq!(visitor.get("/user").await.status, Status::ServiceUnavailable);
+        world.store.fail(None);
+        assert_eq!(visitor.body("/user").await, "alice");
+    }
+
     async fn anonymous_visitors_read_nothing_write_nothing_and_keep_their_cookies(world: World) {
         let world = world.reconfigured("session.on_outage", "anonymous").await;
         let mut visitor = world.visitor();

@@ -4,8 +4,8 @@ use rocket::fairing::AdHoc;
 use rocket::http::uri::Host;
 use rocket::http::{Header, Method, Status};
 use rocket::local::asynchronous::Client;
-use rocket::{Request, catch, catchers, get, post, routes};
-use rocket_server_sessions::{SameOrigin, Session, SessionFairing};
+use rocket::{Request, catch, catchers, delete, get, post, routes};
+use rocket_server_sessions::{self as session, SameOrigin, Session, SessionFairing};
 
 use crate::world::figment;
 
@@ -117,4 +117,54 @@ async fn other_ports_schemes_and_names_are_other_sites() {
     ] {
         assert_eq!(status(host, origin).await, Status::Forbidden, "{host}, {origin}");
     }
+}
+
+#[delete("/account")]
+async fn delete_account(session: Session<'_>) -> session::Result<&'static str> {
+    session.destroy().await?;
+    Ok("deleted")
+}
+
+/// What a `DELETE` in the query of another site's request is answered, behind a fairing that takes it for
+/// the method.
+async fn overridden(method: Method, is_attached_first: bool) -> Status {
+    let overriding = AdHoc::on_request("override", |request, _| {
+        Box::pin(async move {
+            if request.query_value::<&str>("_method").is_some() {
+                request.set_method(Method::Delete);
+            }
+        })
+    });
+    let (rocket, sessions) = (rocket::custom(figment()), Session::fairing().require_same_origin());
+    let rocket = if is_attached_first {
+        rocket.attach(overriding).attach(sessions)
+    } else {
+        rocket.attach(sessions).attach(overriding)
+    };
+    let client = Client::untracked(rocket.mount("/", routes![delete_account])).await.unwrap();
+    let request = client.req(method, "/account?_method=delete");
+    request.header(Header::new("Sec-Fetch-Site", "cross-site")).dispatch().await.status()
+}
+
+#[rocket::async_test]
+async fn route_with_a_session_refuses_other_sites_even_if_a_later_fairing_changes_the_method() {
+    for method in [Method::Post, Method::Get] {
+        for is_attached_first in [true, false] {
+            let status = overridden(method, is_attached_first).await;
+            assert_eq!(status, Status::Forbidden, "{method}, first: {is_attached_first}");
+        }
+    }
+}
+
+#[rocket::async_test]
+async fn websocket_of_another_site_is_refused_although_it_begins_with_get() {
+    let client = protected(Session::fairing().require_same_origin()).await;
+    let handshake = |origin: &'static str| {
+        let request = client.get("/socket").header(Header::new("Host", "own.example"));
+        let request = request.header(Header::new("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA=="));
+        request.header(Header::new("Origin", origin))
+    };
+    let status = handshake("https://elsewhere.example").dispatch().await.status();
+    assert_eq!(status, Status::Forbidden);
+    assert_eq!(handshake("https://own.example").dispatch().await.status(), Status::Ok);
 }

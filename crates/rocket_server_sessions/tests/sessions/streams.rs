@@ -5,7 +5,7 @@ use std::time::Duration;
 use rocket_server_sessions::store::StoreError;
 
 use crate::proxy;
-use crate::world::{Visitor, World, on_every_store};
+use crate::world::{Held, Verdicts, Visitor, World, on_every_store};
 
 on_every_store![
     async fn identity_cannot_change_after_the_headers_have_left(world: World) {
@@ -43,6 +43,38 @@ on_every_store![
         assert_eq!(page.body, "2, nothing was changed, 3, 409, ");
     }
 ];
+
+#[rocket::async_test]
+async fn identity_does_not_change_if_the_response_overtakes_the_task_that_changes_it() {
+    for (user, change) in [("alice", "regenerate"), ("alice", "log-in"), ("bob", "log-in")] {
+        let world = World::holding(Held::IndexAdd).await;
+        let mut visitor = world.visitor();
+        visitor.get_held(&format!("/log-in/{user}/phone"), async || ()).await;
+        let page = visitor.get(&format!("/overtaken/{change}")).await;
+        assert_eq!((page.body.as_str(), page.set_cookies.len()), ("answered", 0));
+        world.gate.open();
+        world.gate.reached().await;
+        world.gate.open();
+        let verdicts = world.client.rocket().state::<Verdicts>().unwrap();
+        assert_eq!(*verdicts.lock().unwrap(), ["nothing was changed"], "{change}");
+        world.settled().await;
+        assert_eq!(visitor.body("/user").await, user, "{change}");
+        assert_eq!(visitor.body(&format!("/sessions/{user}")).await, "phone", "{change}");
+    }
+}
+
+#[rocket::async_test]
+async fn session_is_not_created_if_the_response_overtakes_the_task_that_logs_in() {
+    let world = World::holding(Held::IndexAdd).await;
+    let mut visitor = world.visitor();
+    visitor.get("/overtaken/log-in").await;
+    world.gate.open();
+    world.gate.reached().await;
+    world.gate.open();
+    let verdicts = world.client.rocket().state::<Verdicts>().unwrap();
+    assert_eq!(*verdicts.lock().unwrap(), ["nothing was changed"]);
+    assert_eq!(visitor.body("/sessions/alice").await, "");
+}
 
 #[rocket::async_test]
 async fn each_operation_of_a_stream_has_a_deadline_of_its_own() {

@@ -83,7 +83,7 @@ impl Redis {
             PlainReply::Applied(applied) => self.check_size(record, update, applied).await?,
             PlainReply::NoHash => self.absent(record).await?,
             PlainReply::Late(results) if update.read == Fields::Some(Vec::new()) => {
-                UpdateResult::Applied(Applied { results, ..Applied::default() })
+                UpdateResult::Late(Applied { results, ..Applied::default() })
             }
             PlainReply::Late(_) => return Err(late(update)),
             PlainReply::Foreign if self.is_live(record).await? => {

@@ -161,7 +161,7 @@ impl Reference {
 
     fn create(&mut self, fields: Fields, user: Option<&'static str>, now: SystemTime) -> Cookie {
         let created = cut(now, Duration::from_millis(1));
-        let expires = now + FIRST_IDLE;
+        let expires = now + if user.is_some() { IDLE } else { FIRST_IDLE };
         self.places.push(Place::Live(Record { created, expires, seen: None, user, fields }));
         Cookie::Set(Token { place: self.places.len() - 1, created, has_user: user.is_some() })
     }

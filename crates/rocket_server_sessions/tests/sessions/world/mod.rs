@@ -2,6 +2,7 @@
 
 mod every_store;
 mod gate;
+mod held_store;
 mod redis_keys;
 mod routes;
 mod step_routes;
@@ -10,8 +11,11 @@ mod visitor;
 
 pub use every_store::OnEachStore;
 pub(crate) use every_store::on_every_store;
+pub use gate::Gate;
+pub use held_store::Held;
 pub use routes::{COUNT, TEXT};
-pub use visitor::Visitor;
+pub use step_routes::Verdicts;
+pub use visitor::{Page, Visitor};
 
 pub use test_support::app::KEY;
 
@@ -29,8 +33,11 @@ use rocket_server_sessions::testing::{ManualClock, Spy};
 use rocket_server_sessions::{Clock, Config, Event, Session};
 use test_support::{Cluster, RedisServer};
 
-use gate::Gate;
+use held_store::HeldStore;
 use redis_keys::RedisKeys;
+
+/// Another key than [`KEY`].
+pub const OTHER_KEY: &str = "/mbHb1DFzVXk/WeFDROyhLLyMVTjFyFcKyF3GWTa1Ho=";
 
 /// The name of the session's cookie.
 pub const NAME: &str = "__Host-session";
@@ -66,6 +73,15 @@ impl World {
         let clock = ManualClock::now();
         let memory = Memory::with_clock(10_000, Arc::new(clock.clone()));
         Self::new(Arc::new(memory), clock, String::new(), RedisKeys::none()).await
+    }
+
+    /// In memory, with a store that holds some calls at the gate.
+    pub async fn holding(held: Held) -> Self {
+        let clock = ManualClock::now();
+        let gate = Arc::<Gate>::default();
+        let store = Memory::with_clock(10_000, Arc::new(clock.clone()));
+        let store = Arc::new(HeldStore { store, gate: gate.clone(), held });
+        Self::with_gate(store, clock, String::new(), RedisKeys::none(), gate).await
     }
 
     pub async fn redis() -> Self {
@@ -117,9 +133,19 @@ impl World {
         prefix: String,
         keys: RedisKeys,
     ) -> Self {
+        Self::with_gate(store, clock, prefix, keys, Arc::default()).await
+    }
+
+    async fn with_gate(
+        store: Arc<dyn Store>,
+        clock: ManualClock,
+        prefix: String,
+        keys: RedisKeys,
+        gate: Arc<Gate>,
+    ) -> Self {
         let store = Arc::new(Spy::new(store));
         let figment = figment().merge(("session.deadline", DEADLINE.as_secs()));
-        let (events, gate) = (Arc::default(), Arc::default());
+        let events = Arc::default();
         let rocket = build(&store, &clock, &events, &gate, &figment);
         let client = Client::untracked(rocket).await.unwrap();
         Self { client, store, clock, prefix, keys, gate, events, figment }
@@ -191,6 +217,7 @@ fn build(
     rocket::custom(figment.clone())
         .attach(sessions)
         .manage(gate.clone())
+        .manage(step_routes::Verdicts::default())
         .manage(Arc::new(clock.clone()))
         .mount("/", routes)
 }

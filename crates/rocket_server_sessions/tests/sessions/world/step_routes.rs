@@ -2,7 +2,7 @@
 //! have left, or given up half-way.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rocket::futures::future::FutureExt;
@@ -15,8 +15,11 @@ use super::gate::Gate;
 use super::{COUNT, TEXT};
 
 pub fn routes() -> Vec<Route> {
-    routes![verdict, both, hold, late, stream, give_up, spawn]
+    routes![verdict, both, hold, late, stream, give_up, spawn, overtaken]
 }
+
+/// How the steps of tasks have ended.
+pub type Verdicts = Arc<Mutex<Vec<String>>>;
 
 /// One operation on the session's field `a`.
 async fn step(session: Session<'_>, name: &str) -> session::Result<String> {
@@ -41,6 +44,8 @@ async fn step(session: Session<'_>, name: &str) -> session::Result<String> {
         "regenerate" => session.regenerate().await.map(done),
         "log-in" => session.log_in("alice", "phone").await.map(done),
         "log-in-bob" => session.log_in("bob", "phone").await.map(done),
+        "remember" => session.remember_me(true).await.map(done),
+        "remember-for" => session.remember_me(Duration::from_hours(14 * 24)).await.map(done),
         "destroy" => session.destroy().await.map(done),
         "fill" => {
             session.batch().increment(COUNT.at("long"), 1).commit().await?;
@@ -94,6 +99,26 @@ fn spawn(name: String, session: Session<'_>, gate: &State<Arc<Gate>>) -> &'stati
         gate.pass().await;
     });
     "started"
+}
+
+/// A task that takes a step, and is overtaken by the response while its store holds a call at the gate.
+/// The verdict is kept for the test.
+#[get("/overtaken/<name>")]
+async fn overtaken(
+    name: String,
+    session: Session<'_>,
+    gate: &State<Arc<Gate>>,
+    verdicts: &State<Verdicts>,
+) -> &'static str {
+    let (session, verdicts) = (session.into_owned(), verdicts.inner().clone());
+    let held = gate.inner().clone();
+    rocket::tokio::spawn(async move {
+        let verdict = verdict_on(step(session.session(), &name).await);
+        verdicts.lock().unwrap().push(verdict);
+        held.pass().await;
+    });
+    gate.reached().await;
+    "answered"
 }
 
 /// A step after the headers have left.

@@ -10,7 +10,7 @@ use rocket::{Request, Route, State, get, routes};
 use rocket_server_sessions::testing::ManualClock;
 use rocket_server_sessions::{self as session, Clock, Key, PublicId, Session, User, UserSessions};
 
-use super::TEXT;
+use super::{Gate, TEXT};
 
 pub const ROLE: Key<String> = Key::new("role");
 
@@ -35,6 +35,7 @@ pub fn routes() -> Vec<Route> {
         thrice,
         admin,
         themed,
+        guard_beside_log_in,
     ]
 }
 
@@ -144,6 +145,39 @@ impl<'r> FromRequest<'r> for Theme {
 #[get("/themed")]
 fn themed(theme: Theme) -> String {
     theme.0
+}
+
+/// The user, as a guard says that asked before another user logged in, and was answered afterwards.
+struct UserAfterLogIn(String);
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for UserAfterLogIn {
+    type Error = session::Error;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
+        let user = async {
+            let gate = request.rocket().state::<Arc<Gate>>().unwrap();
+            let name: String = request.param(1).unwrap().unwrap();
+            let session = Session::of(request)?;
+            let log_in = async {
+                gate.reached().await;
+                let result = session.log_in(&name, "phone").await;
+                gate.open();
+                result
+            };
+            let (_, result) = rocket::tokio::join!(User::of(request), log_in);
+            result?;
+            gate.open();
+            User::of(request).await
+        };
+        let name = |user: Option<User>| UserAfterLogIn(user.map_or_else(String::new, |it| it.name));
+        user.await.map(name).map_or_else(Outcome::from, Outcome::Success)
+    }
+}
+
+#[get("/guard-beside-log-in/<_>")]
+fn guard_beside_log_in(user: UserAfterLogIn) -> String {
+    user.0
 }
 
 #[get("/user")]
