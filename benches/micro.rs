@@ -128,7 +128,7 @@ fn counted(bencher: Bencher<'_, '_>, store: &impl Store) {
     let fields: Values =
         ["views:/", "views:/foo", "views:/bar"].map(|it| (it.to_owned(), "1".to_owned())).into();
     let op = Op::Increment("views:/foo".to_owned(), 1);
-    let update = Update { ops: vec![op], read: Fields::All, max_size: None };
+    let update = Update::new(vec![op], Fields::All);
     let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
     let create = store.create(record, &fields, Duration::from_mins(10));
     runtime.block_on(create).expect("it is made");

@@ -48,7 +48,7 @@ impl Pair {
     /// Counts a view: the sum, or whether it may have been counted all the same.
     async fn view(&self, which: usize) -> Result<i64, StoreErrorKind> {
         let ops = vec![Op::Increment("views".into(), 1)];
-        let update = Update { ops, read: Fields::Some(vec![]), max_size: None };
+        let update = Update::new(ops, Fields::Some(vec![]));
         match self.store.update(self.records[which], &update).await {
             Ok(UpdateResult::Applied(applied)) => match applied.results[..] {
                 [OpResult::Count(sum)] => Ok(sum),

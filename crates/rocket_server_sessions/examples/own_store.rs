@@ -66,7 +66,7 @@ fn whole_seconds(time: SystemTime) -> SystemTime {
 }
 
 fn user_of(fields: &Values) -> Option<String> {
-    LoggedIn::from_fields(fields).map(|login| login.user)
+    LoggedIn::from_fields(fields).map(|login| login.name)
 }
 
 #[rocket::async_trait]
@@ -117,7 +117,7 @@ impl Store for Map {
     }
 
     async fn rotate(&self, rotation: &Rotation) -> Result<RotateResult, StoreError> {
-        let Rotation { from, to, ttl, seen, user, fields } = rotation;
+        let Rotation { from, to, ttl, seen, user, fields, .. } = rotation;
         let to = RecordId { token_hash: *to, ..*from };
         let mut tables = self.tables();
         let (mut record, before) = match tables.get(*from) {
@@ -126,7 +126,7 @@ impl Store for Map {
             None => return Ok(RotateResult::Gone),
         };
         if let (Some(owner), Some(login)) = (user_of(&record), user)
-            && owner != login.user
+            && owner != login.name
         {
             tables.bury(*from, Death::Destroyed);
             return Ok(RotateResult::OtherUser(owner));

@@ -22,6 +22,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// The store is unreachable or rejects requests. Nothing was changed.
     #[error("the session store is unavailable: {source}")]
+    #[non_exhaustive]
     Unavailable {
         /// How long to wait before trying again.
         retry_after: Duration,
@@ -32,6 +33,7 @@ pub enum Error {
     /// The store did not answer in time, or the operation failed halfway. The change may or may not
     /// have been made. It is not retried.
     #[error("the session store did not answer: {source}")]
+    #[non_exhaustive]
     OutcomeUnknown {
         /// How long to wait before trying again.
         retry_after: Duration,
@@ -53,6 +55,7 @@ pub enum Error {
          line {}, column {}",
         source.classify(), source.line(), source.column()
     )]
+    #[non_exhaustive]
     Deserialize {
         /// The field.
         field: String,
@@ -62,6 +65,7 @@ pub enum Error {
 
     /// The field is not an integer, or the sum overflows 64 bits. The field was not changed.
     #[error("the session field `{field}` is not an integer, or the increment would overflow")]
+    #[non_exhaustive]
     NotAnInteger {
         /// The field.
         field: String,
@@ -71,6 +75,7 @@ pub enum Error {
     #[error(
         "the session field `{field}` would become {sum}, which does not fit into its type, {integer}"
     )]
+    #[non_exhaustive]
     OutOfRange {
         /// The field.
         field: String,
@@ -82,6 +87,7 @@ pub enum Error {
 
     /// A value cannot be serialized as JSON.
     #[error("the value for the session field `{field}` cannot be written as JSON: {source}")]
+    #[non_exhaustive]
     Serialize {
         /// The field.
         field: String,
@@ -111,6 +117,7 @@ pub enum Error {
         "the session field `{field}` cannot be stored: {what} is {size} bytes, and the limit is \
          {limit}"
     )]
+    #[non_exhaustive]
     TooLarge {
         /// The field.
         field: String,
@@ -249,5 +256,12 @@ mod tests {
             let error = error.partially_applied();
             assert!(matches!(error, Error::OutcomeUnknown { .. }), "{error}");
         }
+    }
+
+    #[test]
+    fn error_of_a_wrong_type_shows_no_field() {
+        let source = serde_json::from_str::<i64>("\"alice@example.com\"").unwrap_err();
+        let error = Error::Deserialize { field: "mail".into(), source };
+        assert!(!error.to_string().contains("alice"), "{error}");
     }
 }

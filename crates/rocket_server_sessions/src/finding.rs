@@ -16,6 +16,7 @@ pub struct Finding {
 
 /// The result of one check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Verdict {
     /// Passed.
     Ok,

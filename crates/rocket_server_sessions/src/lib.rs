@@ -50,6 +50,7 @@ mod clock;
 mod config;
 mod cookie_report;
 mod cross_site;
+mod debug;
 mod error;
 mod event;
 mod finding;

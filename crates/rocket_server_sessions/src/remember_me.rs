@@ -5,6 +5,7 @@ use std::time::Duration;
 /// How long a session and its cookie are kept. Pass a `bool` or a [`Duration`] to
 /// [`Session::remember_me`](crate::Session::remember_me).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RememberMe {
     /// The cookie ends with the browser.
     No,

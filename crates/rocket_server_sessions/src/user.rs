@@ -87,8 +87,8 @@ impl User {
 }
 
 impl From<LoggedIn> for User {
-    fn from(LoggedIn { user, since, label }: LoggedIn) -> Self {
-        Self { name: user, label, logged_in_at: since }
+    fn from(LoggedIn { name, logged_in_at, label }: LoggedIn) -> Self {
+        Self { name, label, logged_in_at }
     }
 }
 

@@ -103,7 +103,7 @@ impl UserIndex {
         let mut dead = Vec::new();
         for (entry, status) in entries.into_iter().zip(status) {
             match status {
-                RecordStatus::Live { seen, user: Some(login) } if login.user == self.user => {
+                RecordStatus::Live { seen, user: Some(login) } if login.name == self.user => {
                     active.push(Active { record: entry.record, login, seen });
                 }
                 RecordStatus::Live { .. } => stale.push(entry.record),
@@ -241,9 +241,9 @@ impl UserIndex {
         limit: usize,
     ) -> Result<()> {
         let (mut active, _) = self.resolve(entries).await?;
-        active.sort_by_key(|it| (it.record.id == own.id, it.login.since, it.record));
+        active.sort_by_key(|it| (it.record.id == own.id, it.login.logged_in_at, it.record));
         active.truncate(active.len().saturating_sub(limit));
-        let entry = |it: &Active| IndexEntry { record: it.record, written: it.login.since };
+        let entry = |it: &Active| IndexEntry { record: it.record, written: it.login.logged_in_at };
         for (_, end) in self.destroy_at(active.iter().map(entry).collect()).await {
             end?;
         }

@@ -66,7 +66,7 @@ pub struct ActiveSession {
     /// The label that was passed to [`log_in`](crate::Session::log_in).
     pub label: String,
     /// When the user logged in, to the second.
-    pub since: SystemTime,
+    pub logged_in_at: SystemTime,
     /// When the session was last used, accurate to a tenth of the idle timeout.
     pub last_seen: SystemTime,
 }
@@ -89,11 +89,13 @@ impl UserSessions<'_> {
             .map(|it| ActiveSession {
                 id: it.record.id,
                 label: it.login.label,
-                since: it.login.since,
-                last_seen: it.seen.unwrap_or(it.login.since).max(it.login.since),
+                logged_in_at: it.login.logged_in_at,
+                last_seen: it
+                    .seen
+                    .map_or(it.login.logged_in_at, |seen| seen.max(it.login.logged_in_at)),
             })
             .collect();
-        active.sort_by_key(|it| std::cmp::Reverse((it.since, it.id)));
+        active.sort_by_key(|it| std::cmp::Reverse((it.logged_in_at, it.id)));
         Ok(active)
     }
 

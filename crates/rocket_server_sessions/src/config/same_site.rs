@@ -5,6 +5,7 @@
 /// Whatever it is, a route that changes something needs the guard [`SameOrigin`](crate::SameOrigin).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum SameSite {
     /// Only links and other top-level navigations that use `GET`.
     #[default]

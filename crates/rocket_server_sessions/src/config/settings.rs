@@ -155,6 +155,7 @@ pub struct Config {
 /// How reads behave during an outage. Writes always fail, and no cookie is changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum OnOutage {
     /// Reads fail, like writes.
     #[default]

@@ -206,7 +206,7 @@ async fn rotate(
 async fn user_of(session: &RequestSession, identity: &Identity) -> Result<Option<String>> {
     let status = session.sessions.store.status(&[identity.record]).await?;
     Ok(status.into_iter().find_map(|status| match status {
-        RecordStatus::Live { user, .. } => user.map(|login| login.user),
+        RecordStatus::Live { user, .. } => user.map(|login| login.name),
         RecordStatus::Dead | RecordStatus::Gone => None,
     }))
 }

@@ -127,7 +127,7 @@ impl<'r> Session<'r> {
     ///
     /// See [`Session`](#errors).
     pub async fn logged_in_at(&self) -> Result<Option<SystemTime>> {
-        Ok(self.request.login().await?.map(|login| login.since))
+        Ok(self.request.login().await?.map(|login| login.logged_in_at))
     }
 
     /// Destroys the session: deletes its data and removes the browser's cookie. Concurrent requests

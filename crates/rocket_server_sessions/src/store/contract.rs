@@ -83,6 +83,7 @@ pub trait Store: Send + Sync + 'static {
 
 /// The result of [`Store::destroy`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DestroyResult {
     /// The record was deleted. Contains the user who was logged in.
     Destroyed(Option<String>),
@@ -96,6 +97,7 @@ pub enum DestroyResult {
 
 /// The status of a [`RecordId`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RecordStatus {
     /// A live record.
     Live {

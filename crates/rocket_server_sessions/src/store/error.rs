@@ -6,6 +6,7 @@ use std::time::Duration;
 /// An error of a store.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
+#[non_exhaustive]
 pub struct StoreError {
     /// Whether the call may have been applied.
     pub kind: StoreErrorKind,
@@ -15,7 +16,7 @@ pub struct StoreError {
     pub message: String,
 }
 
-/// Whether the call behind a [`StoreError`] may have been applied.
+/// Whether the call behind a [`StoreError`] may have been applied. There will be no third kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreErrorKind {
     /// The call was not applied.
@@ -33,6 +34,13 @@ impl StoreError {
     /// Creates an error for a call that was sent but not answered, so that it may have been applied.
     pub fn unanswered(message: impl fmt::Display) -> Self {
         Self::new(StoreErrorKind::OutcomeUnknown, message)
+    }
+
+    /// Says how long to wait before trying again: one second unless set, and zero if only this call
+    /// failed.
+    #[must_use]
+    pub fn with_retry_after(self, retry_after: Duration) -> Self {
+        Self { retry_after, ..self }
     }
 
     fn new(kind: StoreErrorKind, message: impl fmt::Display) -> Self {

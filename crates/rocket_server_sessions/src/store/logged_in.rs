@@ -7,27 +7,30 @@ use crate::id::{from_unix, unix, whole_seconds};
 
 /// The user who is logged in to a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LoggedIn {
     /// The application's name for the user.
-    pub user: String,
+    pub name: String,
     /// The time of the log-in, in whole seconds.
-    pub since: SystemTime,
+    pub logged_in_at: SystemTime,
     /// The label that was passed to [`log_in`](crate::Session::log_in).
     pub label: String,
 }
 
 impl LoggedIn {
-    pub(crate) fn new(user: &str, label: &str, since: SystemTime) -> Self {
-        let since = whole_seconds(since);
-        Self { user: user.to_owned(), since, label: label.to_owned() }
+    /// A user who logged in at that time, cut to seconds.
+    #[must_use]
+    pub fn new(name: &str, label: &str, time: SystemTime) -> Self {
+        let logged_in_at = whole_seconds(time);
+        Self { name: name.to_owned(), logged_in_at, label: label.to_owned() }
     }
 
     /// The fields that a store sets in the user's record. They begin with `@`, and are read like any
     /// other. The name is a plain string, so that scripts can compare it.
     #[must_use]
     pub fn fields(&self) -> [(String, String); 2] {
-        let login = format!("{} {}", unix(self.since).as_secs(), self.label);
-        [(USER.to_owned(), self.user.clone()), (LOGIN.to_owned(), login)]
+        let login = format!("{} {}", unix(self.logged_in_at).as_secs(), self.label);
+        [(USER.to_owned(), self.name.clone()), (LOGIN.to_owned(), login)]
     }
 
     /// Reads the user from a record's fields.
@@ -37,8 +40,8 @@ impl LoggedIn {
     }
 
     fn read(user: &str, login: &str) -> Self {
-        let (since, label) = login.split_once(' ').unwrap_or((login, ""));
-        Self::new(user, label, from_unix(since.parse().unwrap_or_default()))
+        let (time, label) = login.split_once(' ').unwrap_or((login, ""));
+        Self::new(user, label, from_unix(time.parse().unwrap_or_default()))
     }
 }
 

@@ -235,7 +235,7 @@ impl Store for Memory {
             };
             let before = record.fields.get(USER).cloned();
             if let (Some(before), Some(login)) = (before, user)
-                && before != login.user
+                && before != login.name
             {
                 entries.bury(*from, Death::Destroyed, now);
                 return RotateResult::OtherUser(before);

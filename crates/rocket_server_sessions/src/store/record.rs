@@ -25,6 +25,7 @@ pub(crate) fn size(fields: &Values) -> usize {
 
 /// Why a token is dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Death {
     /// Its session was destroyed.
     Destroyed,

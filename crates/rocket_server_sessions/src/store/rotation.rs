@@ -9,6 +9,7 @@ use crate::id::TokenHash;
 
 /// Replaces a session's token, which moves its record to a new [`RecordId`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Rotation {
     /// The record's current id.
     pub from: RecordId,
@@ -24,8 +25,17 @@ pub struct Rotation {
     pub fields: Values,
 }
 
+impl Rotation {
+    /// A rotation that logs nobody in, of a record whose cookie has not come back.
+    #[must_use]
+    pub fn new(from: RecordId, to: TokenHash, ttl: TimeToLive) -> Self {
+        Self { from, to, ttl, seen: None, user: None, fields: Values::new() }
+    }
+}
+
 /// The result of a [`Rotation`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RotateResult {
     /// The record was moved, and its old id has a tombstone.
     Rotated,

@@ -5,7 +5,11 @@ use std::time::SystemTime;
 use super::record::{Death, Values, size};
 
 /// One change of a record.
+///
+/// Later releases may add others. [`Update::apply`] knows them all; a store that sends changes elsewhere
+/// refuses those that it does not know.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Op {
     /// Sets a field to a JSON string.
     Insert(String, String),
@@ -84,6 +88,7 @@ fn integer(text: &str) -> Option<i64> {
 
 /// The result of one [`Op`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OpResult {
     /// The operation was applied.
     Done,
@@ -108,6 +113,7 @@ pub enum Fields {
 
 /// Changes to a record, and the fields to read afterwards.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Update {
     /// The changes, in order. Either all of them are attempted or none is.
     pub ops: Vec<Op>,
@@ -120,6 +126,12 @@ pub struct Update {
 }
 
 impl Update {
+    /// Changes a record without a limit of its size.
+    #[must_use]
+    pub fn new(ops: Vec<Op>, read: Fields) -> Self {
+        Self { ops, read, max_size: None }
+    }
+
     /// Applies the update to the fields of a live record in memory, with its limit. `seen` becomes
     /// [`Applied::seen`].
     ///
@@ -148,12 +160,13 @@ impl Update {
 
     /// An update that only reads.
     pub(crate) fn look(read: Fields) -> Self {
-        Self { ops: Vec::new(), read, max_size: None }
+        Self::new(Vec::new(), read)
     }
 }
 
 /// The result of an update of a live record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Applied {
     /// One for each [`Op`], in order.
     pub results: Vec<OpResult>,
@@ -165,8 +178,17 @@ pub struct Applied {
     pub seen: Option<SystemTime>,
 }
 
+impl Applied {
+    /// The result of an update.
+    #[must_use]
+    pub fn new(results: Vec<OpResult>, fields: Values, seen: Option<SystemTime>) -> Self {
+        Self { results, fields, seen }
+    }
+}
+
 /// The result of an [`Update`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum UpdateResult {
     /// The record is live, and the update was applied.
     Applied(Applied),

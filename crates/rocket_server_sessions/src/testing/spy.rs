@@ -9,6 +9,7 @@ use crate::store::{self, Rotation, Store, StoreError, TimeToLive, Update, Values
 
 /// A call that a [`Spy`] recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Call {
     /// [`Store::create`], with the fields and the time to live.
     Create(Values, Duration),

@@ -74,14 +74,7 @@ async fn memory_gives_up_tombstones_before_records() {
     for seed in 0..3 {
         create(&store, record(seed)).await;
     }
-    let rotation = Rotation {
-        from: record(0),
-        to: record(3).token_hash,
-        ttl: TimeToLive::fixed(HOUR),
-        seen: None,
-        user: None,
-        fields: Values::new(),
-    };
+    let rotation = Rotation::new(record(0), record(3).token_hash, TimeToLive::fixed(HOUR));
     let rotated = store.rotate(&rotation).await.unwrap();
     assert_eq!(rotated, RotateResult::Rotated);
     for live in [record(1), record(2), record(3)] {

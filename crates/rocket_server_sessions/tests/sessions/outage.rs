@@ -6,7 +6,6 @@ use std::time::Duration;
 use rocket::http::Status;
 use rocket_server_sessions::store::{
     PublicId, RecordId, RotateResult, Rotation, Store as _, StoreError, TimeToLive, TokenHash,
-    Values,
 };
 
 use crate::world::{REDIS, World, on_every_store};
@@ -37,7 +36,7 @@ on_every_store![
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;
         for fault in [StoreError::refused("down"), StoreError::unanswered("slow")] {
-            world.store.fail(Some(StoreError { retry_after: Duration::from_secs(7), ..fault }));
+            world.store.fail(Some(fault.with_retry_after(Duration::from_secs(7))));
             for path in PATHS {
                 let page = visitor.get(path).await;
                 assert_eq!(page.status, Status::ServiceUnavailable, "{path}");
@@ -62,8 +61,7 @@ on_every_store![
     }
 
     async fn every_failure_of_a_request_says_when_to_try_again(world: World) {
-        let fault =
-            StoreError { retry_after: Duration::from_secs(7), ..StoreError::refused("down") };
+        let fault = StoreError::refused("down").with_retry_after(Duration::from_secs(7));
         world.store.fail(Some(fault));
         let mut visitor = world.visitor();
         assert_eq!(visitor.body("/retry-after").await, "7");
@@ -90,9 +88,8 @@ on_every_store![
         let world = world.reconfigured("session.on_outage", "anonymous").await;
         let mut visitor = world.visitor();
         visitor.get("/log-in/alice/phone").await;
-        let mut only_this_call = StoreError::unanswered("a reply was about another session");
-        only_this_call.retry_after = Duration::ZERO;
-        world.store.fail(Some(only_this_call));
+        let fault = StoreError::unanswered("a reply was about another session");
+        world.store.fail(Some(fault.with_retry_after(Duration::ZERO)));
         assert_eq!(visitor.get("/user").await.status, Status::ServiceUnavailable);
         world.store.fail(None);
         assert_eq!(visitor.body("/user").await, "alice");
@@ -126,10 +123,8 @@ on_every_store![
                 assert_eq!(page.status, Status::ServiceUnavailable, "{path}");
                 assert!(page.set_cookies.is_empty(), "{path}");
             }
-            world.store.fail(Some(StoreError {
-                retry_after: Duration::from_secs(7),
-                ..StoreError::refused("down for long")
-            }));
+            let fault = StoreError::refused("down for long");
+            world.store.fail(Some(fault.with_retry_after(Duration::from_secs(7))));
             let page = visitor.get("/look-and-count").await;
             assert_eq!(page.status, Status::ServiceUnavailable);
             assert_eq!(page.retry_after.as_deref(), Some("7"), "what the look has found out");
@@ -244,14 +239,7 @@ async fn rotation_that_was_given_up_on_is_settled_when_redis_has_no_memory_left(
     let is_there = world.store.settle(to).await;
     // The rotation arrives after all. It needs no memory before it may write.
     let ttl = Duration::from_mins(1);
-    let rotation = Rotation {
-        from,
-        to: to.token_hash,
-        ttl: TimeToLive::fixed(ttl),
-        seen: None,
-        user: None,
-        fields: Values::new(),
-    };
+    let rotation = Rotation::new(from, to.token_hash, TimeToLive::fixed(ttl));
     let late = world.store.rotate(&rotation).await;
     limit("0");
     assert!(!is_there.unwrap());

@@ -107,7 +107,7 @@ pub(super) fn touch(key: &str, id: PublicId, seen: SystemTime, ttl: TimeToLive) 
 }
 
 pub(super) fn rotate(from: &str, to: &str, rotation: &Rotation) -> Pipeline {
-    let user = rotation.user.as_ref().map_or("", |login| login.user.as_str());
+    let user = rotation.user.as_ref().map_or("", |login| login.name.as_str());
     let mut args = vec![
         rotation.from.id.to_string(),
         seconds(TOMBSTONE_TTL).to_string(),

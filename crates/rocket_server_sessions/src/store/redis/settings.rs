@@ -7,6 +7,7 @@ use crate::config::{Config, RedisUrl};
 
 /// The settings of [`Redis`](super::Redis). [`Config`] documents each.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Settings {
     /// The URL of a server, of its sentinels, or of a cluster.
     pub url: RedisUrl,

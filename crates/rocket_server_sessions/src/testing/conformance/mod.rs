@@ -157,8 +157,7 @@ fn rotation(from: RecordId, to: RecordId) -> Rotation {
 }
 
 fn log_in(from: RecordId, to: RecordId, user: &str) -> Rotation {
-    let (user, label) = (user.to_owned(), "phone".to_owned());
-    let login = LoggedIn { user, since: at(1_800_000_000), label };
+    let login = LoggedIn::new(user, "phone", at(1_800_000_000));
     Rotation { user: Some(login), ..rotation(from, to) }
 }
 
