@@ -132,8 +132,9 @@ pub enum Error {
 
 impl Error {
     /// The status that a response to this error should have: 503 if the store fails, 409 for
-    /// [`Conflict`](Self::Conflict), 403 for [`CrossSite`](Self::CrossSite), 413 for [`TooLarge`](Self::TooLarge), 500 for values that
-    /// cannot be serialized or do not fit their key's type.
+    /// [`Conflict`](Self::Conflict), 403 for [`CrossSite`](Self::CrossSite), 413 for
+    /// [`TooLarge`](Self::TooLarge), 500 for values that cannot be serialized or do not fit their
+    /// key's type.
     #[must_use]
     pub fn status(&self) -> Status {
         match self {

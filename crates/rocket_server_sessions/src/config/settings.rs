@@ -34,8 +34,8 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
 
     /// A PEM file with the certificate to show to a server that demands one, followed by those that
-    /// lead to its authority. `client_key_file` must be set as well. Both files are read at launch only:
-    /// restart the application when the certificate is renewed.
+    /// lead to its authority. `client_key_file` must be set as well. Both files are read at launch
+    /// only: restart the application when the certificate is renewed.
     ///
     /// _Default:_ unset.
     pub client_cert_file: Option<PathBuf>,

@@ -180,7 +180,8 @@ impl<'r> Session<'r> {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] if the response's headers were already sent. For the others, see
+    /// [`Error::Unavailable`] if the response's headers were already sent, and
+    /// [`Error::OutcomeUnknown`] if they are sent meanwhile. For the others, see
     /// [`Session`](#errors).
     pub async fn remember_me(&self, choice: impl Into<RememberMe>) -> Result<()> {
         self.request.remember_me(choice.into()).await

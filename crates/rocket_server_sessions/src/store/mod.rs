@@ -20,8 +20,9 @@
 //! Every call is atomic and one round trip, unless its documentation says otherwise. Stores must
 //! not retry a call that may have been applied.
 //!
-//! Later releases may add changes, results and fields, so most types here are `#[non_exhaustive]` and have
-//! constructors. [`RecordId`], [`IndexEntry`], [`TimeToLive`], [`Fields`] and [`StoreErrorKind`] stay as they are.
+//! Later releases may add changes, results and fields, so most types here are `#[non_exhaustive]` and
+//! have constructors. [`RecordId`], [`IndexEntry`], [`TimeToLive`], [`Fields`] and [`StoreErrorKind`]
+//! stay as they are.
 
 mod contract;
 mod error;

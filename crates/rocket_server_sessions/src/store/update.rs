@@ -6,8 +6,8 @@ use super::record::{Death, Values, size};
 
 /// One change of a record.
 ///
-/// Later releases may add others. [`Update::apply`] knows them all; a store that sends changes elsewhere
-/// refuses those that it does not know.
+/// Later releases may add others. [`Update::apply`] knows them all; a store that sends changes
+/// elsewhere refuses those that it does not know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Op {
@@ -192,8 +192,8 @@ impl Applied {
 pub enum UpdateResult {
     /// The record is live, and the update was applied.
     Applied(Applied),
-    /// The update was applied, and then another call made the token dead, before the fields were read.
-    /// Only for stores that cannot do both at once.
+    /// The update was applied, and then another call made the token dead, before the fields were
+    /// read. Only for stores that cannot do both at once.
     Late(Applied),
     /// The record would exceed the limit. Contains the size that it would have. Nothing was
     /// changed.

@@ -125,8 +125,8 @@ async fn delete_account(session: Session<'_>) -> session::Result<&'static str> {
     Ok("deleted")
 }
 
-/// What a `DELETE` in the query of another site's request is answered, behind a fairing that takes it for
-/// the method.
+/// What a `DELETE` in the query of another site's request is answered, behind a fairing that takes it
+/// for the method.
 async fn overridden(method: Method, is_attached_first: bool) -> Status {
     let overriding = AdHoc::on_request("override", |request, _| {
         Box::pin(async move {

@@ -101,8 +101,8 @@ fn spawn(name: String, session: Session<'_>, gate: &State<Arc<Gate>>) -> &'stati
     "started"
 }
 
-/// A task that takes a step, and is overtaken by the response while its store holds a call at the gate.
-/// The verdict is kept for the test.
+/// A task that takes a step, and is overtaken by the response while its store holds a call at the
+/// gate. The verdict is kept for the test.
 #[get("/overtaken/<name>")]
 async fn overtaken(
     name: String,
