@@ -5,11 +5,13 @@ use std::time::{Duration, SystemTime};
 
 use super::contract::{DestroyResult, RecordStatus, Store};
 use super::error::StoreError;
+use super::instrumented::Instrumented;
 use super::record::{IndexEntry, RecordId, Values};
 use super::rotation::{RotateResult, Rotation};
 use super::time_to_live::TimeToLive;
 use super::update::{Update, UpdateResult};
 use crate::id::PublicId;
+use crate::testing::Spy;
 
 /// A store that passes each call on to another. Every call goes through [`around`](Self::around).
 pub trait Wrap: Send + Sync + 'static {
@@ -73,77 +75,87 @@ impl<S: Store + ?Sized> Wrap for Arc<S> {
     }
 }
 
-#[rocket::async_trait]
-impl<W: Wrap> Store for W {
-    fn name(&self) -> &'static str {
-        self.wrapped().name()
-    }
+/// Makes a type that wraps a store a store. A blanket implementation would show [`Wrap`] to
+/// applications, and would forbid all others.
+macro_rules! store_by_wrapping {
+    ($type:ty $(, $parameter:ident: $($bound:tt)+)?) => {
+        #[rocket::async_trait]
+        impl$(<$parameter: $($bound)+>)? Store for $type {
+            fn name(&self) -> &'static str {
+                self.wrapped().name()
+            }
 
-    fn is_shared(&self) -> bool {
-        self.wrapped().is_shared()
-    }
+            fn is_shared(&self) -> bool {
+                self.wrapped().is_shared()
+            }
 
-    async fn create(
-        &self,
-        record: RecordId,
-        fields: &Values,
-        ttl: Duration,
-    ) -> Result<bool, StoreError> {
-        let work = self.wrapped().create(record, fields, ttl);
-        self.around(Call::Create(record, fields, ttl), work).await
-    }
+            async fn create(
+                &self,
+                record: RecordId,
+                fields: &Values,
+                ttl: Duration,
+            ) -> Result<bool, StoreError> {
+                let work = self.wrapped().create(record, fields, ttl);
+                self.around(Call::Create(record, fields, ttl), work).await
+            }
 
-    async fn update(&self, record: RecordId, update: &Update) -> Result<UpdateResult, StoreError> {
-        let work = self.wrapped().update(record, update);
-        self.around(Call::Update(record, update), work).await
-    }
+            async fn update(&self, record: RecordId, update: &Update) -> Result<UpdateResult, StoreError> {
+                let work = self.wrapped().update(record, update);
+                self.around(Call::Update(record, update), work).await
+            }
 
-    async fn touch(
-        &self,
-        record: RecordId,
-        seen: SystemTime,
-        ttl: TimeToLive,
-    ) -> Result<(), StoreError> {
-        let work = self.wrapped().touch(record, seen, ttl);
-        self.around(Call::Touch(record, ttl), work).await
-    }
+            async fn touch(
+                &self,
+                record: RecordId,
+                seen: SystemTime,
+                ttl: TimeToLive,
+            ) -> Result<(), StoreError> {
+                let work = self.wrapped().touch(record, seen, ttl);
+                self.around(Call::Touch(record, ttl), work).await
+            }
 
-    async fn rotate(&self, rotation: &Rotation) -> Result<RotateResult, StoreError> {
-        self.around(Call::Rotate(rotation), self.wrapped().rotate(rotation)).await
-    }
+            async fn rotate(&self, rotation: &Rotation) -> Result<RotateResult, StoreError> {
+                self.around(Call::Rotate(rotation), self.wrapped().rotate(rotation)).await
+            }
 
-    async fn destroy(
-        &self,
-        record: RecordId,
-        user: Option<&str>,
-    ) -> Result<DestroyResult, StoreError> {
-        self.around(Call::Destroy(record), self.wrapped().destroy(record, user)).await
-    }
+            async fn destroy(
+                &self,
+                record: RecordId,
+                user: Option<&str>,
+            ) -> Result<DestroyResult, StoreError> {
+                self.around(Call::Destroy(record), self.wrapped().destroy(record, user)).await
+            }
 
-    async fn settle(&self, record: RecordId) -> Result<bool, StoreError> {
-        self.around(Call::Settle(record), self.wrapped().settle(record)).await
-    }
+            async fn settle(&self, record: RecordId) -> Result<bool, StoreError> {
+                self.around(Call::Settle(record), self.wrapped().settle(record)).await
+            }
 
-    async fn status(&self, records: &[RecordId]) -> Result<Vec<RecordStatus>, StoreError> {
-        self.around(Call::Status(records), self.wrapped().status(records)).await
-    }
+            async fn status(&self, records: &[RecordId]) -> Result<Vec<RecordStatus>, StoreError> {
+                self.around(Call::Status(records), self.wrapped().status(records)).await
+            }
 
-    async fn index_add(
-        &self,
-        user: &str,
-        entry: IndexEntry,
-        ttl: Duration,
-    ) -> Result<Vec<IndexEntry>, StoreError> {
-        let call = Call::IndexAdd(entry.record);
-        self.around(call, self.wrapped().index_add(user, entry, ttl)).await
-    }
+            async fn index_add(
+                &self,
+                user: &str,
+                entry: IndexEntry,
+                ttl: Duration,
+            ) -> Result<Vec<IndexEntry>, StoreError> {
+                let call = Call::IndexAdd(entry.record);
+                self.around(call, self.wrapped().index_add(user, entry, ttl)).await
+            }
 
-    async fn index(&self, user: &str) -> Result<Vec<IndexEntry>, StoreError> {
-        self.around(Call::Index, self.wrapped().index(user)).await
-    }
+            async fn index(&self, user: &str) -> Result<Vec<IndexEntry>, StoreError> {
+                self.around(Call::Index, self.wrapped().index(user)).await
+            }
 
-    async fn index_remove(&self, user: &str, records: &[RecordId]) -> Result<(), StoreError> {
-        let work = self.wrapped().index_remove(user, records);
-        self.around(Call::IndexRemove(records), work).await
-    }
+            async fn index_remove(&self, user: &str, records: &[RecordId]) -> Result<(), StoreError> {
+                let work = self.wrapped().index_remove(user, records);
+                self.around(Call::IndexRemove(records), work).await
+            }
+        }
+    };
 }
+
+store_by_wrapping!(Arc<S>, S: Store + ?Sized);
+store_by_wrapping!(Spy<S>, S: Store);
+store_by_wrapping!(Instrumented);
