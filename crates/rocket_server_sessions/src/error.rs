@@ -114,18 +114,28 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+
+    /// A batch has too many changes, or a log-in sets too many fields. Nothing was changed.
+    #[error("a batch of {changes} changes was not sent: the limit is {limit}")]
+    TooManyChanges {
+        /// The number of changes.
+        changes: usize,
+        /// The limit.
+        limit: usize,
+    },
 }
 
 impl Error {
     /// The status that a response to this error should have: 503 if the store fails, 409 for
-    /// [`Conflict`](Self::Conflict), 413 for [`TooLarge`](Self::TooLarge), 500 for values that
-    /// cannot be serialized or do not fit their key's type.
+    /// [`Conflict`](Self::Conflict), 413 for [`TooLarge`](Self::TooLarge) and
+    /// [`TooManyChanges`](Self::TooManyChanges), 500 for values that cannot be serialized or do not
+    /// fit their key's type.
     #[must_use]
     pub fn status(&self) -> Status {
         match self {
             Self::Unavailable { .. } | Self::OutcomeUnknown { .. } => Status::ServiceUnavailable,
             Self::Conflict => Status::Conflict,
-            Self::TooLarge { .. } => Status::PayloadTooLarge,
+            Self::TooLarge { .. } | Self::TooManyChanges { .. } => Status::PayloadTooLarge,
             Self::Deserialize { .. }
             | Self::NotAnInteger { .. }
             | Self::OutOfRange { .. }
