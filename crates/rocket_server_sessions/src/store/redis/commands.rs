@@ -69,7 +69,7 @@ pub(super) fn plain_update(key: &str, update: &Update) -> Option<Pipeline> {
     match &update.ops[..] {
         [] => {}
         [Op::Increment { field, by, range }] if *range == ANY => {
-            pipeline.command("HINCRBY", key, (field, by))
+            pipeline.command("HINCRBY", key, (field, by));
         }
         [Op::Remove(name)] => pipeline.command("HDEL", key, name),
         _ => return None,

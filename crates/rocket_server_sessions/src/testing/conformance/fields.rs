@@ -168,7 +168,7 @@ async fn increment_out_of_its_range_is_refused_and_changes_nothing(store: Trial<
                 Update { max_size, ..update(std::slice::from_ref(&op), Fields::Some(vec![])) };
             match store.update(id, &update).await.expect(ANSWERS) {
                 UpdateResult::Applied(applied) => {
-                    assert_eq!(applied.results, [result.clone()], "{op:?}");
+                    assert_eq!(applied.results, std::slice::from_ref(&result), "{op:?}");
                 }
                 other => panic!("{op:?}: {other:?}"),
             }
