@@ -116,7 +116,7 @@ pub enum Error {
     },
 
     /// A batch has too many changes, or a log-in sets too many fields. Nothing was changed.
-    #[error("a batch of {changes} changes was not sent: the limit is {limit}")]
+    #[error("{changes} changes at once are too many: the limit is {limit}")]
     TooManyChanges {
         /// The number of changes.
         changes: usize,
