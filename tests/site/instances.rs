@@ -6,8 +6,8 @@ use std::thread::scope;
 
 use redis::Commands;
 
-use test_support::{RedisServer, wait_for};
 use test_support::app::App;
+use test_support::{RedisServer, wait_for};
 
 #[test]
 fn count_goes_on_over_a_restart_and_over_two_instances() {

@@ -275,6 +275,21 @@ mod tests {
     }
 
     #[test]
+    fn script_that_unpacks_too_much_is_told_from_one_that_the_server_refuses() {
+        let server = test_support::RedisServer::start();
+        for (script, severity) in [
+            ("return {unpack({}, 1, 9000)}", None),
+            ("return redis.call('HGET')", Some(Severity::Connection)),
+            ("return redis.call('NONE')", Some(Severity::Connection)),
+        ] {
+            let reply = redis::cmd("EVAL").arg(script).arg(0).exec(&mut server.connect());
+            let error: ServerError = reply.unwrap_err().try_into().unwrap();
+            let failure = server_failure(&[Value::ServerError(error)], false).unwrap();
+            assert_eq!(failure.severity, severity, "{script}");
+        }
+    }
+
+    #[test]
     fn used_up_quota_is_known_by_its_words_and_the_text_of_other_errors_is_not_told() {
         let quota = replies(&["-ERR max requests limit exceeded. Limit: 500000"]);
         let refused = server_failure(&quota, false).unwrap();
