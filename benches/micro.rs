@@ -127,7 +127,7 @@ fn counted(bencher: Bencher<'_, '_>, store: &impl Store) {
     };
     let fields: Values =
         ["views:/", "views:/foo", "views:/bar"].map(|it| (it.to_owned(), "1".to_owned())).into();
-    let op = Op::Increment("views:/foo".to_owned(), 1);
+    let op = Op::Increment { field: "views:/foo".to_owned(), by: 1, range: i64::MIN..=i64::MAX };
     let update = Update::new(vec![op], Fields::All);
     let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
     let create = store.create(record, &fields, Duration::from_mins(10));

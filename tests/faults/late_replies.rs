@@ -47,7 +47,7 @@ impl Pair {
 
     /// Counts a view: the sum, or whether it may have been counted all the same.
     async fn view(&self, which: usize) -> Result<i64, StoreErrorKind> {
-        let ops = vec![Op::Increment("views".into(), 1)];
+        let ops = vec![Op::Increment { field: "views".into(), by: 1, range: i64::MIN..=i64::MAX }];
         let update = Update::new(ops, Fields::Some(vec![]));
         match self.store.update(self.records[which], &update).await {
             Ok(UpdateResult::Applied(applied)) => match applied.results[..] {

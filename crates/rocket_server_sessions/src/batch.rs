@@ -1,11 +1,13 @@
 //! Several changes that are sent in one round trip.
 
+use std::any::type_name;
+
 use crate::error::{Error, Result};
 use crate::key::Field;
 use crate::request::RequestSession;
 use crate::snapshot::Snapshot;
 use crate::store::{Applied, Fields, Op, OpResult, Update};
-use crate::value::{Counter, Integer, Value, encode};
+use crate::value::{Integer, Value, encode, increment, sum_of};
 
 /// A set of changes that are sent in one round trip. Created by
 /// [`Session::batch`](super::Session::batch).
@@ -15,14 +17,14 @@ use crate::value::{Counter, Integer, Value, encode};
 pub struct Batch<'r> {
     request: &'r RequestSession,
     ops: Vec<Op>,
-    /// What each increment's sum must fit into.
-    counters: Vec<Counter>,
+    /// The type of each field that is incremented.
+    integers: Vec<&'static str>,
     error: Option<Error>,
 }
 
 impl<'r> Batch<'r> {
     pub(super) fn new(request: &'r RequestSession) -> Self {
-        Self { request, ops: Vec::new(), counters: Vec::new(), error: None }
+        Self { request, ops: Vec::new(), integers: Vec::new(), error: None }
     }
 
     /// Sets `field` to `value`. If the value cannot be serialized, [`commit`](Self::commit) returns
@@ -38,8 +40,8 @@ impl<'r> Batch<'r> {
 
     /// Adds `by` to `field`; a missing field counts as 0.
     pub fn increment<T: Integer>(mut self, field: impl Into<Field<T>>, by: i64) -> Self {
-        self.counters.push(Counter::of::<T>());
-        self.ops.push(Op::Increment(field.into().into_name(), by));
+        self.integers.push(type_name::<T>());
+        self.ops.push(increment::<T>(field, by));
         self
     }
 
@@ -57,15 +59,16 @@ impl<'r> Batch<'r> {
     }
 
     /// Sends the changes and returns a snapshot of the session after them. Other requests see all
-    /// of the changes or none. If an increment is refused because its field is not an integer, the
-    /// other changes are still made.
+    /// of the changes or none. If an increment is refused because its field is not an integer, or the
+    /// sum does not fit, the other changes are still made.
     ///
     /// One round trip; the [table of costs](crate::docs::cost) lists the commands.
     ///
     /// # Errors
     ///
-    /// [`Error::Serialize`] if a value cannot be serialized, and [`Error::TooLarge`] if a limit is
-    /// exceeded. In both cases, nothing was changed. [`Error::NotAnInteger`] if an incremented field
+    /// [`Error::Serialize`] if a value cannot be serialized, [`Error::TooLarge`] if a limit is
+    /// exceeded, and [`Error::TooManyChanges`] for more than 10,000 changes. In these cases, nothing
+    /// was changed. [`Error::NotAnInteger`] if an incremented field
     /// is not an integer or the sum overflows, and [`Error::OutOfRange`] if the sum does not fit into
     /// the key's type; the other changes were made. For the errors common to all methods, see
     /// [`Session`](crate::Session#errors).
@@ -76,33 +79,20 @@ impl<'r> Batch<'r> {
         let max_size = Some(self.request.sessions.config.max_record_size);
         let update = Update { ops: self.ops.clone(), read: Fields::All, max_size };
         let Applied { results, mut fields, .. } = self.request.run(update).await?;
-        let mut counters = self.counters.into_iter();
-        let (mut undo, mut error) = (Vec::new(), None);
-        for (op, result) in self.ops.into_iter().zip(results) {
-            let counter = matches!(op, Op::Increment(..)).then(|| counters.next()).flatten();
-            let field = op.field().to_owned();
-            let failure = match (result, counter, op) {
-                (OpResult::NotAnInteger, ..) => Some(Error::NotAnInteger { field }),
-                (OpResult::Count(sum), Some(counter), Op::Increment(_, by)) => {
+        let mut integers = self.integers.into_iter();
+        let mut error = None;
+        for (op, result) in self.ops.iter().zip(results) {
+            let field = op.field();
+            if matches!(op, Op::Increment { .. }) {
+                match sum_of(field, &result, integers.next().unwrap_or_default()) {
                     // Others may have counted before the fields were read.
-                    fields.insert(field.clone(), sum.to_string());
-                    let failure = counter.check(&field, sum).err();
-                    if failure.is_some() {
-                        undo.push(Op::Increment(field, by.saturating_neg()));
-                    }
-                    failure
+                    Ok(Some(sum)) => drop(fields.insert(field.to_owned(), sum.to_string())),
+                    Ok(None) => {}
+                    Err(refused) => error = error.or(Some(refused)),
                 }
-                (OpResult::Taken(Some(text)), ..) => {
-                    fields.insert(field, text);
-                    None
-                }
-                _ => None,
-            };
-            error = error.or(failure);
-        }
-        if !undo.is_empty() {
-            let update = Update { ops: undo, read: Fields::Some(vec![]), max_size: None };
-            self.request.run(update).await.map_err(Error::partially_applied)?;
+            } else if let OpResult::Taken(Some(text)) = result {
+                fields.insert(field.to_owned(), text);
+            }
         }
         error.map_or_else(|| Ok(Snapshot::new(fields, self.request)), Err)
     }

@@ -128,20 +128,30 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+
+    /// A batch has too many changes, or a log-in sets too many fields. Nothing was changed.
+    #[error("{changes} changes at once are too many: the limit is {limit}")]
+    #[non_exhaustive]
+    TooManyChanges {
+        /// The number of changes.
+        changes: usize,
+        /// The limit.
+        limit: usize,
+    },
 }
 
 impl Error {
     /// The status that a response to this error should have: 503 if the store fails, 409 for
     /// [`Conflict`](Self::Conflict), 403 for [`CrossSite`](Self::CrossSite), 413 for
-    /// [`TooLarge`](Self::TooLarge), 500 for values that cannot be serialized or do not fit their
-    /// key's type.
+    /// [`TooLarge`](Self::TooLarge) and [`TooManyChanges`](Self::TooManyChanges), 500 for values
+    /// that cannot be serialized or do not fit their key's type.
     #[must_use]
     pub fn status(&self) -> Status {
         match self {
             Self::Unavailable { .. } | Self::OutcomeUnknown { .. } => Status::ServiceUnavailable,
             Self::Conflict => Status::Conflict,
             Self::CrossSite => Status::Forbidden,
-            Self::TooLarge { .. } => Status::PayloadTooLarge,
+            Self::TooLarge { .. } | Self::TooManyChanges { .. } => Status::PayloadTooLarge,
             Self::Deserialize { .. }
             | Self::NotAnInteger { .. }
             | Self::OutOfRange { .. }

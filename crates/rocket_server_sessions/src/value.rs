@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 use crate::key::Field;
+use crate::store::{Op, OpResult};
 
 /// A value for a field of type `T`: a `T`, a `&T`, a `&str` for a [`String`], or a slice for a
 /// [`Vec`].
@@ -90,35 +91,39 @@ mod sealed {
         }
     }
 
-    pub trait Integer {}
+    pub trait Integer: TryInto<i64> {
+        const MIN: Self;
+        const MAX: Self;
+    }
 }
 
 macro_rules! integers {
     ($($integer:ty)*) => {$(
-        impl sealed::Integer for $integer {}
+        impl sealed::Integer for $integer {
+            const MIN: Self = <$integer>::MIN;
+            const MAX: Self = <$integer>::MAX;
+        }
         impl Integer for $integer {}
     )*};
 }
 
 integers!(i8 i16 i32 i64 isize u8 u16 u32 u64 usize);
 
-/// The type that a sum must fit into.
-#[derive(Clone, Copy)]
-pub(crate) struct Counter {
-    fits: fn(i64) -> bool,
-    integer: &'static str,
+/// The change that adds to a field of type `T`. The sum must fit into the type.
+pub(crate) fn increment<T: Integer>(field: impl Into<Field<T>>, by: i64) -> Op {
+    let min = T::MIN.try_into().unwrap_or(i64::MIN);
+    let max = T::MAX.try_into().unwrap_or(i64::MAX);
+    Op::Increment { field: field.into().into_name(), by, range: min..=max }
 }
 
-impl Counter {
-    pub(crate) fn of<T: Integer>() -> Self {
-        Self { fits: |sum| T::try_from(sum).is_ok(), integer: std::any::type_name::<T>() }
-    }
-
-    pub(crate) fn check(self, field: &str, sum: i64) -> Result<()> {
-        if (self.fits)(sum) {
-            return Ok(());
-        }
-        Err(Error::OutOfRange { field: field.to_owned(), sum, integer: self.integer })
+/// The sum of an increment of a field of the type `integer`; none if the result is another's.
+pub(crate) fn sum_of(field: &str, result: &OpResult, integer: &'static str) -> Result<Option<i64>> {
+    let field = || field.to_owned();
+    match *result {
+        OpResult::Count(sum) => Ok(Some(sum)),
+        OpResult::NotAnInteger => Err(Error::NotAnInteger { field: field() }),
+        OpResult::OutOfRange(sum) => Err(Error::OutOfRange { field: field(), sum, integer }),
+        _ => Ok(None),
     }
 }
 

@@ -11,6 +11,9 @@ use crate::store::{Applied, Fields, Op, OpResult, Store, Update, UpdateResult, V
 /// The maximum length of a field's name in bytes.
 const MAX_FIELD_NAME: usize = 256;
 
+/// The maximum number of changes that are sent at once. Redis does nothing else meanwhile.
+const MAX_CHANGES: usize = 10_000;
+
 /// How often an operation is retried if a concurrent operation of the same request changed the
 /// session.
 const MAX_STEPS: usize = 8;
@@ -134,10 +137,16 @@ impl RequestSession {
             loop {
                 let (new, result) = change(current.as_deref())?;
                 let Some(new) = new else { return Ok(result) };
+                let expected = current.clone();
                 let ops = vec![Op::CompareExchange { field: field.to_owned(), current, new }];
                 self.check(&ops)?;
                 let update = Update { ops, read: Fields::Some(vec![]), max_size };
                 match self.attempt(&update).await?.results.pop() {
+                    Some(OpResult::Changed(text)) if text == expected => {
+                        // The store shows something else than it compares.
+                        let source = serde::de::Error::custom("it is not UTF-8");
+                        return Err(Error::Deserialize { field: field.to_owned(), source });
+                    }
                     Some(OpResult::Changed(text)) => current = text,
                     _ => return Ok(result),
                 }
@@ -155,11 +164,14 @@ impl RequestSession {
     }
 
     fn check(&self, ops: &[Op]) -> Result<()> {
+        if ops.len() > MAX_CHANGES {
+            return Err(Error::TooManyChanges { changes: ops.len(), limit: MAX_CHANGES });
+        }
         for op in ops {
             let name = op.field();
             let size = match op {
                 Op::Insert(_, value) | Op::CompareExchange { new: value, .. } => value.len(),
-                Op::Increment(..) | Op::Remove(_) | Op::Take(_) | Op::Clear => 0,
+                Op::Increment { .. } | Op::Remove(_) | Op::Take(_) | Op::Clear => 0,
             };
             let limit = self.sessions.config.max_field_size;
             let too_large = |what, size, limit| {

@@ -1,5 +1,7 @@
 //! The fields of a session.
 
+use std::any::type_name;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -9,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::key::Field;
 use crate::snapshot::Snapshot;
 use crate::store::{Fields, Op, OpResult, Update};
-use crate::value::{Counter, Integer, Value, decode, encode};
+use crate::value::{Integer, Value, decode, encode, increment, sum_of};
 
 impl<'r> Session<'r> {
     /// Reads a field. `None` if it does not exist. One round trip, one command.
@@ -183,8 +185,9 @@ impl<'r> Session<'r> {
     /// Adds `by` to `field` and returns the sum. A missing field counts as 0. Atomic: concurrent
     /// increments are never lost. The key may have any [integer type](Integer).
     ///
-    /// One round trip, two commands. The size of the whole session is not checked: if the field's
-    /// name comes from a visitor, count in a [`batch`](Self::batch), which checks it.
+    /// One round trip; two commands for a `Key<i64>`, and three for the other types, whose range the
+    /// store checks. The size of the whole session is not checked: if the field's name comes from a
+    /// visitor, count in a [`batch`](Self::batch), which checks it.
     ///
     /// ```
     /// # use rocket_server_sessions::{Key, Result, Session};
@@ -199,19 +202,14 @@ impl<'r> Session<'r> {
     /// # Errors
     ///
     /// [`Error::NotAnInteger`] if the field is not an integer or the sum overflows 64 bits; the field
-    /// is not changed. [`Error::OutOfRange`] if the sum does not fit into a `T`; it is taken back by a
-    /// second round trip. After [`Error::OutcomeUnknown`], the field may have been incremented once.
+    /// is not changed. [`Error::OutOfRange`] if the sum does not fit into a `T`; the field is not
+    /// changed. After [`Error::OutcomeUnknown`], the field may have been incremented once.
     pub async fn increment<T: Integer>(&self, field: impl Into<Field<T>>, by: i64) -> Result<T> {
-        let field = field.into().into_name();
-        let Some(OpResult::Count(sum)) = self.change(Op::Increment(field.clone(), by)).await?
-        else {
-            return Err(Error::NotAnInteger { field });
-        };
-        if let Err(error) = Counter::of::<T>().check(&field, sum) {
-            let undo = self.change(Op::Increment(field, by.saturating_neg())).await;
-            return Err(undo.map_err(Error::partially_applied).err().unwrap_or(error));
-        }
-        T::try_from(sum).map_err(|_| Error::NotAnInteger { field })
+        let op = increment::<T>(field, by);
+        let field = op.field().to_owned();
+        let result = self.change(op).await?.unwrap_or(OpResult::NotAnInteger);
+        let sum = sum_of(&field, &result, type_name::<T>())?;
+        sum.and_then(|sum| T::try_from(sum).ok()).ok_or(Error::NotAnInteger { field })
     }
 
     /// Deletes `field`. One round trip, two commands.

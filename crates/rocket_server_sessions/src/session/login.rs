@@ -76,8 +76,8 @@ impl<'r> Session<'r> {
     /// has more sessions than [`max_user_sessions`](crate::Config::max_user_sessions), the sessions
     /// with the oldest log-ins are destroyed.
     ///
-    /// Two round trips; up to four if the current session no longer exists or belongs to another
-    /// user.
+    /// Two round trips; four if the current session no longer exists or belongs to another user, and
+    /// six if it belongs to another user while this user's sessions are being destroyed.
     ///
     /// ```
     /// # use rocket_server_sessions::{Result, SameOrigin, Session};
@@ -199,7 +199,8 @@ pub struct LogIn<'r> {
 
 impl LogIn<'_> {
     /// Sets `field` to `value` in the same step as the log-in: either both happen or neither. No
-    /// round trip of its own. The size of the whole session is not checked.
+    /// round trip of its own. The size of the whole session is not checked. More than 10,000 fields are
+    /// refused with [`Error::TooManyChanges`].
     ///
     /// ```
     /// # use rocket_server_sessions::{Key, Result, SameOrigin, Session};

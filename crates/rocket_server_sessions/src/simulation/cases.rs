@@ -36,6 +36,16 @@ pub(super) const OPERATIONS: [&[Step]; 20] = [
     &[Step::Regenerate, Step::Insert],
 ];
 
+/// What one request does besides. It sends the commands of others, so not every order is gone through.
+pub(super) const RARE: [&[Step]; 6] = [
+    &[Step::Small],
+    &[Step::Small, Step::Small],
+    &[Step::Clear],
+    &[Step::LogInWith("alice")],
+    &[Step::RememberFor, Step::Get],
+    &[Step::RememberFor, Step::LogInWith("bob")],
+];
+
 /// What Alice does on her other device.
 const ELSEWHERE: [&[Step]; 3] =
     [&[Step::DestroyAll("alice")], &[Step::DestroyOthers("alice")], &[Step::List("alice")]];

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Instant;
 
-use super::cases::{Case, OPERATIONS, SLOW};
+use super::cases::{Case, OPERATIONS, RARE, SLOW};
 use super::choice::Dice;
 use super::exhaustive::{run, runtime};
 use super::machine::Machine;
@@ -20,10 +20,15 @@ fn case(random: &mut Random) -> Case {
     let count = 3 + random.below(2);
     let plan = |random: &mut Random| {
         let browser = *random.pick(&[0, 0, 0, 0, 1, 2]);
-        let of = if random.below(8) == 0 { &SLOW[..] } else { &OPERATIONS[..] };
+        let of = match random.below(8) {
+            0 => &SLOW[..],
+            1 | 2 => &RARE[..],
+            _ => &OPERATIONS[..],
+        };
         let mut steps = random.pick(of).to_vec();
         if random.below(4) == 0 {
-            steps.extend(*random.pick(&OPERATIONS));
+            let of = if random.below(4) == 0 { &RARE[..] } else { &OPERATIONS[..] };
+            steps.extend(*random.pick(of));
         }
         Plan { browser, steps }
     };

@@ -243,7 +243,10 @@ impl Invariants {
         if let CookieChange::Set(place) = &cookie {
             let is_own = self.makers.get(place) == Some(&Some(request));
             let is_again = seen.presented.as_ref() == Some(place)
-                && seen.steps.iter().any(|it| it.step == Step::Remember);
+                && seen
+                    .steps
+                    .iter()
+                    .any(|it| matches!(it.step, Step::Remember | Step::RememberFor));
             if !is_own && !is_again {
                 return Err(format!("request {request} sets a cookie for {place}, unasked"));
             }

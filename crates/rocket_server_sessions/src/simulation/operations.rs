@@ -17,6 +17,11 @@ const NOTE: Key<String> = Key::new("note");
 const LEFT: Key<i64> = Key::new("left");
 const RIGHT: Key<i64> = Key::new("right");
 
+const SMALL: Key<i8> = Key::new("small");
+
+/// What the narrow field is incremented by: once more, and the sum does not fit.
+pub(super) const LARGE: i64 = 100;
+
 /// What an update appends to the note.
 pub(super) const UPDATE: &str = "+";
 
@@ -115,6 +120,15 @@ impl Step {
             Self::Batch => {
                 fields(&session.batch().increment(LEFT, 1).increment(RIGHT, 1).commit().await?)?
             }
+            Self::Small => match session.increment(SMALL, LARGE).await {
+                Ok(sum) => Answer::Count(sum.into()),
+                Err(session::Error::OutOfRange { .. }) => Answer::Nothing,
+                Err(error) => return Err(error),
+            },
+            Self::Clear => {
+                session.clear().await?;
+                Answer::Nothing
+            }
             Self::Snapshot => fields(&session.snapshot().await?)?,
             Self::User => Answer::Text(session.user().await?),
             Self::Regenerate => {
@@ -123,6 +137,10 @@ impl Step {
             }
             Self::LogIn(user) => {
                 session.log_in(user, "a browser").await?;
+                Answer::Nothing
+            }
+            Self::LogInWith(user) => {
+                session.log_in(user, "a browser").insert(NOTE, self.note(at)).await?;
                 Answer::Nothing
             }
             Self::Destroy => {
@@ -148,6 +166,10 @@ impl Step {
                 session.remember_me(false).await?;
                 Answer::Nothing
             }
+            Self::RememberFor => {
+                session.remember_me(Duration::from_hours(14 * 24)).await?;
+                Answer::Nothing
+            }
             Self::Wait(seconds) => {
                 rocket::tokio::time::sleep(Duration::from_secs(seconds)).await;
                 Answer::Nothing
@@ -157,6 +179,11 @@ impl Step {
 }
 
 fn fields(snapshot: &session::Snapshot) -> session::Result<Answer> {
-    let numbers = [snapshot.get(VIEWS)?, snapshot.get(LEFT)?, snapshot.get(RIGHT)?];
+    let numbers = [
+        snapshot.get(VIEWS)?,
+        snapshot.get(LEFT)?,
+        snapshot.get(RIGHT)?,
+        snapshot.get(SMALL)?.map(i64::from),
+    ];
     Ok(Answer::Fields(numbers, snapshot.get(NOTE)?))
 }

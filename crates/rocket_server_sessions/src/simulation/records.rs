@@ -7,7 +7,7 @@ use super::machine::Place;
 const MARKER: &str = "@id";
 
 /// The numbers that the application counts.
-pub(super) const COUNTS: [&str; 3] = ["views", "left", "right"];
+pub(super) const COUNTS: [&str; 4] = ["views", "left", "right", "small"];
 
 /// A session's live record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +15,10 @@ pub(super) struct Record {
     pub(super) place: Place,
     pub(super) id: String,
     pub(super) user: Option<String>,
-    pub(super) counts: [Option<i64>; 3],
+    pub(super) counts: [Option<i64>; 4],
     pub(super) note: Option<String>,
+    /// Its own idle timeout.
+    pub(super) idle: Option<String>,
 }
 
 impl Record {
@@ -28,13 +30,19 @@ impl Record {
         }
         let user = data.field("@user").map(str::to_owned);
         let note = data.field("note").and_then(|text| serde_json::from_str(text).ok());
+        let idle = data.field("@idle").map(str::to_owned);
         let counts = COUNTS.map(|name| data.field(name).and_then(|text| text.parse().ok()));
-        Some(Self { place: key.to_owned(), id: id.to_owned(), user, counts, note })
+        Some(Self { place: key.to_owned(), id: id.to_owned(), user, counts, note, idle })
+    }
+
+    /// Whether it holds nothing of the application's.
+    pub(super) fn is_empty(&self) -> bool {
+        self.counts == [None; 4] && self.note.is_none()
     }
 
     /// Whether the application would see the same in both.
     pub(super) fn holds_same(&self, other: &Self) -> bool {
-        self.counts == other.counts && self.note == other.note
+        self.counts == other.counts && self.note == other.note && self.idle == other.idle
     }
 
     /// Whether a user's index has an entry that leads here.

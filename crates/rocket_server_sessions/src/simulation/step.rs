@@ -17,15 +17,22 @@ pub(super) enum Step {
     Remove,
     /// Two increments in one batch.
     Batch,
+    /// An increment of a narrow type, into which it fits once.
+    Small,
+    Clear,
     Snapshot,
     User,
     Regenerate,
     LogIn(&'static str),
+    /// The same, with a note.
+    LogInWith(&'static str),
     Destroy,
     DestroyAll(&'static str),
     DestroyOthers(&'static str),
     List(&'static str),
     Remember,
+    /// For so long that the session gets an idle timeout of its own.
+    RememberFor,
     /// The handler does something else for so many seconds.
     Wait(u64),
 }
@@ -52,12 +59,19 @@ pub(super) enum Answer {
     Nothing,
     Count(i64),
     Text(Option<String>),
-    /// All fields: views, left, right and note.
-    Fields([Option<i64>; 3], Option<String>),
+    /// All fields: views, left, right, small and note.
+    Fields([Option<i64>; 4], Option<String>),
     Sessions(Vec<String>),
 }
 
 impl Step {
+    pub(super) fn user_to_log_in(self) -> Option<&'static str> {
+        match self {
+            Self::LogIn(user) | Self::LogInWith(user) => Some(user),
+            _ => None,
+        }
+    }
+
     /// What this step of a request inserts.
     pub(super) fn note(self, (request, step): (usize, usize)) -> String {
         match self {

@@ -1,5 +1,6 @@
 //! Changes to a record, and their results.
 
+use std::ops::RangeInclusive;
 use std::time::SystemTime;
 
 use super::record::{Death, Values, size};
@@ -14,7 +15,14 @@ pub enum Op {
     /// Sets a field to a JSON string.
     Insert(String, String),
     /// Adds to a field that holds an integer. A missing field counts as 0.
-    Increment(String, i64),
+    Increment {
+        /// The field.
+        field: String,
+        /// What is added.
+        by: i64,
+        /// What the sum must be in. Otherwise, the field keeps its value.
+        range: RangeInclusive<i64>,
+    },
     /// Deletes a field.
     Remove(String),
     /// Reads a field and deletes it.
@@ -37,7 +45,7 @@ impl Op {
     pub(crate) fn field(&self) -> &str {
         match self {
             Self::Insert(name, _)
-            | Self::Increment(name, _)
+            | Self::Increment { field: name, .. }
             | Self::Remove(name)
             | Self::Take(name)
             | Self::CompareExchange { field: name, .. } => name,
@@ -52,12 +60,15 @@ impl Op {
                 fields.insert(name.clone(), value.clone());
                 OpResult::Done
             }
-            Self::Increment(name, by) => {
-                let held = fields.get(name).map_or(Some(0), |text| integer(text));
+            Self::Increment { field, by, range } => {
+                let held = fields.get(field).map_or(Some(0), |text| integer(text));
                 let Some(sum) = held.and_then(|held| held.checked_add(*by)) else {
                     return OpResult::NotAnInteger;
                 };
-                fields.insert(name.clone(), sum.to_string());
+                if !range.contains(&sum) {
+                    return OpResult::OutOfRange(sum);
+                }
+                fields.insert(field.clone(), sum.to_string());
                 OpResult::Count(sum)
             }
             Self::Remove(name) => {
@@ -96,6 +107,8 @@ pub enum OpResult {
     Count(i64),
     /// The increment was refused: the field is not an integer, or the sum does not fit into 64 bits.
     NotAnInteger,
+    /// The increment was refused: this sum is not in its range.
+    OutOfRange(i64),
     /// The value of a taken field, if it existed.
     Taken(Option<String>),
     /// The compare-exchange was not applied: the field holds this text, or does not exist.
@@ -142,7 +155,9 @@ impl Update {
         let grows = self.ops.iter().zip(&results).any(|(op, result)| match op {
             Op::Insert(..) => true,
             Op::CompareExchange { .. } => *result == OpResult::Done,
-            Op::Increment(name, _) => !fields.contains_key(name),
+            Op::Increment { field, .. } => {
+                matches!(result, OpResult::Count(_)) && !fields.contains_key(field)
+            }
             Op::Remove(_) | Op::Take(_) | Op::Clear => false,
         });
         let size = size(&new);

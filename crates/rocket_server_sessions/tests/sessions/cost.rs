@@ -24,6 +24,7 @@ const ROWS: &[(&str, &[&str])] = &[
     ("`get`, `get_or_default`, `contains_key`", &["a /view/a", "a /view/a", "a /peek/a"]),
     ("`snapshot`", &["a /view/a", "a /view/a", "a /fields"]),
     ("`increment`", &["a /view/a", "a /view/a", "a /count/a"]),
+    ("`increment` of a type other than `i64`", &["a /view/a", "a /view/a", "a /add-to-small/1"]),
     ("a view: a batch with one increment", &["a /view/a", "a /view/a", "a /view/b"]),
     ("`remove`", &["a /view/a", "a /view/a", "a /remove/a"]),
     ("`insert`", &["a /view/a", "a /view/a", "a /set/a/x"]),
@@ -65,6 +66,10 @@ const ROWS: &[(&str, &[&str])] = &[
         &["a /view/a", "a /view/a", "keep", "a /regenerate", "old /view/a"],
     ),
     ("a view of a record that has vanished", &["a /view/a", "a /view/a", "flush", "a /view/a"]),
+    (
+        "an `increment` whose sum does not fit into its type",
+        &["a /set-small/255", "a /small", "a /add-to-small/1"],
+    ),
     (
         "an `insert` that would make the record too large",
         &["a /view/a", "a /view/a", "limit", "a /set/a/long"],

@@ -73,7 +73,7 @@ async fn values(session: Session<'_>) -> session::Result<()> {
     Ok(())
 }
 
-/// What does not fit into the key's type is taken back.
+/// What does not fit into the key's type is refused.
 #[get("/ranges")]
 async fn ranges(session: Session<'_>) -> session::Result<()> {
     let sum: u8 = session.increment(SMALL, 250).await?;
@@ -89,7 +89,7 @@ async fn ranges(session: Session<'_>) -> session::Result<()> {
     let is_right = |error: &Error| matches!(error, Error::OutOfRange { field, sum: -1, .. } if field == "cart:tea");
     assert!(is_right(&error), "{error}");
     let now = session.snapshot().await?;
-    assert_eq!((now.get(ITEMS.at("tea"))?, now.get(COUNT)?), (Some(0), Some(2)));
+    assert_eq!((now.get(ITEMS.at("tea"))?, now.get(COUNT)?), (None, Some(2)));
     let biggest = Key::<u64>::new("biggest");
     session.increment(biggest, i64::MAX).await?;
     let error = session.increment(biggest, 1).await.unwrap_err();
@@ -261,7 +261,7 @@ async fn values_are_taken_by_value_or_by_reference() {
 }
 
 #[rocket::async_test]
-async fn sum_that_does_not_fit_its_type_is_taken_back() {
+async fn sum_that_does_not_fit_its_type_is_refused() {
     holds("/ranges").await;
 }
 

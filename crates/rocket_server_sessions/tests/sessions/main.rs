@@ -37,6 +37,7 @@ mod identity;
 mod interleaving;
 mod launch;
 mod lifecycle;
+mod limits;
 mod metrics;
 mod missing_record;
 mod model;

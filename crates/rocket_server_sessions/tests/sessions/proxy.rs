@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::world::{DEADLINE, REDIS, World};
+use rocket::tokio::runtime::Runtime;
+
+use crate::world::{DEADLINE, REDIS, Visitor, World};
 
 type Hook = Arc<Mutex<Box<dyn FnMut(&[u8]) -> Action + Send>>>;
 
@@ -124,4 +126,26 @@ pub async fn trap_with_deadline(deadline: Duration) -> (World, Trap) {
         action.unwrap_or(Action::Forward)
     });
     (World::on_url(&url, &REDIS, deadline).await, trap)
+}
+
+/// A trap's spring that counts chunks down, and does its work at the one that is due.
+pub fn after(
+    mut chunks: usize,
+    work: impl FnOnce(&[u8]) -> Action + Send + 'static,
+) -> impl FnMut(&[u8]) -> Option<Action> + Send + 'static {
+    let mut work = Some(work);
+    move |bytes| {
+        if chunks == 0 {
+            return work.take().map(|work| work(bytes));
+        }
+        chunks -= 1;
+        None
+    }
+}
+
+/// Requests a page of another instance, from a thread that is no task.
+pub fn get_elsewhere(world: &World, cookie: Option<&str>, path: &str) -> String {
+    let mut visitor = Visitor { world, cookie: cookie.map(str::to_owned) };
+    let request = move || Runtime::new().unwrap().block_on(visitor.body(path));
+    thread::scope(|threads| threads.spawn(request).join().unwrap())
 }

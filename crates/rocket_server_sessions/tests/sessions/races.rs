@@ -9,11 +9,10 @@ use redis::Commands;
 use rocket::futures::future::join_all;
 use rocket::http::Status;
 use rocket::tokio::join;
-use rocket::tokio::runtime::Runtime;
 use rocket::tokio::time::sleep;
 
-use crate::proxy::{self, Action, find};
-use crate::world::{REDIS, Visitor, World, on_every_store};
+use crate::proxy::{self, Action, after, find, get_elsewhere};
+use crate::world::{REDIS, World, on_every_store};
 
 on_every_store![
     async fn refused_insert_leaves_the_inserts_of_others_alone(world: World) {
@@ -58,28 +57,6 @@ on_every_store![
         }
     }
 ];
-
-/// A trap's spring that counts chunks down, and does its work at the one that is due.
-fn after(
-    mut chunks: usize,
-    work: impl FnOnce(&[u8]) -> Action + Send + 'static,
-) -> impl FnMut(&[u8]) -> Option<Action> + Send + 'static {
-    let mut work = Some(work);
-    move |bytes| {
-        if chunks == 0 {
-            return work.take().map(|work| work(bytes));
-        }
-        chunks -= 1;
-        None
-    }
-}
-
-/// Requests a page of another instance, from a thread that is no task.
-fn get_elsewhere(world: &World, cookie: Option<&str>, path: &str) -> String {
-    let mut visitor = Visitor { world, cookie: cookie.map(str::to_owned) };
-    let request = move || Runtime::new().unwrap().block_on(visitor.body(path));
-    thread::scope(|threads| threads.spawn(request).join().unwrap())
-}
 
 #[rocket::async_test]
 async fn log_out_everywhere_beside_a_log_in_comes_wholly_before_or_after_it() {

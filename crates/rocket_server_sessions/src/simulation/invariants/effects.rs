@@ -1,7 +1,7 @@
 //! What a step may do to a record.
 
 use super::{Checked, Invariants};
-use crate::simulation::operations::UPDATE;
+use crate::simulation::operations::{LARGE, UPDATE};
 use crate::simulation::records::{Effect, Record};
 use crate::simulation::step::{Outcome, Step};
 use crate::simulation::world::Author;
@@ -43,17 +43,17 @@ impl Invariants {
                     return wrong("a session lives again");
                 }
                 let is_right = match step {
-                    Step::View | Step::Increment => record.counts == [Some(1), None, None],
-                    Step::Batch => record.counts == [None, Some(1), Some(1)],
-                    Step::Insert => record.note == Some(step.note((request, at))),
+                    Step::View | Step::Increment => record.counts == [Some(1), None, None, None],
+                    Step::Batch => record.counts == [None, Some(1), Some(1), None],
+                    Step::Small => record.counts == [None, None, None, Some(LARGE)],
+                    Step::Insert | Step::LogInWith(_) => {
+                        record.note == Some(step.note((request, at)))
+                    }
                     Step::Update => record.note.as_deref() == Some(UPDATE),
-                    Step::LogIn(user) => record.user.as_deref() == Some(user),
+                    Step::LogIn(_) => record.is_empty(),
                     _ => false,
                 };
-                let is_empty = record.counts == [None; 3] && record.note.is_none();
-                let is_plain = matches!(step, Step::LogIn(_)) == record.user.is_some()
-                    && (is_empty || !matches!(step, Step::LogIn(_)));
-                if is_right && is_plain {
+                if is_right && record.user.as_deref() == step.user_to_log_in() {
                     Ok(())
                 } else {
                     wrong("a session begins with something else")
@@ -62,7 +62,7 @@ impl Invariants {
             Effect::Deleted(record) => {
                 let is_allowed = match step {
                     Step::Destroy => is_known(record),
-                    Step::LogIn(user) => {
+                    Step::LogIn(user) | Step::LogInWith(user) => {
                         is_known(record) && record.user.as_deref().is_some_and(|it| it != user)
                     }
                     Step::DestroyAll(user) | Step::DestroyOthers(user) => {
@@ -76,13 +76,17 @@ impl Invariants {
                 let is_allowed = match step {
                     Step::Regenerate => after.user == before.user,
                     // What is in another user's session is theirs.
-                    Step::LogIn(user) => {
+                    Step::LogIn(user) | Step::LogInWith(user) => {
                         after.user.as_deref() == Some(user)
                             && before.user.as_deref().is_none_or(|it| it == user)
                     }
                     _ => false,
                 };
-                let is_same = before.holds_same(after);
+                let mut due = before.clone();
+                if let Step::LogInWith(_) = step {
+                    due.note = Some(step.note((request, at)));
+                }
+                let is_same = due.holds_same(after);
                 if is_allowed && is_same { Ok(()) } else { wrong("a session moves wrongly") }
             }
             Effect::Changed { before, after } => {
@@ -90,9 +94,14 @@ impl Invariants {
                 let add = |count: &mut Option<i64>| *count = Some(count.unwrap_or(0) + 1);
                 match step {
                     Step::View | Step::Increment => add(&mut due.counts[0]),
-                    Step::Batch => due.counts[1..].iter_mut().for_each(add),
+                    Step::Batch => due.counts[1..3].iter_mut().for_each(add),
                     Step::Insert | Step::InsertFirst => due.note = Some(step.note((request, at))),
                     Step::Update => due.note = Some(due.note.unwrap_or_default() + UPDATE),
+                    Step::Small if due.counts[3].is_none() => due.counts[3] = Some(LARGE),
+                    Step::Clear => (due.counts, due.note) = ([None; 4], None),
+                    Step::RememberFor => due.idle.clone_from(&after.idle),
+                    // What the request itself has chosen before.
+                    Step::Remember => due.idle = None,
                     Step::Take | Step::Remove => due.note = None,
                     _ => return wrong("a session changes"),
                 }

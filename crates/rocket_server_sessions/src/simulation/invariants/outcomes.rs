@@ -2,6 +2,7 @@
 
 use super::seen::Found;
 use super::{Checked, Invariants};
+use crate::simulation::operations::LARGE;
 use crate::simulation::records::{Effect, Record};
 use crate::simulation::step::{Answer, Step};
 
@@ -20,36 +21,38 @@ impl Invariants {
             }
             Ok(record.id.clone())
         };
+        // Its only effect has left the record like this.
+        let left = |is_right: &dyn Fn(&Record) -> bool| -> Result<String, String> {
+            let effect = only()?;
+            let record = effect.after().ok_or("it left nothing")?;
+            if !is_right(record) {
+                return Err(format!("the record holds {record:?}"));
+            }
+            written(record)
+        };
         let id = match (stage.step, answer) {
-            (Step::View | Step::Batch, Answer::Fields(counts, _)) => {
-                let effect = only()?;
-                let record = effect.after().ok_or("it left nothing")?;
-                let shown = if stage.step == Step::View { 0..1 } else { 1..3 };
-                if record.counts[shown.clone()] != counts[shown] {
-                    return Err(format!("the record holds {record:?}"));
-                }
-                Some(written(record)?)
+            (Step::View, Answer::Fields(counts, _)) => Some(left(&|it| it.counts[0] == counts[0])?),
+            (Step::Batch, Answer::Fields(counts, _)) => {
+                Some(left(&|it| it.counts[1..3] == counts[1..3])?)
             }
             (Step::Increment, Answer::Count(count)) => {
-                let effect = only()?;
-                let record = effect.after().ok_or("it left nothing")?;
-                if record.counts[0] != Some(*count) {
-                    return Err(format!("the record holds {record:?}"));
-                }
-                Some(written(record)?)
+                Some(left(&|it| it.counts[0] == Some(*count))?)
             }
-            (Step::Insert | Step::InsertFirst, _) => {
-                let effect = only()?;
-                Some(written(effect.after().ok_or("it left nothing")?)?)
+            (Step::Small, Answer::Count(sum)) => Some(left(&|it| it.counts[3] == Some(*sum))?),
+            (Step::Small, _) => match stage.effects.first() {
+                Some(effect) => return Err(format!("it has done {effect:?}")),
+                None => found(stage.found(|it| it.counts[3] == Some(LARGE)), "the sum fits")?,
+            },
+            (Step::Clear, _) => match stage.effects.first() {
+                Some(effect) => Some(written(effect.after().ok_or("it left nothing")?)?),
+                None => found(stage.found(Record::is_empty), "there was something")?,
+            },
+            (Step::RememberFor, _) => {
+                let is_kept = |it: &Record| it.idle.is_some() || it.place.is_empty();
+                found(stage.found(is_kept), "the session got no idle timeout")?
             }
-            (Step::Update, Answer::Text(text)) => {
-                let effect = only()?;
-                let record = effect.after().ok_or("it left nothing")?;
-                if record.note != *text {
-                    return Err(format!("the record holds {record:?}"));
-                }
-                Some(written(record)?)
-            }
+            (Step::Insert | Step::InsertFirst, _) => Some(left(&|_| true)?),
+            (Step::Update, Answer::Text(text)) => Some(left(&|it| it.note == *text)?),
             (Step::Take, Answer::Text(Some(text))) => match only()? {
                 Effect::Changed { before, .. } if before.note.as_ref() == Some(text) => {
                     Some(written(&before)?)
@@ -85,7 +88,9 @@ impl Invariants {
                     None => None,
                 }
             }
-            (Step::Regenerate | Step::LogIn(_), _) => return self.check_identity(request, at),
+            (Step::Regenerate | Step::LogIn(_) | Step::LogInWith(_), _) => {
+                return self.check_identity(request, at);
+            }
             (Step::Destroy | Step::DestroyAll(_) | Step::DestroyOthers(_), Answer::Nothing) => {
                 return self.check_destroyed(request, at);
             }

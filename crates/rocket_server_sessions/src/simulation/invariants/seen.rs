@@ -67,8 +67,9 @@ impl Stage {
             place: String::new(),
             id: String::new(),
             user: None,
-            counts: [None; 3],
+            counts: [None; 4],
             note: None,
+            idle: None,
         };
         let is_usual = is_so(&nothing);
         match self.views.iter().flatten().find(|it| is_so(it)) {
@@ -100,7 +101,9 @@ impl Seen {
             Effect::Created(_) | Effect::Changed { .. } => false,
         };
         let is_change = |it: &Stage| match it.step {
-            Step::Regenerate | Step::LogIn(_) | Step::Destroy => !it.effects.is_empty(),
+            Step::Regenerate | Step::LogIn(_) | Step::LogInWith(_) | Step::Destroy => {
+                !it.effects.is_empty()
+            }
             Step::DestroyAll(_) | Step::DestroyOthers(_) => it.effects.iter().any(is_own),
             _ => false,
         };

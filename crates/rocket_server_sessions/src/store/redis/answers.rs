@@ -38,7 +38,12 @@ impl Answers {
             match answer {
                 Ok(replies) => {
                     if let Some(found) = server_failure(replies, upstream.is_cluster) {
-                        failure = Some((found.severity, found.error.message.clone()));
+                        match found.severity {
+                            Some(severity) => {
+                                failure = Some((severity, found.error.message.clone()));
+                            }
+                            None => upstream.breaker.warn(&found.error.message),
+                        }
                         *answer = Err(found.error);
                     }
                 }

@@ -15,6 +15,7 @@
 //! A live record is a hash and a tombstone is a string, so a write to a dead token fails with
 //! `WRONGTYPE`, atomically and without a script.
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
 
 use redis::ToRedisArgs;
@@ -37,6 +38,12 @@ pub(super) const SEEN: &str = "@seen";
 
 pub(super) const NOTHING: &[&str] = &[];
 
+/// The range that Redis itself checks.
+const ANY: RangeInclusive<i64> = i64::MIN..=i64::MAX;
+
+/// How many fields a script sets at a time.
+const CHUNK: usize = 1000;
+
 /// The key of a record. The braces keep a session's keys in one cluster slot.
 pub(super) fn key(prefix: &str, record: RecordId) -> String {
     format!("{prefix}{{{}}}:{}", record.id, record.token_hash.encode())
@@ -50,17 +57,20 @@ pub(super) fn seconds(ttl: Duration) -> u64 {
 pub(super) fn create(key: &str, id: PublicId, fields: &Values, ttl: Duration) -> Pipeline {
     let mut args = vec![seconds(ttl).to_string(), MARKER.to_owned(), id.to_string()];
     args.extend(fields.iter().flat_map(|(name, value)| [name.clone(), value.clone()]));
-    script(scripts::CREATE, 3, &[key], args)
+    let sets = (fields.len() + 1).div_ceil(CHUNK);
+    script(scripts::CREATE, 2 + sets, &[key], args)
 }
 
 /// Encodes an update without a script. `None` if it needs one: it has more than one change, or one
-/// that is neither an increment nor a removal. It writes before it reads: even an eventually
+/// that is neither a removal nor an increment to any sum. It writes before it reads: even an eventually
 /// consistent server keeps the order of one connection.
 pub(super) fn plain_update(key: &str, update: &Update) -> Option<Pipeline> {
     let mut pipeline = Pipeline::default();
     match &update.ops[..] {
         [] => {}
-        [Op::Increment(name, by)] => pipeline.command("HINCRBY", key, (name, by)),
+        [Op::Increment { field, by, range }] if *range == ANY => {
+            pipeline.command("HINCRBY", key, (field, by));
+        }
         [Op::Remove(name)] => pipeline.command("HDEL", key, name),
         _ => return None,
     }
@@ -79,18 +89,21 @@ pub(super) fn script_update(key: &str, id: PublicId, update: &Update) -> Pipelin
     };
     let mut args = vec![id.to_string(), limit, read.to_owned(), update.ops.len().to_string()];
     for op in &update.ops {
-        let (kind, value, current) = match op {
-            Op::Insert(_, value) => ("insert", value.clone(), ""),
-            Op::Increment(_, by) => ("increment", by.to_string(), ""),
-            Op::Remove(_) => ("remove", String::new(), ""),
-            Op::Take(_) => ("take", String::new(), ""),
-            Op::Clear => ("clear", String::new(), ""),
-            Op::CompareExchange { current: None, new, .. } => ("add", new.clone(), ""),
+        let none = String::new;
+        let (kind, value, condition) = match op {
+            Op::Insert(_, value) => ("insert", value.clone(), none()),
+            Op::Increment { by, range, .. } => {
+                ("increment", by.to_string(), format!("{} {}", range.start(), range.end()))
+            }
+            Op::Remove(_) => ("remove", none(), none()),
+            Op::Take(_) => ("take", none(), none()),
+            Op::Clear => ("clear", none(), none()),
+            Op::CompareExchange { current: None, new, .. } => ("add", new.clone(), none()),
             Op::CompareExchange { current: Some(text), new, .. } => {
-                ("exchange", new.clone(), text.as_str())
+                ("exchange", new.clone(), text.clone())
             }
         };
-        args.extend([kind.to_owned(), op.field().to_owned(), value, current.to_owned()]);
+        args.extend([kind.to_owned(), op.field().to_owned(), value, condition]);
     }
     args.extend(names.iter().cloned());
     script(scripts::UPDATE, 1 + update.ops.len(), &[key], args)
@@ -122,8 +135,8 @@ pub(super) fn rotate(from: &str, to: &str, rotation: &Rotation) -> Pipeline {
         args.extend(login.fields().into_iter().flat_map(|(name, value)| [name, value]));
     }
     args.extend(rotation.fields.iter().flat_map(|(name, value)| [name.clone(), value.clone()]));
-    let commands = if args.len() > 5 { 7 } else { 6 };
-    script(scripts::ROTATE, commands, &[from, to], args)
+    let sets = ((args.len() - 5) / 2).div_ceil(CHUNK);
+    script(scripts::ROTATE, 6 + sets, &[from, to], args)
 }
 
 pub(super) fn destroy(key: &str, id: PublicId, user: Option<&str>) -> Pipeline {

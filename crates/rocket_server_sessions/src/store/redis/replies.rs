@@ -56,7 +56,7 @@ pub(super) fn read_plain_update(
             reply if has_error(&reply, ReplyError::WrongType) => {
                 return Ok(PlainReply::NoHash);
             }
-            Value::Int(count) if matches!(op, Op::Increment(..)) => OpResult::Count(count),
+            Value::Int(count) if matches!(op, Op::Increment { .. }) => OpResult::Count(count),
             reply if has_error(&reply, ReplyError::NotAnInteger) => OpResult::NotAnInteger,
             Value::Int(_) => OpResult::Done,
             _ => return Err(nonsense("expected a number for a change")),
@@ -132,11 +132,10 @@ fn read_result(op: &Op, reply: Value) -> Result<OpResult, StoreError> {
             }
             _ => OpResult::Done,
         },
-        Op::Increment(..) => match optional(reply)? {
-            None => OpResult::NotAnInteger,
-            Some(text) => {
-                OpResult::Count(text.parse().map_err(|_| nonsense("a sum is not a number"))?)
-            }
+        Op::Increment { .. } => match reply {
+            Value::Array(mut sum) => OpResult::OutOfRange(number(sum.pop().unwrap_or(Value::Nil))?),
+            Value::Nil => OpResult::NotAnInteger,
+            sum => OpResult::Count(number(sum)?),
         },
     })
 }
@@ -253,6 +252,10 @@ pub(super) fn hash(reply: Value) -> Result<Values, StoreError> {
         fields.insert(text(name)?, text(value)?);
     }
     Ok(fields)
+}
+
+fn number(reply: Value) -> Result<i64, StoreError> {
+    text(reply)?.parse().map_err(|_| nonsense("a sum is not a number"))
 }
 
 fn optional(reply: Value) -> Result<Option<String>, StoreError> {

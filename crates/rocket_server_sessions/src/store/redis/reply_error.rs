@@ -1,5 +1,7 @@
 //! What the errors of Redis mean for a session and for the connection.
 
+use std::time::Duration;
+
 use redis::{RedisError, ServerError, Value};
 
 use super::address::Address;
@@ -10,7 +12,8 @@ use crate::store::error::StoreError;
 /// An error about the state of the server, not of the record.
 pub(super) struct ServerFailure {
     pub(super) error: StoreError,
-    pub(super) severity: Severity,
+    /// `None` if only this request failed.
+    pub(super) severity: Option<Severity>,
 }
 
 /// An error about the record. Every other error is about the server.
@@ -48,6 +51,12 @@ pub(super) fn server_failure(replies: &[Value], is_cluster: bool) -> Option<Serv
     let (at, error) = errors.find_map(|(at, it)| Some((at, it.filter(|_| is_meant(at))?)))?;
     let details = error.details().unwrap_or_default();
     let code = cause(error);
+    if is_raised_by_script(error) {
+        // What one visitor has sent must not keep the others out.
+        let error = StoreError::unanswered("a script failed because of what it was given");
+        let error = StoreError { retry_after: Duration::ZERO, ..error };
+        return Some(ServerFailure { error, severity: None });
+    }
     let severity = if is_quota(details) { Severity::Quota } else { Severity::Connection };
     // The text may name the user or the key; the code does not.
     let message = match severity {
@@ -66,7 +75,7 @@ pub(super) fn server_failure(replies: &[Value], is_cluster: bool) -> Option<Serv
         || (code == "NOPERM" && is_of_script(details));
     let error =
         if is_partly_done { StoreError::unanswered(message) } else { StoreError::refused(message) };
-    Some(ServerFailure { error, severity })
+    Some(ServerFailure { error, severity: Some(severity) })
 }
 
 /// The code of the error, or of its cause.
@@ -82,6 +91,16 @@ fn cause(error: &ServerError) -> &str {
         _ => None,
     };
     wrapped.and_then(|(_, cause)| cause.split(' ').next()).unwrap_or(error.code())
+}
+
+/// Whether a script has failed by itself, and none of its commands has.
+fn is_raised_by_script(error: &ServerError) -> bool {
+    let details = error.details().unwrap_or_default();
+    // Redis 6 puts the place behind its own words.
+    let is_of_redis_6 = details.starts_with("Error running script") && !details.contains(": -");
+    error.code() == "ERR"
+        && (details.starts_with("user_script:") || is_of_redis_6)
+        && cause(error) == "ERR"
 }
 
 /// Whether a command within a script has failed.
@@ -241,13 +260,43 @@ mod tests {
     }
 
     #[test]
+    fn script_that_fails_by_itself_fails_its_request_alone() {
+        use crate::store::error::StoreErrorKind;
+        for text in [
+            "-ERR user_script:2: too many results to unpack script: 1, on @user_script:2.",
+            "-ERR Error running script (call to f_1): @user_script:2: user_script:2: too many \
+             results to unpack",
+        ] {
+            let failure = server_failure(&replies(&[text]), false).unwrap();
+            assert_eq!(failure.severity, None, "{text}");
+            let StoreError { kind, retry_after, .. } = failure.error;
+            assert_eq!((kind, retry_after), (StoreErrorKind::OutcomeUnknown, Duration::ZERO));
+        }
+    }
+
+    #[test]
+    fn script_that_unpacks_too_much_is_told_from_one_that_the_server_refuses() {
+        let server = test_support::RedisServer::start();
+        for (script, severity) in [
+            ("return {unpack({}, 1, 9000)}", None),
+            ("return redis.call('HGET')", Some(Severity::Connection)),
+            ("return redis.call('NONE')", Some(Severity::Connection)),
+        ] {
+            let reply = redis::cmd("EVAL").arg(script).arg(0).exec(&mut server.connect());
+            let error: ServerError = reply.unwrap_err().try_into().unwrap();
+            let failure = server_failure(&[Value::ServerError(error)], false).unwrap();
+            assert_eq!(failure.severity, severity, "{script}");
+        }
+    }
+
+    #[test]
     fn used_up_quota_is_known_by_its_words_and_the_text_of_other_errors_is_not_told() {
         let quota = replies(&["-ERR max requests limit exceeded. Limit: 500000"]);
         let refused = server_failure(&quota, false).unwrap();
-        assert_eq!(refused.severity, Severity::Quota);
+        assert_eq!(refused.severity, Some(Severity::Quota));
         assert!(refused.error.message.contains("Limit: 500000"), "{}", refused.error.message);
         let refused = server_failure(&replies(&["-NOPERM because of: alice"]), false).unwrap();
-        assert_eq!(refused.severity, Severity::Connection);
+        assert_eq!(refused.severity, Some(Severity::Connection));
         assert_eq!(
             refused.error.message,
             "Redis refused: NOPERM; the user may not reach keys that begin with `prefix`"

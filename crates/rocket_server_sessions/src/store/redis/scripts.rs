@@ -35,11 +35,27 @@ if id ~= ARGV[1] then return {'gone'} end
     };
 }
 
-/// Applies changes and reads fields in one step. An increment of a field that is not an integer, or
-/// an exchange of a field that holds another text, fails alone; the other changes are applied.
+/// Defines how a hash gets the fields and values from an argument on. A script may hold some thousand
+/// values at once, so they are set in parts.
+macro_rules! set {
+    () => {
+        "\
+local function set(key, from)
+  for at = from, #ARGV, 2000 do
+    redis.call('HSET', key, unpack(ARGV, at, math.min(at + 1999, #ARGV)))
+  end
+end
+"
+    };
+}
+
+/// Applies changes and reads fields in one step. An increment of a field that is not an integer or to
+/// a sum that is not in its range, or an exchange of a field that holds another text, fails alone;
+/// the other changes are applied.
 ///
 /// `ARGV`: the public id; the size limit, or `-1`; `all` or `some`; the number of changes; for each
-/// its kind, field, value and the text that an exchange expects; and the fields to read.
+/// its kind, field, value, and the text that an exchange expects or the range of an increment; and
+/// the fields to read.
 ///
 /// Replies `live`, the time of the last touch, the results, and the fields; or `large` and the
 /// size. The limit is checked before anything is written, so nothing has to be undone.
@@ -66,6 +82,17 @@ local function clear(fields)
   for _, name in ipairs(names) do fields[name] = nil end
   return names
 end
+local function less(a, b)
+  local is_negative = string.sub(a, 1, 1) == '-'
+  if is_negative ~= (string.sub(b, 1, 1) == '-') then return is_negative end
+  if is_negative then a, b = b, a end
+  if #a ~= #b then return #a < #b end
+  return a < b
+end
+local function fits(sum, range)
+  local min, max = string.match(range, '(%S+) (%S+)')
+  return not less(sum, min) and not less(max, sum)
+end
 local grown = {}
 for name, value in pairs(record) do grown[name] = value end
 local grows = false
@@ -73,7 +100,7 @@ for i = 0, ops - 1 do
   local kind, name, value, current = change(i)
   if sets(kind, grown[name], current) then
     grown[name], grows = value, true
-  elseif kind == 'increment' then
+  elseif kind == 'increment' and (grown[name] or fits(value, current)) then
     if not record[name] then grows = true end
     grown[name] = grown[name] or value
   elseif kind == 'remove' or kind == 'take' then
@@ -107,11 +134,21 @@ for i = 0, ops - 1 do
       results[i + 1] = false
     else
       if sum > -9007199254740992 and sum < 9007199254740992 then
-        record[name] = string.format('%.0f', sum)
+        sum = string.format('%.0f', sum)
       else
-        record[name] = redis.call('HGET', KEYS[1], name)
+        sum = redis.call('HGET', KEYS[1], name)
       end
-      results[i + 1] = record[name]
+      if fits(sum, current) then
+        record[name] = sum
+        results[i + 1] = sum
+      else
+        if record[name] then
+          redis.call('HSET', KEYS[1], name, record[name])
+        else
+          redis.call('HDEL', KEYS[1], name)
+        end
+        results[i + 1] = {sum}
+      end
     end
   elseif kind == 'clear' then
     local names = clear(record)
@@ -144,12 +181,15 @@ return {'live', record['@seen'] or false, results, fields}
 /// Creates a record, unless the key exists. Replies `live` or `barred`.
 ///
 /// `ARGV`: the time to live, and the fields with their values.
-pub(super) const CREATE: &str = "\
+pub(super) const CREATE: &str = concat!(
+    set!(),
+    "\
 if redis.call('EXISTS', KEYS[1]) == 1 then return {'barred'} end
-redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+set(KEYS[1], 2)
 redis.call('EXPIRE', KEYS[1], ARGV[1])
 return {'live'}
-";
+"
+);
 
 /// Deletes a field that an increment created, unless it has been changed since.
 ///
@@ -208,6 +248,7 @@ return {'live'}
 pub(super) const ROTATE: &str = concat!(
     live!(),
     time_to_live!(),
+    set!(),
     "\
 local held = redis.call('HMGET', KEYS[1], '@user', '@idle')
 local owner = held[1]
@@ -220,7 +261,7 @@ if redis.call('EXISTS', KEYS[2]) == 1 then return {'barred'} end
 redis.call('RENAME', KEYS[1], KEYS[2])
 redis.call('SET', KEYS[1], 'rotated', 'EX', ARGV[2])
 redis.call('EXPIRE', KEYS[2], time_to_live(held[2], ARGV[3], ARGV[5]))
-if #ARGV > 5 then redis.call('HSET', KEYS[2], unpack(ARGV, 6)) end
+set(KEYS[2], 6)
 return {'live'}
 "
 );

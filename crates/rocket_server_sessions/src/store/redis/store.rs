@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use redis::Value;
-use rocket::tokio;
 
 use super::orphan_keys::OrphanKeys;
 use super::pipeline::Pipeline;
@@ -12,6 +11,7 @@ use super::replies::PlainReply;
 use super::servers::Servers;
 use super::settings::{OpenError, Settings};
 use super::{commands, replies, user_index};
+use crate::background::detach;
 use crate::store::contract::{DestroyResult, RecordStatus, Store};
 use crate::store::error::{StoreError, StoreErrorKind};
 use crate::store::record::{IndexEntry, RecordId, Values, size};
@@ -122,12 +122,12 @@ impl Redis {
         applied: Applied,
     ) -> Result<UpdateResult, StoreError> {
         let size = size(&applied.fields);
-        if let (Some(limit), [Op::Increment(name, by)], [OpResult::Count(sum)]) =
+        if let (Some(limit), [Op::Increment { field, by, .. }], [OpResult::Count(sum)]) =
             (update.max_size, &update.ops[..], &applied.results[..])
             && size > limit
             && by == sum
         {
-            let take_back = commands::take_back(&self.key(record), record.id, name, *sum);
+            let take_back = commands::take_back(&self.key(record), record.id, field, *sum);
             let replies = self.ask(take_back).await.map_err(unknown)?;
             // If another request has incremented the field since, it stays.
             if replies::read_take_back(replies)? {
@@ -172,7 +172,7 @@ impl Redis {
             commands::delete_orphan(&mut pipeline, &self.key(*record), record.id);
         }
         let (servers, orphans) = (self.servers.clone(), self.orphans.clone());
-        tokio::spawn(async move {
+        detach(async move {
             if servers.ask(pipeline).await.is_err() {
                 for record in records {
                     orphans.track(record);
@@ -192,7 +192,7 @@ impl Redis {
 
 /// Whether an update creates the key if it is missing. Such a key has no time to live.
 fn makes_key(update: &Update) -> bool {
-    matches!(update.ops[..], [Op::Increment(..)])
+    matches!(update.ops[..], [Op::Increment { .. }])
 }
 
 /// The error for a change that was applied just before the session was rotated or destroyed, so

@@ -3,12 +3,12 @@
 use rocket::futures::future::join_all;
 
 use super::{
-    ANSWERS, HOUR, Rule, Trial, all, applied, at, changes, create, exchange, increment, insert,
-    log_in, look, op_field, rotation, status, stranger, update, values,
+    ANSWERS, HOUR, Rule, Trial, all, applied, at, changes, create, exchange, increment,
+    increment_within, insert, log_in, look, op_field, rotation, status, stranger, update, values,
 };
 use crate::store::{
-    Applied, DestroyResult, Fields, Op, OpResult, RecordId, RecordStatus, RotateResult, TimeToLive,
-    Update, UpdateResult, Values,
+    Applied, DestroyResult, Fields, Op, OpResult, RecordId, RecordStatus, RotateResult, Rotation,
+    TimeToLive, Update, UpdateResult, Values,
 };
 
 pub(super) const RULES: &[Rule] = rules![
@@ -20,6 +20,10 @@ pub(super) const RULES: &[Rule] = rules![
     increments_beside_each_other_are_all_different,
     increment_of_text_or_past_64_bits_is_refused_and_changes_nothing,
     counts_keep_all_their_64_bits,
+    increment_out_of_its_range_is_refused_and_changes_nothing,
+    range_is_exact_beyond_53_bits,
+    increments_beside_each_other_never_leave_their_range,
+    thousands_of_fields_at_once_are_all_kept,
     exchange_is_made_only_if_the_field_holds_what_was_read,
     refused_exchange_fails_alone,
     of_many_exchanges_one_wins,
@@ -144,6 +148,108 @@ async fn counts_keep_all_their_64_bits(store: Trial<'_>) {
         assert_eq!(in_a_batch.results[0], OpResult::Count(start + 2));
         assert_eq!(in_a_batch.fields["n"], (start + 2).to_string());
     }
+}
+
+async fn increment_out_of_its_range_is_refused_and_changes_nothing(store: Trial<'_>) {
+    let id = store.record(0);
+    create(&*store, id, &[("a", "250"), ("text", "\"x\"")]).await;
+    let refused = [
+        (increment_within("a", 6, 0..=255), OpResult::OutOfRange(256)),
+        (increment_within("a", -251, 0..=255), OpResult::OutOfRange(-1)),
+        (increment_within("a", i64::MIN, 0..=255), OpResult::OutOfRange(i64::MIN + 250)),
+        (increment_within("a", i64::MAX, 0..=255), OpResult::NotAnInteger),
+        (increment_within("b", -1, 0..=255), OpResult::OutOfRange(-1)),
+        (increment_within("b", i64::MIN, -9..=9), OpResult::OutOfRange(i64::MIN)),
+        (increment_within("text", 1, 0..=255), OpResult::NotAnInteger),
+    ];
+    for (op, result) in refused {
+        for max_size in [None, Some(1)] {
+            let update =
+                Update { max_size, ..update(std::slice::from_ref(&op), Fields::Some(vec![])) };
+            match store.update(id, &update).await.expect(ANSWERS) {
+                UpdateResult::Applied(applied) => {
+                    assert_eq!(applied.results, std::slice::from_ref(&result), "{op:?}");
+                }
+                other => panic!("{op:?}: {other:?}"),
+            }
+            assert_eq!(all(&*store, id).await, values(&[("a", "250"), ("text", "\"x\"")]));
+        }
+    }
+    let ops = [
+        increment_within("a", 5, 0..=255),
+        increment_within("a", 1, 0..=255),
+        insert("b", "7"),
+        increment_within("b", -8, 0..=255),
+        increment_within("b", -7, 0..=255),
+    ];
+    let seen = applied(&*store, id, &ops, Fields::All).await;
+    let expected = [
+        OpResult::Count(255),
+        OpResult::OutOfRange(256),
+        OpResult::Done,
+        OpResult::OutOfRange(-1),
+        OpResult::Count(0),
+    ];
+    assert_eq!(seen.results, expected);
+    assert_eq!(seen.fields, values(&[("a", "255"), ("b", "0"), ("text", "\"x\"")]));
+}
+
+async fn range_is_exact_beyond_53_bits(store: Trial<'_>) {
+    let id = store.record(0);
+    let most = (1 << 53) + 1;
+    create(&*store, id, &[("up", &most.to_string()), ("down", &(-most).to_string())]).await;
+    for (field, by) in [("up", 1), ("down", -1)] {
+        let sum = (most + 1) * by;
+        for (range, result) in [
+            (-most..=most, OpResult::OutOfRange(sum)),
+            (-most - 1..=most + 1, OpResult::Count(sum)),
+        ] {
+            let ops = [increment_within(field, by, range)];
+            let seen = applied(&*store, id, &ops, Fields::Some(vec![])).await;
+            assert_eq!(seen.results, [result], "{ops:?}");
+        }
+    }
+}
+
+async fn increments_beside_each_other_never_leave_their_range(store: Trial<'_>) {
+    let id = store.record(0);
+    create(&*store, id, &[("n", "90")]).await;
+    let (up, down) = ([increment_within("n", 1, 0..=99)], [increment_within("n", -60, 0..=99)]);
+    let ops = |at: usize| match at % 4 {
+        0 => &[][..],
+        1 => &down[..],
+        _ => &up[..],
+    };
+    let calls = (0..100).map(|at| applied(&*store, id, ops(at), Fields::All));
+    for seen in join_all(calls).await {
+        let held: i64 = seen.fields["n"].parse().expect("it is a number");
+        assert!((0..=99).contains(&held), "{held}");
+    }
+    let mut last = 0;
+    while let [OpResult::Count(sum)] = applied(&*store, id, &up, Fields::All).await.results[..] {
+        last = sum;
+    }
+    assert_eq!(last, 99);
+}
+
+async fn thousands_of_fields_at_once_are_all_kept(store: Trial<'_>) {
+    let id = store.record(0);
+    let many = |value: &str, count: usize| -> Values {
+        (0..count).map(|at| (format!("field {at}"), value.to_owned())).collect()
+    };
+    assert!(store.create(id, &many("1", 5000), HOUR).await.expect(ANSWERS));
+    assert_eq!(all(&*store, id).await, many("1", 5000));
+    let to = RecordId { token_hash: store.record(1).token_hash, ..id };
+    let rotation = Rotation { fields: many("2", 10_000), ..log_in(id, to, "alice") };
+    assert_eq!(store.rotate(&rotation).await.expect(ANSWERS), RotateResult::Rotated);
+    let own = |mut fields: Values| {
+        fields.retain(|name, _| !name.starts_with('@'));
+        fields
+    };
+    assert_eq!(own(all(&*store, to).await), many("2", 10_000));
+    let ops: Vec<_> = many("3", 10_000).iter().map(|(name, value)| insert(name, value)).collect();
+    let seen = applied(&*store, to, &ops, Fields::All).await;
+    assert_eq!(own(seen.fields), many("3", 10_000));
 }
 
 async fn exchange_is_made_only_if_the_field_holds_what_was_read(store: Trial<'_>) {

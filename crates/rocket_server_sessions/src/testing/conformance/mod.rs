@@ -1,7 +1,7 @@
 //! The contract of [`Store`], as a test that every store passes.
 
 use std::future::Future;
-use std::ops::Deref;
+use std::ops::{Deref, RangeInclusive};
 use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
@@ -116,7 +116,11 @@ fn insert(name: &str, value: &str) -> Op {
 }
 
 fn increment(name: &str, by: i64) -> Op {
-    Op::Increment(name.into(), by)
+    Op::Increment { field: name.into(), by, range: i64::MIN..=i64::MAX }
+}
+
+fn increment_within(name: &str, by: i64, range: RangeInclusive<i64>) -> Op {
+    Op::Increment { field: name.into(), by, range }
 }
 
 fn exchange(field: &str, current: Option<&str>, new: &str) -> Op {
@@ -136,6 +140,8 @@ fn changes() -> Vec<Vec<Op>> {
     vec![
         vec![],
         vec![increment("a", 1)],
+        vec![increment_within("a", 1, 0..=255)],
+        vec![increment_within("a", 300, 0..=255)],
         vec![Op::Remove("a".into())],
         vec![insert("a", "2")],
         vec![Op::Take("a".into())],

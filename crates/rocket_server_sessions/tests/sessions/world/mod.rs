@@ -3,6 +3,7 @@
 mod every_store;
 mod gate;
 mod held_store;
+mod limit_routes;
 mod redis_keys;
 mod routes;
 mod step_routes;
@@ -213,7 +214,8 @@ fn build(
         .store(store.clone())
         .clock(clock.clone())
         .observer(move |event| events.lock().unwrap().push(event));
-    let routes = [routes(), step_routes::routes(), user_routes::routes()].concat();
+    let routes =
+        [routes(), step_routes::routes(), user_routes::routes(), limit_routes::routes()].concat();
     rocket::custom(figment.clone())
         .attach(sessions)
         .manage(gate.clone())
