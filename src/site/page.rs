@@ -1,4 +1,5 @@
-//! The pages that count their views. To add one, add a variant here and a template.
+//! The pages that count their views. To add one, add a variant here and to [`Page::ALL`], and a
+//! template whose name `templates` lists.
 
 use rocket::request::FromParam;
 use rocket_server_sessions::{Field, Key};

@@ -121,7 +121,7 @@ pub enum Error {
     TooLarge {
         /// The field.
         field: String,
-        /// What has an invalid size.
+        /// What is too large.
         what: &'static str,
         /// The size.
         size: usize,
@@ -198,15 +198,15 @@ impl From<StoreError> for Error {
     }
 }
 
-/// For a guard of your own: [`rocket::outcome::try_outcome`] converts an error so.
+/// Lets [`rocket::outcome::try_outcome`] convert the error in guards of your own.
 impl From<Error> for (Status, Error) {
     fn from(error: Error) -> Self {
         (error.status(), error)
     }
 }
 
-/// For a guard of your own. Write what can fail as a function that returns a [`Result`], and use `?`
-/// there:
+/// For guards of your own. Put the fallible part into a function that returns a [`Result`], and use
+/// `?` there:
 ///
 /// ```
 /// use rocket::Request;

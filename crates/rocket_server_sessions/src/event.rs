@@ -16,8 +16,8 @@ use super::id::PublicId;
 pub enum Event {
     /// A session was created.
     Created(PublicId),
-    /// The browser has returned the cookie of a new session for the first time. A session of which
-    /// this is never emitted belongs to a robot, or to a client that does not keep the cookie.
+    /// The browser has returned the cookie of a new session for the first time. If this is never
+    /// emitted for a session, it belongs to a robot, or to a client that does not keep the cookie.
     Returned(PublicId),
     /// The cookie came in double quotes, as some clients send it. It was accepted.
     Quoted(PublicId),

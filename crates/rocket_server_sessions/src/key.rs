@@ -50,7 +50,7 @@ impl<T> Key<T> {
         Self { name, is_lenient: false, holds: PhantomData }
     }
 
-    /// Makes a value that is not a `T` count as missing, instead of an error. It is reported as
+    /// Treats a value that is not a `T` as missing instead of as an error. It is reported as
     /// [`Event::Undecodable`](crate::Event::Undecodable), and stays in the store until it is replaced
     /// or removed.
     ///

@@ -9,7 +9,8 @@ use std::time::Duration;
 pub enum RememberMe {
     /// The cookie ends with the browser.
     No,
-    /// The cookie outlives the browser, and the session has the configured idle timeout.
+    /// The cookie is kept when the browser is closed. The session has the configured idle timeout,
+    /// unless an earlier request has set a [duration](Self::For).
     Yes,
     /// The cookie outlives the browser, and the session ends if it is not used for this long, or after
     /// the configured idle timeout if that is longer. The absolute lifetime stays.

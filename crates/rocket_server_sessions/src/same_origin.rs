@@ -11,8 +11,9 @@ use rocket::request::{FromRequest, Outcome};
 /// Browsers send the origin of a request in headers that scripts cannot change: `Sec-Fetch-Site` on
 /// every request over HTTPS or to localhost, and `Origin` on every `POST`. A `POST` with neither
 /// header is accepted: current browsers always send at least one, so it comes from a client that is
-/// not a browser, and such a client cannot be tricked into sending a visitor's cookie. Do not use
-/// the guard for `GET`: over plain HTTP, and in Safari before 16.4, a `GET` has neither header.
+/// not a browser, and such a client cannot be tricked into sending a visitor's cookie. Do not rely
+/// on the guard for other `GET` routes than websockets: over plain HTTP, and in Safari before 16.4,
+/// an ordinary `GET` has neither header. Browsers send `Origin` with every websocket.
 ///
 /// `Origin` is compared with the host and port of the request, not with its scheme. The cookie's
 /// `SameSite` attribute alone is not enough: it lets sibling subdomains through.

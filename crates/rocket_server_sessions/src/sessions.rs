@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::shared::Shared;
 
-/// All sessions of the application, outside of a request: for a job, a webhook or a command line.
+/// All sessions of the application, outside of a request: for a job, a webhook or a command-line
+/// tool.
 ///
 /// [`users`](Self::users) lists and destroys the sessions of a user. Clones are cheap and share the
 /// store.
@@ -24,7 +25,7 @@ use crate::shared::Shared;
 /// }
 /// ```
 ///
-/// A command line opens the store without launching Rocket:
+/// A command-line tool opens the store without launching Rocket:
 ///
 /// ```no_run
 /// use rocket_server_sessions::Session;

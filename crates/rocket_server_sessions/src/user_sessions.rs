@@ -113,7 +113,7 @@ impl UserSessions<'_> {
     }
 
     /// Destroys all sessions of `user` except `own`, and returns how many were destroyed. Use
-    /// it for "log out everywhere else".
+    /// it for "log out everywhere else", and after a password change (OWASP ASVS 5.0, 7.4.3).
     ///
     /// Two round trips: one command for the index, five for each session. One or two more if a
     /// session is rotated meanwhile. If the same user logs in concurrently, the new session is
@@ -130,8 +130,7 @@ impl UserSessions<'_> {
     }
 
     /// Destroys all sessions of `user`, including the current one, and returns how many were
-    /// destroyed. Use it after a password change or when an account is closed (OWASP ASVS 5.0, 7.4.2
-    /// and 7.4.3).
+    /// destroyed. Use it when an account is closed (OWASP ASVS 5.0, 7.4.2).
     ///
     /// As many round trips as [`destroy_others`](Self::destroy_others).
     ///

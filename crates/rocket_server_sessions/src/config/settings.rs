@@ -33,8 +33,8 @@ pub struct Config {
     /// _Default:_ unset.
     pub ca_file: Option<PathBuf>,
 
-    /// A PEM file with the certificate to show to a server that demands one, followed by those that
-    /// lead to its authority. `client_key_file` must be set as well. Both files are read at launch
+    /// A PEM file with the client certificate for a server that demands one, followed by any
+    /// intermediate certificates. `client_key_file` must be set as well. Both files are read at launch
     /// only: restart the application when the certificate is renewed.
     ///
     /// _Default:_ unset.
@@ -67,7 +67,8 @@ pub struct Config {
     /// Whether the cookie has no `Secure`, so that clients keep and return it over plain HTTP.
     /// Anybody on the network can then read it and take over the session.
     ///
-    /// Outside the `debug` profile, the launch warns if it is `true`. On Cloud Run, it must not be.
+    /// If it is `true`, the launch fails on Cloud Run. Elsewhere, it warns outside the `debug`
+    /// profile.
     ///
     /// _Default:_ `false`. In the `debug` profile `true`, except with TLS, on Cloud Run, or if
     /// `cookie_name` or `same_site` needs `Secure`.
@@ -123,7 +124,8 @@ pub struct Config {
     /// _Default:_ `100`.
     pub max_user_sessions: usize,
 
-    /// The maximum number of sessions in the memory store. At 1 KB each, the default is 100 MB.
+    /// The maximum number of entries in the memory store: sessions, tombstones and indexes. At 1 KB
+    /// each, the default needs 100 MB.
     ///
     /// _Default:_ `100000`.
     pub memory_capacity: usize,

@@ -137,9 +137,10 @@ impl<'r> Session<'r> {
     /// `change` may run several times, so it should do nothing but change the value. If it leaves the
     /// value as it was, nothing is written.
     ///
-    /// Two round trips, three commands; one more round trip for each time that another request was
-    /// faster. Use [`increment`](Self::increment) for counters, and a [family](crate::Key::at) of
-    /// fields for values that change independently: each takes one round trip.
+    /// Two round trips, four commands; one round trip and one command if the value stays the same.
+    /// One more round trip for each time that another request was faster. Use
+    /// [`increment`](Self::increment) for counters, and a [family](crate::Key::at) of fields for
+    /// values that change independently: each takes one round trip.
     ///
     /// ```
     /// # use rocket_server_sessions::{Key, Result, Session};

@@ -152,17 +152,19 @@ impl<'r> Session<'r> {
         self.request.with_deadline(identity::destroy(self.request)).await
     }
 
-    /// Sets how long the session and its cookie are kept: `false` until the browser is closed, `true`
-    /// beyond that, and a [`Duration`](std::time::Duration) with an idle timeout of its own, which may
-    /// be longer than the configured one. The absolute lifetime stays the limit.
+    /// Sets how long the session and its cookie are kept. With `false`, the browser drops the
+    /// cookie when it is closed. With `true`, it keeps the cookie. With a
+    /// [`Duration`](std::time::Duration), it keeps the cookie, and the session gets this idle
+    /// timeout if it is longer than the configured one. The absolute lifetime stays the limit.
     ///
     /// If there is a session, its cookie is sent again; otherwise, the setting applies to the session
     /// that this request creates. After a [`destroy`](Self::destroy), a new session has the configured
-    /// defaults again. The idle timeout is kept in the store, and stays if a request sets `true` or
-    /// `false` later.
+    /// defaults again. The idle timeout is kept in the store. A later request that sets `true` or
+    /// `false` does not change it.
     ///
     /// One round trip, one command; none if there is no session yet, or if the store has already
-    /// answered in this request. With a duration and a session, one round trip and three commands.
+    /// answered in this request. With a duration and a session, one round trip and three commands,
+    /// and a touch in the background.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -153,8 +153,8 @@ impl<'r> Session<'r> {
 
 /// A session that a spawned task or a websocket may hold beyond the request.
 ///
-/// Once the response's headers have left, no cookie can be set any more. Then operations that would
-/// need one fail with [`Error::Unavailable`](crate::Error::Unavailable) and change nothing: creating
+/// Once the response's headers are sent, no cookie can be set. Then operations that would need one
+/// fail with [`Error::Unavailable`](crate::Error::Unavailable) and change nothing: creating
 /// a session, `regenerate`, `log_in` and `remember_me`. The same happens if the response overtakes
 /// them. Each operation has a deadline of its own, and
 /// works again after an outage. At the end of the absolute lifetime, operations fail with

@@ -127,7 +127,7 @@ impl SessionFairing {
     /// Lets requests of other sites through to `path` and all paths below it, and requires the same
     /// origin everywhere else.
     ///
-    /// The launch fails if this is not a path.
+    /// The launch fails if `path` is not a valid path.
     #[must_use]
     pub fn allow_cross_site(mut self, path: &str) -> Self {
         let exceptions = self.same_origin.get_or_insert_default();
@@ -135,12 +135,12 @@ impl SessionFairing {
         self
     }
 
-    /// Opens the sessions without launching a Rocket: for a command line or a job of its own.
+    /// Opens the sessions without launching a Rocket, for a command-line tool or a separate job.
     /// See [`Sessions`].
     ///
     /// # Errors
     ///
-    /// What would stop the launch: settings that are invalid, with their places.
+    /// The errors that would stop the launch, such as invalid settings and where they were set.
     pub fn open(&self, figment: &Figment) -> Result<Sessions, Vec<SettingError>> {
         let (store, observer) = (self.store.clone(), self.observer.clone());
         Shared::open(figment, store, self.clock.clone(), observer).map(Sessions::new)

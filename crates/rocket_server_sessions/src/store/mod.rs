@@ -12,7 +12,7 @@
 //! The marker is whatever tells a store that a record is a session's: in Redis, the field `@id`, which
 //! holds the public id; in a map or a table, the entry itself. Only [`create`](Store::create) writes
 //! it, so dead and gone records cannot come back. A store that creates a key as a side effect of
-//! another change (as `HINCRBY` does) takes it for gone if the marker is missing.
+//! another change (as `HINCRBY` does) must treat a key without the marker as gone.
 //!
 //! Every record, tombstone and index has a time to live. To check a store of your own, call
 //! [`conformance`](crate::testing::conformance) in a test.

@@ -65,8 +65,8 @@ impl<S: Store> Spy<S> {
         self.calls.lock().len()
     }
 
-    /// Returns `true` if no call is in progress. After a response, touches and the removal of index
-    /// entries may still be.
+    /// Returns `true` if no call is in progress. Touches and the removal of index entries may still
+    /// be in progress after a response.
     pub fn is_idle(&self) -> bool {
         self.pending.load(Ordering::SeqCst) == 0
     }
