@@ -30,9 +30,12 @@ use super::browser::Browser;
 use super::keyspace::Keyspace;
 use super::machine::Place;
 use super::plan::Plan;
-use super::records::{Record, effects, is_known, records};
+use super::records::{Record, effects, records, tombstones};
 use super::step::{Outcome, Step};
 use super::world::{Author, Event};
+
+/// For how long a token that has died must be known, in milliseconds.
+const TOMBSTONE: u64 = 30_000;
 
 type Checked = Result<(), String>;
 
@@ -41,6 +44,8 @@ pub(super) struct Invariants {
     live: Vec<Record>,
     /// Which request has made a place, if any has.
     makers: HashMap<Place, Option<usize>>,
+    /// When a token died, in milliseconds of Redis' clock.
+    deaths: HashMap<Place, u64>,
     /// Every session that has ever lived.
     ids: HashSet<String>,
     faults: usize,
@@ -52,6 +57,7 @@ impl Invariants {
         let mut new = Self {
             requests: Vec::new(),
             makers: live.iter().map(|it| (it.place.clone(), None)).collect(),
+            deaths: tombstones(keyspace).map(|place| (place, keyspace.now())).collect(),
             ids: live.iter().map(|it| it.id.clone()).collect(),
             live,
             faults: 0,
@@ -87,8 +93,14 @@ impl Invariants {
         let delivered =
             self.requests.iter().enumerate().filter(|(_, it)| it.fate == Fate::Delivered);
         let before = delivered.map(|(at, _)| at).collect();
+        let is_known = |place: &Place| {
+            let died = self.deaths.get(place);
+            self.live.iter().any(|it| it.place == *place)
+                || died.is_some_and(|at| keyspace.now() - at < TOMBSTONE)
+        };
+        let is_unknown = !presented.as_ref().is_some_and(is_known);
         let seen = &mut self.requests[request];
-        seen.is_unknown = !presented.as_ref().is_some_and(|place| is_known(place, keyspace));
+        seen.is_unknown = is_unknown;
         (seen.presented, seen.has_begun_after) = (presented, before);
     }
 
@@ -133,6 +145,9 @@ impl Invariants {
         self.live = new;
         for effect in done {
             self.check_effect(author, &effect)?;
+            if let Some(place) = effect.dead_place() {
+                self.deaths.insert(place.clone(), after.now());
+            }
             if let Some(record) = effect.after() {
                 self.makers.entry(record.place.clone()).or_insert(match author {
                     Author::Step { request, .. } => Some(request),

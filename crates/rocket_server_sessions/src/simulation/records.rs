@@ -62,13 +62,10 @@ pub(super) fn records(keyspace: &Keyspace) -> Vec<Record> {
     keys.filter_map(|(key, it)| Record::read(std::str::from_utf8(key).ok()?, &it.data)).collect()
 }
 
-/// Whether a live record or a tombstone is at a place. What an increment leaves there after the
-/// record has vanished is neither.
-pub(super) fn is_known(place: &str, keyspace: &Keyspace) -> bool {
-    keyspace.get(place.as_bytes()).is_some_and(|entry| match &*entry.data {
-        Data::Text(_) => true,
-        data @ Data::Hash(_) => Record::read(place, data).is_some(),
-    })
+/// The places of all tombstones.
+pub(super) fn tombstones(keyspace: &Keyspace) -> impl Iterator<Item = Place> {
+    let texts = keyspace.entries().filter(|(_, entry)| matches!(&*entry.data, Data::Text(_)));
+    texts.map(|(key, _)| String::from_utf8_lossy(key).into_owned())
 }
 
 /// What a unit of commands has done to one session.
@@ -84,6 +81,17 @@ pub(super) enum Effect {
 }
 
 impl Effect {
+    /// The place whose token is dead from then on.
+    pub(super) fn dead_place(&self) -> Option<&Place> {
+        match self {
+            Self::Created(_) => None,
+            Self::Deleted(record) => Some(&record.place),
+            Self::Changed { before, after } => {
+                (before.place != after.place).then_some(&before.place)
+            }
+        }
+    }
+
     /// The record as it is then.
     pub(super) fn after(&self) -> Option<&Record> {
         match self {

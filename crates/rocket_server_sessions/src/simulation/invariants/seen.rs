@@ -9,8 +9,8 @@ pub(super) struct Seen {
     pub(super) browser: usize,
     pub(super) steps: Vec<Stage>,
     pub(super) presented: Option<Place>,
-    /// Whether the store knew nothing of that token when the request began: neither a record, nor a
-    /// tombstone. Such a request cannot be told from one of a new browser.
+    /// Whether the token was neither alive when the request began, nor had died within the last 30
+    /// seconds. Such a request cannot be told from one of a new browser.
     pub(super) is_unknown: bool,
     /// The session that it has read or written, until it changed its identity.
     pub(super) pinned: Option<String>,

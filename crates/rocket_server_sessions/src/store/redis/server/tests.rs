@@ -121,14 +121,14 @@ async fn requests_of_one_connection_do_not_wait_for_each_others_replies() {
 #[rocket::async_test]
 async fn time_out_of_one_request_while_others_are_answered_is_no_outage() {
     let echo = Echo::start();
-    let server = echo.server(400 * MILLIS);
+    let server = echo.server(1200 * MILLIS);
     ask(&server, "first", 0).await.unwrap();
     let after = async |millis, name: &'static str, takes| {
         sleep(MILLIS * millis).await;
         ask(&server, name, takes).await
     };
     let (soon, late, next) =
-        rocket::tokio::join!(after(0, "soon", 200), after(5, "late", 500), after(300, "next", 0));
+        rocket::tokio::join!(after(0, "soon", 600), after(15, "late", 1500), after(900, "next", 0));
     assert_eq!(soon, Ok("soon".to_owned()));
     assert_eq!(late, Err(StoreErrorKind::OutcomeUnknown));
     // The reply to the request that timed out was discarded.
