@@ -143,8 +143,8 @@ pub enum Error {
 impl Error {
     /// The status that a response to this error should have: 503 if the store fails, 409 for
     /// [`Conflict`](Self::Conflict), 403 for [`CrossSite`](Self::CrossSite), 413 for
-    /// [`TooLarge`](Self::TooLarge) and [`TooManyChanges`](Self::TooManyChanges), 500 for values
-    /// that cannot be serialized or do not fit their key's type.
+    /// [`TooLarge`](Self::TooLarge) and [`TooManyChanges`](Self::TooManyChanges), and 500 for
+    /// all others.
     #[must_use]
     pub fn status(&self) -> Status {
         match self {
@@ -161,7 +161,8 @@ impl Error {
         }
     }
 
-    /// How long to wait before trying again. `None` if a retry cannot help.
+    /// How long to wait before trying again. `None` for all errors except
+    /// [`Unavailable`](Self::Unavailable) and [`OutcomeUnknown`](Self::OutcomeUnknown).
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -17,7 +17,8 @@ pub enum Event {
     /// A session was created.
     Created(PublicId),
     /// The browser has returned the cookie of a new session for the first time. If this is never
-    /// emitted for a session, it belongs to a robot, or to a client that does not keep the cookie.
+    /// emitted for a session, its client sent no second request, or does not keep the cookie. Most
+    /// robots do not.
     Returned(PublicId),
     /// The cookie came in double quotes, as some clients send it. It was accepted.
     Quoted(PublicId),

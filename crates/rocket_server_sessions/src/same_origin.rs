@@ -4,8 +4,9 @@ use rocket::Request;
 use rocket::http::Status;
 use rocket::request::{FromRequest, Outcome};
 
-/// A request guard that rejects cross-site requests with a 403. Use it in every route that changes
-/// something, or protect the whole application with
+/// A request guard that rejects cross-origin requests with a 403, including those that sibling
+/// subdomains have sent. Use it in every route that changes something, or protect the whole
+/// application with
 /// [`require_same_origin`](crate::SessionFairing::require_same_origin).
 ///
 /// Browsers send the origin of a request in headers that scripts cannot change: `Sec-Fetch-Site` on

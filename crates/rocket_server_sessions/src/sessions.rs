@@ -10,8 +10,8 @@ use crate::shared::Shared;
 /// [`users`](Self::users) lists and destroys the sessions of a user. Clones are cheap and share the
 /// store.
 ///
-/// Rocket manages it after launch, so a handler or a fairing finds it in Rocket's state. A task may
-/// hold a clone:
+/// The fairing adds it to Rocket's managed state at ignition. Handlers and other fairings find it
+/// there. A task may hold a clone:
 ///
 /// ```
 /// use rocket::{State, post};

@@ -13,9 +13,9 @@ pub enum SameSite {
     #[default]
     Lax,
     /// None. A visitor who follows a link from another site, such as a web mail, is not recognized
-    /// until the next request. A session that such a request begins gets no cookie, so that it does
-    /// not replace the one that the browser may hold: what it has stored is lost, for example a CSRF
-    /// token.
+    /// until the next request. A session that such a request begins gets no cookie, unless a user
+    /// logs in: it must not replace the cookie that the browser may hold. Without a cookie, what
+    /// the session has stored is lost, for example a CSRF token.
     Strict,
     /// All of them, so that pages of other sites can embed yours and can post forms to it, as some
     /// log-in services do (`response_mode=form_post`). Needs `Secure`.

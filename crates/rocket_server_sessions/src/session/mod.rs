@@ -20,8 +20,9 @@ pub(crate) mod login;
 ///
 /// The guard only decrypts the cookie and does no I/O. Each method that you `.await` makes one
 /// round trip unless documented otherwise. There is no implicit save at the end of a request. The
-/// first write creates the session. Until then there is no cookie and no record, and reads return
-/// nothing without a round trip.
+/// first write that stores a field, or a log-in, creates the session. Until then there is no cookie
+/// and no record, reads return nothing, and `remove`, `take` and `clear` do nothing, all without a
+/// round trip.
 ///
 /// All guards of a request share one session.
 ///
@@ -156,8 +157,9 @@ impl<'r> Session<'r> {
 /// Once the response's headers are sent, no cookie can be set. Then operations that would need one
 /// fail with [`Error::Unavailable`](crate::Error::Unavailable) and change nothing: creating
 /// a session, `regenerate`, `log_in` and `remember_me`. The same happens if the response overtakes
-/// them. Each operation has a deadline of its own, and
-/// works again after an outage. At the end of the absolute lifetime, operations fail with
+/// them, except that `remember_me` then fails with
+/// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown). Each operation has a deadline of its
+/// own, and works again after an outage. At the end of the absolute lifetime, operations fail with
 /// [`Error::Conflict`](crate::Error::Conflict).
 ///
 /// ```

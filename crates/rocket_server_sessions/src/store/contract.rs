@@ -25,8 +25,8 @@ pub trait Store: Send + Sync + 'static {
         true
     }
 
-    /// Creates a record with its marker. Returns `false`, and changes nothing, if its id is
-    /// occupied.
+    /// Creates a record with its marker. Returns `false`, and changes nothing, if there is already
+    /// a record or a tombstone at its id.
     async fn create(
         &self,
         record: RecordId,
@@ -101,7 +101,7 @@ pub enum DestroyResult {
 pub enum RecordStatus {
     /// A live record.
     Live {
-        /// When its time to live was last set, as in [`Applied::seen`](super::Applied::seen).
+        /// The time that was last stored, as in [`Applied::seen`](super::Applied::seen).
         seen: Option<SystemTime>,
         /// The user who is logged in.
         user: Option<LoggedIn>,

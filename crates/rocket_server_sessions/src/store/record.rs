@@ -5,7 +5,8 @@ use std::time::SystemTime;
 
 use crate::id::{PublicId, TokenHash};
 
-/// The fields of a record: names and JSON strings. Names that begin with `@` are reserved.
+/// The fields of a record: names, and values as JSON text. Names that begin with `@` are reserved;
+/// their values may be any string.
 pub type Values = BTreeMap<String, String>;
 
 /// The id that a record is stored under: the session's public id, and the hash of its token.

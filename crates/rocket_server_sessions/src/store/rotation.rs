@@ -21,7 +21,7 @@ pub struct Rotation {
     pub seen: Option<SystemTime>,
     /// The user to log in, if any.
     pub user: Option<LoggedIn>,
-    /// Fields to set. Empty unless a user is logged in.
+    /// Fields to set. Empty unless the rotation logs a user in.
     pub fields: Values,
 }
 
@@ -41,7 +41,7 @@ pub enum RotateResult {
     Rotated,
     /// Another user was logged in. That session was destroyed. Contains the user's name.
     OtherUser(String),
-    /// The new id is occupied. Nothing was changed.
+    /// There is already a record or a tombstone at the new id. Nothing was changed.
     Barred,
     /// The token is dead. Nothing was changed.
     Dead(Death),

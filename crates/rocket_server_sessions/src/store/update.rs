@@ -12,7 +12,7 @@ use super::record::{Death, Values, size};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Op {
-    /// Sets a field to a JSON string.
+    /// Sets a field to a JSON text.
     Insert(String, String),
     /// Adds to a field that holds an integer. A missing field counts as 0.
     Increment {
@@ -20,7 +20,7 @@ pub enum Op {
         field: String,
         /// What is added.
         by: i64,
-        /// What the sum must be in. Otherwise, the field keeps its value.
+        /// The range of the sum. If the sum is outside it, the field keeps its value.
         range: RangeInclusive<i64>,
     },
     /// Deletes a field.
@@ -29,13 +29,13 @@ pub enum Op {
     Take(String),
     /// Deletes all fields, except those whose names begin with `@`.
     Clear,
-    /// Sets a field to a JSON string if it still holds what was read.
+    /// Sets a field to a JSON text if it still holds what was read.
     CompareExchange {
         /// The field.
         field: String,
         /// The text that it must hold, exactly. `None` if it must not exist.
         current: Option<String>,
-        /// The JSON string to set.
+        /// The JSON text to set.
         new: String,
     },
 }
@@ -132,9 +132,9 @@ pub struct Update {
     pub ops: Vec<Op>,
     /// What to read after the changes.
     pub read: Fields,
-    /// The maximum size of the record: the bytes of its names and values. If an insert or a
-    /// new field would make the record larger, the whole update is rejected with
-    /// [`UpdateResult::TooLarge`]. `None` disables the check.
+    /// The maximum size of the record: the bytes of its names and values, without the fields whose
+    /// names begin with `@`. If an insert or a new field would make the record larger, the whole
+    /// update is rejected with [`UpdateResult::TooLarge`]. `None` disables the check.
     pub max_size: Option<usize>,
 }
 
@@ -187,9 +187,8 @@ pub struct Applied {
     pub results: Vec<OpResult>,
     /// The fields that were read, without the marker and the time of the last touch.
     pub fields: Values,
-    /// When the record's time to live was last set by a [`touch`](super::Store::touch) or a
-    /// [`rotate`](super::Store::rotate), to the second. `None` if that has not happened since
-    /// the record was created.
+    /// The time that a [`touch`](super::Store::touch) or a [`rotate`](super::Store::rotate) last
+    /// stored, to the second. `None` if none has been stored since the record was created.
     pub seen: Option<SystemTime>,
 }
 
