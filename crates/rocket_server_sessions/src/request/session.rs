@@ -151,8 +151,8 @@ impl RequestSession {
     /// Marks the request's session as destroyed if it is one of `records`.
     pub(crate) fn note_destroyed(&self, records: &[RecordId]) {
         let mut state = self.state.lock();
-        let is_settled = !matches!(&*state, State::Unsettled { .. });
-        if is_settled && state.identity().is_some_and(|it| records.contains(&it.record)) {
+        if !state.is_unsettled() && state.identity().is_some_and(|it| records.contains(&it.record))
+        {
             state.destroyed(Instant::now());
         }
     }

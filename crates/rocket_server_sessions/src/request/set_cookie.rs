@@ -6,7 +6,7 @@ use std::time::Duration;
 use rocket::tokio::time::{Instant, timeout};
 
 use super::session::RequestSession;
-use super::state::{CookieChange, State};
+use super::state::CookieChange;
 use crate::error::{Error, Result};
 use crate::remember_me::RememberMe;
 use crate::session_cookie::removal;
@@ -27,6 +27,11 @@ impl RequestSession {
             choices.is_remembered = Some(is_remembered);
             std::mem::replace(&mut choices.idle_timeout, idle_timeout).is_some()
         };
+        let is_unsettled = self.state.lock().is_unsettled();
+        if is_unsettled {
+            // An operation that was dropped, or that still runs, may have created a session.
+            self.with_deadline(async { self.lock_identity().await.map(drop) }).await?;
+        }
         if self.identity().is_some() {
             self.keep_for(idle_timeout, had_own).await?;
         }
@@ -69,13 +74,13 @@ impl RequestSession {
             // From here on, no operation begins to change the token.
             let state = self.state.lock();
             self.is_answered.store(true, Ordering::SeqCst);
-            matches!(&*state, State::Unsettled { .. })
+            state.is_unsettled()
         };
         if is_unsettled {
             let rest = self.sessions.config.deadline.saturating_sub(self.wait.so_far());
             let _ = timeout(rest.max(self.settle_time()), self.lock_identity()).await;
             let mut state = self.state.lock();
-            if matches!(&*state, State::Unsettled { .. }) {
+            if state.is_unsettled() {
                 state.lost();
             }
         }

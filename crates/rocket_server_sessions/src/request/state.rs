@@ -148,6 +148,11 @@ impl State {
         !matches!(self, Self::None | Self::Presented(_))
     }
 
+    /// Whether a new token was sent, and the answer is missing.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        matches!(self, Self::Unsettled { .. })
+    }
+
     /// Whether the session is unsettled or lost.
     pub(crate) fn is_undecided(&self) -> bool {
         matches!(self, Self::Unsettled { .. } | Self::Lost(_))

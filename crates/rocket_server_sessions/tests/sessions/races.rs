@@ -46,6 +46,17 @@ on_every_store![
         }
     }
 
+    async fn visitor_is_remembered_even_if_the_first_write_was_dropped(world: World) {
+        for polls in 1..6 {
+            let mut visitor = world.visitor();
+            visitor.get(&format!("/give-up-and-remember/{polls}/count")).await;
+            let before = visitor.cookie.clone();
+            world.advance(2 * 24 * 3600).await;
+            visitor.get("/count/a").await;
+            assert!(before.is_none() || visitor.cookie == before, "{polls} polls");
+        }
+    }
+
     async fn first_write_that_is_dropped_leaves_no_record_without_a_cookie(world: World) {
         for polls in 1..6 {
             let mut visitor = world.visitor();

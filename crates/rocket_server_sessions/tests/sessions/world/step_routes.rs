@@ -15,7 +15,7 @@ use super::gate::Gate;
 use super::{COUNT, TEXT};
 
 pub fn routes() -> Vec<Route> {
-    routes![verdict, both, hold, late, stream, give_up, spawn, overtaken]
+    routes![verdict, both, hold, late, stream, give_up, give_up_and_remember, spawn, overtaken]
 }
 
 /// How the steps of tasks have ended.
@@ -148,6 +148,10 @@ fn stream<'r>(
 /// Polls a step so often, a millisecond apart, and then drops it.
 #[get("/give-up/<polls>/<name>")]
 async fn give_up(polls: usize, name: &str, session: Session<'_>) -> String {
+    give_up_after(polls, name, session).await
+}
+
+async fn give_up_after(polls: usize, name: &str, session: Session<'_>) -> String {
     let mut step = pin!(step(session, name).fuse());
     for _ in 0..polls {
         if let Some(result) = step.as_mut().now_or_never() {
@@ -156,4 +160,15 @@ async fn give_up(polls: usize, name: &str, session: Session<'_>) -> String {
         sleep(Duration::from_millis(1)).await;
     }
     "given up".into()
+}
+
+/// Gives up a step, and then remembers the visitor for two weeks.
+#[get("/give-up-and-remember/<polls>/<name>")]
+async fn give_up_and_remember(
+    polls: usize,
+    name: &str,
+    session: Session<'_>,
+) -> session::Result<()> {
+    give_up_after(polls, name, session).await;
+    session.remember_me(Duration::from_hours(14 * 24)).await
 }
