@@ -1,14 +1,15 @@
 //! The executable in a folder that holds nothing else.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use test_support::app::{App, Release, Reply, send};
 use test_support::{target_dir, wait_for};
 
-/// A folder of its own, with a copy of the executable.
+/// A folder of its own, with the executable. It is outside of the project, whose Rocket.toml would
+/// be read otherwise: Rocket looks for one in every folder above the working directory.
 struct Installed(PathBuf);
 
 impl Installed {
@@ -16,10 +17,12 @@ impl Installed {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let folder = format!("installed-{}-{number}", std::process::id());
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder);
+        let folder = std::env::temp_dir().join(folder);
         fs::create_dir_all(&folder).unwrap();
-        let program = folder.join("cloud-run-sessions");
-        fs::hard_link(target_dir().join("cloud-run-sessions"), program).unwrap();
+        let (built, program) =
+            (target_dir().join("cloud-run-sessions"), folder.join("cloud-run-sessions"));
+        // A link needs no space on the disk, but both folders must be on the same one.
+        fs::hard_link(&built, &program).or_else(|_| fs::copy(&built, &program).map(drop)).unwrap();
         Self(folder)
     }
 
