@@ -9,7 +9,7 @@ use tracing::{Instrument, Span, debug_span};
 
 use super::contract::Store;
 use super::error::{StoreError, StoreErrorKind};
-use super::wrap::{Call, Wrap};
+use super::wrap::{Call, Wrap, store_by_wrapping};
 
 const SECONDS: &str = "session_store_seconds";
 
@@ -113,6 +113,8 @@ impl Wrap for Instrumented {
         result
     }
 }
+
+store_by_wrapping!(Instrumented);
 
 /// A call in progress. If its future is dropped, its outcome is unknown.
 struct Pending<'o> {

@@ -51,6 +51,6 @@ pub use rotation::{RotateResult, Rotation};
 pub(crate) use time_to_live::IDLE;
 pub use time_to_live::TimeToLive;
 pub use update::{Applied, Fields, Op, OpResult, Update, UpdateResult};
-pub(crate) use wrap::{Call, Wrap};
+pub(crate) use wrap::{Call, Wrap, store_by_wrapping};
 
 pub use crate::id::{PublicId, TokenHash};

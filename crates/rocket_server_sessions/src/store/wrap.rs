@@ -1,17 +1,15 @@
 //! Stores that wrap another store, and see each of its calls.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use super::contract::{DestroyResult, RecordStatus, Store};
+use super::contract::Store;
 use super::error::StoreError;
-use super::instrumented::Instrumented;
-use super::record::{IndexEntry, RecordId, Values};
-use super::rotation::{RotateResult, Rotation};
+use super::record::{RecordId, Values};
+use super::rotation::Rotation;
 use super::time_to_live::TimeToLive;
-use super::update::{Update, UpdateResult};
+use super::update::Update;
 use crate::id::PublicId;
-use crate::testing::Spy;
 
 /// A store that passes each call on to another. Every call goes through [`around`](Self::around).
 pub trait Wrap: Send + Sync + 'static {
@@ -79,83 +77,103 @@ impl<S: Store + ?Sized> Wrap for Arc<S> {
 /// applications, and would forbid all others.
 macro_rules! store_by_wrapping {
     ($type:ty $(, $parameter:ident: $($bound:tt)+)?) => {
-        #[rocket::async_trait]
-        impl$(<$parameter: $($bound)+>)? Store for $type {
-            fn name(&self) -> &'static str {
-                self.wrapped().name()
-            }
+        const _: () = {
+            use std::time::{Duration, SystemTime};
 
-            fn is_shared(&self) -> bool {
-                self.wrapped().is_shared()
-            }
+            use $crate::store::{
+                Call, DestroyResult, IndexEntry, RecordId, RecordStatus, RotateResult, Rotation,
+                Store, StoreError, TimeToLive, Update, UpdateResult, Values, Wrap,
+            };
 
-            async fn create(
-                &self,
-                record: RecordId,
-                fields: &Values,
-                ttl: Duration,
-            ) -> Result<bool, StoreError> {
-                let work = self.wrapped().create(record, fields, ttl);
-                self.around(Call::Create(record, fields, ttl), work).await
-            }
+            #[rocket::async_trait]
+            impl$(<$parameter: $($bound)+>)? Store for $type {
+                fn name(&self) -> &'static str {
+                    self.wrapped().name()
+                }
 
-            async fn update(&self, record: RecordId, update: &Update) -> Result<UpdateResult, StoreError> {
-                let work = self.wrapped().update(record, update);
-                self.around(Call::Update(record, update), work).await
-            }
+                fn is_shared(&self) -> bool {
+                    self.wrapped().is_shared()
+                }
 
-            async fn touch(
-                &self,
-                record: RecordId,
-                seen: SystemTime,
-                ttl: TimeToLive,
-            ) -> Result<(), StoreError> {
-                let work = self.wrapped().touch(record, seen, ttl);
-                self.around(Call::Touch(record, ttl), work).await
-            }
+                async fn create(
+                    &self,
+                    record: RecordId,
+                    fields: &Values,
+                    ttl: Duration,
+                ) -> Result<bool, StoreError> {
+                    let work = self.wrapped().create(record, fields, ttl);
+                    self.around(Call::Create(record, fields, ttl), work).await
+                }
 
-            async fn rotate(&self, rotation: &Rotation) -> Result<RotateResult, StoreError> {
-                self.around(Call::Rotate(rotation), self.wrapped().rotate(rotation)).await
-            }
+                async fn update(
+                    &self,
+                    record: RecordId,
+                    update: &Update,
+                ) -> Result<UpdateResult, StoreError> {
+                    let work = self.wrapped().update(record, update);
+                    self.around(Call::Update(record, update), work).await
+                }
 
-            async fn destroy(
-                &self,
-                record: RecordId,
-                user: Option<&str>,
-            ) -> Result<DestroyResult, StoreError> {
-                self.around(Call::Destroy(record), self.wrapped().destroy(record, user)).await
-            }
+                async fn touch(
+                    &self,
+                    record: RecordId,
+                    seen: SystemTime,
+                    ttl: TimeToLive,
+                ) -> Result<(), StoreError> {
+                    let work = self.wrapped().touch(record, seen, ttl);
+                    self.around(Call::Touch(record, ttl), work).await
+                }
 
-            async fn settle(&self, record: RecordId) -> Result<bool, StoreError> {
-                self.around(Call::Settle(record), self.wrapped().settle(record)).await
-            }
+                async fn rotate(&self, rotation: &Rotation) -> Result<RotateResult, StoreError> {
+                    self.around(Call::Rotate(rotation), self.wrapped().rotate(rotation)).await
+                }
 
-            async fn status(&self, records: &[RecordId]) -> Result<Vec<RecordStatus>, StoreError> {
-                self.around(Call::Status(records), self.wrapped().status(records)).await
-            }
+                async fn destroy(
+                    &self,
+                    record: RecordId,
+                    user: Option<&str>,
+                ) -> Result<DestroyResult, StoreError> {
+                    self.around(Call::Destroy(record), self.wrapped().destroy(record, user)).await
+                }
 
-            async fn index_add(
-                &self,
-                user: &str,
-                entry: IndexEntry,
-                ttl: Duration,
-            ) -> Result<Vec<IndexEntry>, StoreError> {
-                let call = Call::IndexAdd(entry.record);
-                self.around(call, self.wrapped().index_add(user, entry, ttl)).await
-            }
+                async fn settle(&self, record: RecordId) -> Result<bool, StoreError> {
+                    self.around(Call::Settle(record), self.wrapped().settle(record)).await
+                }
 
-            async fn index(&self, user: &str) -> Result<Vec<IndexEntry>, StoreError> {
-                self.around(Call::Index, self.wrapped().index(user)).await
-            }
+                async fn status(
+                    &self,
+                    records: &[RecordId],
+                ) -> Result<Vec<RecordStatus>, StoreError> {
+                    self.around(Call::Status(records), self.wrapped().status(records)).await
+                }
 
-            async fn index_remove(&self, user: &str, records: &[RecordId]) -> Result<(), StoreError> {
-                let work = self.wrapped().index_remove(user, records);
-                self.around(Call::IndexRemove(records), work).await
+                async fn index_add(
+                    &self,
+                    user: &str,
+                    entry: IndexEntry,
+                    ttl: Duration,
+                ) -> Result<Vec<IndexEntry>, StoreError> {
+                    let call = Call::IndexAdd(entry.record);
+                    self.around(call, self.wrapped().index_add(user, entry, ttl)).await
+                }
+
+                async fn index(&self, user: &str) -> Result<Vec<IndexEntry>, StoreError> {
+                    self.around(Call::Index, self.wrapped().index(user)).await
+                }
+
+                async fn index_remove(
+                    &self,
+                    user: &str,
+                    records: &[RecordId],
+                ) -> Result<(), StoreError> {
+                    let work = self.wrapped().index_remove(user, records);
+                    self.around(Call::IndexRemove(records), work).await
+                }
             }
-        }
+        };
     };
 }
 
+pub(crate) use store_by_wrapping;
+
 store_by_wrapping!(Arc<S>, S: Store + ?Sized);
-store_by_wrapping!(Spy<S>, S: Store);
-store_by_wrapping!(Instrumented);

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::store::{self, Rotation, Store, StoreError, TimeToLive, Update, Values, Wrap};
+use crate::store::{
+    self, Rotation, Store, StoreError, TimeToLive, Update, Values, Wrap, store_by_wrapping,
+};
 
 /// A call that a [`Spy`] recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +113,8 @@ impl<S: Store> Wrap for Spy<S> {
         work.await
     }
 }
+
+store_by_wrapping!(Spy<S>, S: Store);
 
 /// A call in progress, even if its future is dropped.
 struct Pending<'s>(&'s AtomicUsize);
