@@ -1,4 +1,4 @@
-//! Refuses requests that other sites have sent, for the whole application.
+//! Which requests other sites have sent, and how the whole application refuses them.
 
 use rocket::http::uri::{Origin, Path};
 use rocket::http::{Method, Status};
@@ -6,7 +6,6 @@ use rocket::route::{BoxFuture, Outcome};
 use rocket::{Data, Request, Route};
 
 use crate::limited_log::LogLimit;
-use crate::same_origin::is_same_origin;
 
 /// How much of a path is logged, in characters.
 const MAX_LOGGED_PATH: usize = 200;
@@ -77,4 +76,34 @@ pub(crate) fn refusal() -> Route {
     let mut route = Route::ranked(isize::MIN, Method::Connect, "/<_..>", refuse);
     route.name = Some("requests of other sites".into());
     route
+}
+
+/// Returns `false` if another origin has sent the request. The guard
+/// [`SameOrigin`](crate::SameOrigin) says how that is known.
+pub(crate) fn is_same_origin(request: &Request<'_>) -> bool {
+    let headers = request.headers();
+    if let Some(site) = headers.get_one("Sec-Fetch-Site") {
+        // `none`: typed in or opened by the browser itself.
+        return matches!(site, "same-origin" | "none");
+    }
+    let Some(origin) = headers.get_one("Origin") else { return true };
+    let Some((scheme, authority)) = origin.split_once("://") else { return false };
+    // HTTP/2 has no `Host` header; Rocket's local client sets only the header.
+    let host = request.host().map(ToString::to_string);
+    let Some(host) = host.as_deref().or_else(|| headers.get_one("Host")) else { return false };
+    let implied = if scheme == "https" { 443 } else { 80 };
+    let ((name, port), (own_name, own_port)) = (split(authority), split(host));
+    name.eq_ignore_ascii_case(own_name) && port.unwrap_or(implied) == own_port.unwrap_or(implied)
+}
+
+/// A host and its port. Either side may leave out the port that the scheme implies.
+fn split(authority: &str) -> (&str, Option<u16>) {
+    match authority.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => match port.parse() {
+            Ok(port) => (name, Some(port)),
+            // No port, and so no host that anything could be the same as.
+            Err(_) => (authority, None),
+        },
+        _ => (authority, None),
+    }
 }

@@ -4,6 +4,8 @@ use rocket::Request;
 use rocket::http::Status;
 use rocket::request::{FromRequest, Outcome};
 
+use crate::cross_site::is_same_origin;
+
 /// A request guard that rejects cross-origin requests with a 403, including those that sibling
 /// subdomains have sent. Use it in every route that changes something, or protect the whole
 /// application with
@@ -42,33 +44,5 @@ impl<'r> FromRequest<'r> for SameOrigin {
         } else {
             Outcome::Error((Status::Forbidden, "the request was sent by another site"))
         }
-    }
-}
-
-pub(crate) fn is_same_origin(request: &Request<'_>) -> bool {
-    let headers = request.headers();
-    if let Some(site) = headers.get_one("Sec-Fetch-Site") {
-        // `none`: typed in or opened by the browser itself.
-        return matches!(site, "same-origin" | "none");
-    }
-    let Some(origin) = headers.get_one("Origin") else { return true };
-    let Some((scheme, authority)) = origin.split_once("://") else { return false };
-    // HTTP/2 has no `Host` header; Rocket's local client sets only the header.
-    let host = request.host().map(ToString::to_string);
-    let Some(host) = host.as_deref().or_else(|| headers.get_one("Host")) else { return false };
-    let implied = if scheme == "https" { 443 } else { 80 };
-    let ((name, port), (own_name, own_port)) = (split(authority), split(host));
-    name.eq_ignore_ascii_case(own_name) && port.unwrap_or(implied) == own_port.unwrap_or(implied)
-}
-
-/// A host and its port. Either side may leave out the port that the scheme implies.
-fn split(authority: &str) -> (&str, Option<u16>) {
-    match authority.rsplit_once(':') {
-        Some((name, port)) if !port.contains(']') => match port.parse() {
-            Ok(port) => (name, Some(port)),
-            // No port, and so no host that anything could be the same as.
-            Err(_) => (authority, None),
-        },
-        _ => (authority, None),
     }
 }
