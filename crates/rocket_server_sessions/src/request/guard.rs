@@ -7,15 +7,15 @@ use rocket::{Ignite, Request, Rocket};
 use super::session::RequestSession;
 use crate::cross_site;
 use crate::error::{Error, Result};
-use crate::sessions::Sessions;
+use crate::shared::Shared;
 
 /// Returns the session of a request, for its guards.
 pub(crate) fn session_of<'r>(request: &'r Request<'_>) -> Result<&'r Arc<RequestSession>> {
-    let sessions = request.rocket().state::<Sessions>().ok_or(Error::Misuse(MISSING))?;
+    let shared = request.rocket().state::<Arc<Shared>>().ok_or(Error::Misuse(MISSING))?;
     if cross_site::is_refused(request) {
         return Err(Error::CrossSite);
     }
-    let open = || Some(Arc::new(RequestSession::open(request, &sessions.shared)));
+    let open = || Some(Arc::new(RequestSession::open(request, shared)));
     request.local_cache(open).as_ref().ok_or(Error::Misuse(
         "the response already has its cookies; attach fairings that use sessions before launch, not \
          at ignition",
@@ -27,7 +27,7 @@ const MISSING: &str = "a route uses sessions, but their fairing is not attached;
 
 /// Fails the launch if the fairing is missing.
 pub(crate) fn is_unattached(rocket: &Rocket<Ignite>) -> bool {
-    let is_missing = rocket.state::<Sessions>().is_none();
+    let is_missing = rocket.state::<Arc<Shared>>().is_none();
     if is_missing {
         log::error!("{MISSING}");
     }

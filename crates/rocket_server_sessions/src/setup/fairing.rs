@@ -163,7 +163,8 @@ impl Fairing for SessionFairing {
         }
         match self.open(rocket.figment()) {
             Ok(sessions) => {
-                let rocket = rocket.manage(sessions).attach(CookieFairing);
+                let shared = sessions.shared.clone();
+                let rocket = rocket.manage(shared).manage(sessions).attach(CookieFairing);
                 Ok(match &self.same_origin {
                     Some(exceptions) => {
                         rocket.manage(exceptions.clone()).mount("/", [cross_site::refusal()])
@@ -182,7 +183,7 @@ impl Fairing for SessionFairing {
     }
 
     async fn on_liftoff(&self, rocket: &Rocket<Orbit>) {
-        if let Some(Sessions { shared }) = rocket.state() {
+        if let Some(shared) = rocket.state::<Arc<Shared>>() {
             log::info!("sessions live in {}", shared.store.name());
             for notice in &shared.notices {
                 log::warn!("{notice}");
