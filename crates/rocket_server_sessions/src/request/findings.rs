@@ -1,30 +1,20 @@
 //! What a request learns about its session's record.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use rocket::tokio::time::Instant;
 
 use super::session::RequestSession;
-use super::state::{Identity, Seen};
+use super::state::Seen;
 use crate::background::detach;
-use crate::error::{Error, Result};
-use crate::event::{Deadline, Event, Rejection};
-use crate::id::PublicId;
-use crate::store::{Death, RecordId, Store, TOMBSTONE_TTL, TimeToLive};
-
-/// A request that has run for this long may have missed a tombstone. The remaining 15 seconds are
-/// for the time that it may have spent before it reached us.
-const OLD: Duration = TOMBSTONE_TTL.saturating_sub(Duration::from_secs(15));
+use crate::error::Result;
+use crate::event::{Event, Rejection};
+use crate::store::{Death, RecordId, Store};
 
 /// When a record was last seen that was touched before its cookie has come back.
 const NEVER: SystemTime = SystemTime::UNIX_EPOCH;
 
 impl RequestSession {
-    /// Returns `true` if the request has run for so long that it may have missed a tombstone.
-    pub(super) fn is_old(&self) -> bool {
-        self.arrived.elapsed() >= OLD
-    }
-
     /// Notes that the record is live, and touches it in the background if that is due. If the touch
     /// fails, the next request retries.
     pub(super) fn found_live(&self, record: RecordId, seen: Option<SystemTime>) {
@@ -71,24 +61,6 @@ impl RequestSession {
         detach(async move { drop(store.touch(record, seen, ttl).await) });
     }
 
-    /// The time to live, from `now` on, of a record whose cookie has come back.
-    pub(super) fn ttl(&self, id: PublicId, now: SystemTime) -> TimeToLive {
-        let config = &self.sessions.config;
-        let max = config.absolute_expiry(id).duration_since(now).unwrap_or_default();
-        TimeToLive { idle: config.idle_timeout.min(max), max }
-    }
-
-    /// The time to live of a record with a new token. It is short until the cookie has come back,
-    /// because robots never return it; but robots neither log in nor choose to be remembered.
-    pub(super) fn new_ttl(&self, identity: &Identity, now: SystemTime) -> TimeToLive {
-        let is_chosen = self.choices.lock().idle_timeout.is_some();
-        if identity.has_returned || identity.value.has_user || is_chosen {
-            self.ttl(identity.record.id, now)
-        } else {
-            TimeToLive::fixed(self.sessions.config.first_ttl())
-        }
-    }
-
     /// Handles a tombstone.
     pub(super) async fn found_dead(&self, record: RecordId, death: Death) -> Result<()> {
         // A concurrent operation of this request may have rotated the session.
@@ -122,15 +94,5 @@ impl RequestSession {
             self.reject(Rejection::Missing(record.id));
         }
         is_lost
-    }
-
-    /// Fails if a stream outlives its session.
-    pub(super) fn check_lifetime(&self, id: PublicId) -> Result<()> {
-        if !self.is_answered() || self.now() < self.sessions.config.absolute_expiry(id) {
-            return Ok(());
-        }
-        self.state.lock().lost();
-        self.sessions.emit(Event::Expired(id, Deadline::Absolute));
-        Err(Error::Conflict)
     }
 }

@@ -11,6 +11,7 @@
 //! | [`update`] | reading and writing fields |
 //! | [`findings`] | what the store's answers say about the record |
 //! | [`creation`] | creating a session, and settling a token |
+//! | [`lifetime`] | how long a record lives |
 //! | [`deadline`] | how long a request may wait for the store |
 //! | [`session`] | what all of them share |
 //! | [`state`] | the state machine: which session it is |
@@ -23,6 +24,7 @@ mod findings;
 pub(crate) mod guard;
 pub(crate) mod hidden_cookie;
 pub(crate) mod identity;
+mod lifetime;
 mod login;
 pub(crate) mod session;
 mod set_cookie;

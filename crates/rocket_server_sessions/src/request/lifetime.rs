@@ -1,0 +1,49 @@
+//! How long a record lives, and how long a request may rely on what it knows of it.
+
+use std::time::{Duration, SystemTime};
+
+use super::session::RequestSession;
+use super::state::Identity;
+use crate::error::{Error, Result};
+use crate::event::{Deadline, Event};
+use crate::id::PublicId;
+use crate::store::{TOMBSTONE_TTL, TimeToLive};
+
+/// A request that has run for this long may have missed a tombstone. The remaining 15 seconds are
+/// for the time that it may have spent before it reached us.
+const OLD: Duration = TOMBSTONE_TTL.saturating_sub(Duration::from_secs(15));
+
+impl RequestSession {
+    /// The time to live, from `now` on, of a record whose cookie has come back.
+    pub(super) fn ttl(&self, id: PublicId, now: SystemTime) -> TimeToLive {
+        let config = &self.sessions.config;
+        let max = config.absolute_expiry(id).duration_since(now).unwrap_or_default();
+        TimeToLive { idle: config.idle_timeout.min(max), max }
+    }
+
+    /// The time to live of a record with a new token. It is short until the cookie has come back,
+    /// because robots never return it; but robots neither log in nor choose to be remembered.
+    pub(super) fn new_ttl(&self, identity: &Identity, now: SystemTime) -> TimeToLive {
+        let is_chosen = self.choices.lock().idle_timeout.is_some();
+        if identity.has_returned || identity.value.has_user || is_chosen {
+            self.ttl(identity.record.id, now)
+        } else {
+            TimeToLive::fixed(self.sessions.config.first_ttl())
+        }
+    }
+
+    /// Returns `true` if the request has run for so long that it may have missed a tombstone.
+    pub(super) fn is_old(&self) -> bool {
+        self.arrived.elapsed() >= OLD
+    }
+
+    /// Fails if a stream outlives its session.
+    pub(super) fn check_lifetime(&self, id: PublicId) -> Result<()> {
+        if !self.is_answered() || self.now() < self.sessions.config.absolute_expiry(id) {
+            return Ok(());
+        }
+        self.state.lock().lost();
+        self.sessions.emit(Event::Expired(id, Deadline::Absolute));
+        Err(Error::Conflict)
+    }
+}
