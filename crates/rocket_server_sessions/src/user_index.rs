@@ -71,10 +71,17 @@ impl UserIndex {
 
     /// After a rotation, removes the old entry if it succeeded, or the new one if it failed. If the
     /// outcome is unknown, keeps both.
-    pub(crate) fn forget_after(&self, result: &Result<RotateResult>, old: RecordId, new: RecordId) {
+    pub(crate) fn forget_after(
+        &self,
+        result: &Result<RotateResult, StoreError>,
+        old: RecordId,
+        new: RecordId,
+    ) {
         match result {
             Ok(RotateResult::Rotated) => self.forget(vec![old]),
-            Ok(_) | Err(Error::Unavailable { .. }) => self.forget(vec![new]),
+            Ok(_) | Err(StoreError { kind: StoreErrorKind::Refused, .. }) => {
+                self.forget(vec![new]);
+            }
             Err(_) => {}
         }
     }

@@ -37,16 +37,18 @@ impl RequestSession {
                 self.settled(false);
                 Err(Error::Conflict)
             }
-            Err(error) => Err(self.unanswered(error)),
+            Err(error) => {
+                self.unanswered(&error);
+                Err(error.into())
+            }
         }
     }
 
     /// Handles the failure of a call that creates a token. A refused call created none.
-    pub(super) fn unanswered(&self, error: StoreError) -> Error {
+    pub(super) fn unanswered(&self, error: &StoreError) {
         if error.kind == StoreErrorKind::Refused {
             self.settled(false);
         }
-        error.into()
     }
 
     /// Records whether the pending token exists.

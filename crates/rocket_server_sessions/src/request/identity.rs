@@ -16,7 +16,8 @@ use crate::event::Event;
 use crate::id::Token;
 use crate::session_cookie::CookieValue;
 use crate::store::{
-    Death, DestroyResult, LoggedIn, RecordStatus, RotateResult, Rotation, Store, USER, Values,
+    Death, DestroyResult, LoggedIn, RecordStatus, RotateResult, Rotation, Store, StoreError, USER,
+    Values,
 };
 use crate::user_index::UserIndex;
 
@@ -173,7 +174,7 @@ async fn rotate(
     new: &Identity,
     user: Option<LoggedIn>,
     fields: &Values,
-) -> Result<RotateResult> {
+) -> Result<RotateResult, StoreError> {
     let now = session.now();
     let ttl = session.new_ttl(new, now);
     let seen = before.has_returned.then_some(now);
@@ -181,10 +182,8 @@ async fn rotate(
     let event = if user.is_some() { Event::LoggedIn(from.id) } else { Event::Regenerated(from.id) };
     let rotation = Rotation { from, to, ttl, seen, user, fields: fields.clone() };
     session.change_token(new.clone(), event)?;
-    let result = match session.soon(session.sessions.store.rotate(&rotation)).await {
-        Ok(result) => result,
-        Err(error) => return Err(session.unanswered(error)),
-    };
+    let result = session.soon(session.sessions.store.rotate(&rotation)).await;
+    let result = result.inspect_err(|error| session.unanswered(error))?;
     session.settled(result == RotateResult::Rotated);
     match &result {
         RotateResult::Rotated => {

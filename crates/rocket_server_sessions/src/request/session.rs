@@ -12,7 +12,6 @@ use rocket::tokio::time::Instant;
 use super::hidden_cookie::{has_dropped_cookies, may_hide_cookie};
 use super::state::{Identity, Next, State};
 use super::wait::Wait;
-use crate::error::Result;
 use crate::event::{Deadline, Event, Rejection};
 use crate::id::PublicId;
 use crate::session_cookie::Opened;
@@ -162,16 +161,16 @@ impl RequestSession {
     }
 
     /// Fails if the response's headers were sent, because it can no longer set a cookie.
-    pub(super) fn refuse_if_answered(&self) -> Result<()> {
+    pub(super) fn refuse_if_answered(&self) -> Result<(), StoreError> {
         if self.is_answered() {
             let why = "the response's headers were already sent, so no cookie can be set";
-            return Err(StoreError::refused(why).into());
+            return Err(StoreError::refused(why));
         }
         Ok(())
     }
 
     /// Starts a change that sends a new token, unless the response's headers were sent.
-    pub(super) fn change_token(&self, pending: Identity, event: Event) -> Result<()> {
+    pub(super) fn change_token(&self, pending: Identity, event: Event) -> Result<(), StoreError> {
         // The lock makes `finish` see either the pending token or no change at all.
         let mut state = self.state.lock();
         self.refuse_if_answered()?;

@@ -37,7 +37,7 @@ impl RequestSession {
         }
         let mut state = self.state.lock();
         // The idle timeout may have been stored, so this does not say that nothing was changed.
-        self.refuse_if_answered().map_err(Error::partially_applied)?;
+        self.refuse_if_answered().map_err(|error| Error::from(error).partially_applied())?;
         if state.remember(is_remembered) {
             self.choices.lock().is_repeated = true;
         }
