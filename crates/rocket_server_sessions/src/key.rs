@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
+use crate::store::is_reserved;
+
 /// Names a session field, or a family of fields, and the type of its values.
 ///
 /// Declare keys as constants. Values are stored as JSON.
@@ -46,7 +48,7 @@ impl<T> Key<T> {
     pub const fn new(name: &'static str) -> Self {
         assert!(!name.is_empty(), "a session key needs a name");
         assert!(name.len() <= 64, "a session key's name has at most 64 bytes");
-        assert!(name.as_bytes()[0] != b'@', "session keys that begin with @ are reserved");
+        assert!(!is_reserved(name), "session keys that begin with @ are reserved");
         Self { name, is_lenient: false, holds: PhantomData }
     }
 

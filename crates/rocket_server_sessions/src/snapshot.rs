@@ -11,7 +11,7 @@ use crate::id::PublicId;
 use crate::key::{Field, Key};
 use crate::request::RequestSession;
 use crate::shared::Shared;
-use crate::store::{USER, Values};
+use crate::store::{USER, Values, is_reserved};
 use crate::value::decode;
 
 /// All fields of a session at one moment. Its methods make no round trip.
@@ -71,7 +71,7 @@ impl Snapshot {
     /// Returns the JSON text of a field by its name, such as `cart:tea`.
     #[must_use]
     pub fn get_json(&self, name: &str) -> Option<&str> {
-        self.fields.get(name).filter(|_| is_visible(name)).map(String::as_str)
+        self.fields.get(name).filter(|_| !is_reserved(name)).map(String::as_str)
     }
 
     /// Returns `true` if a field exists.
@@ -81,7 +81,7 @@ impl Snapshot {
 
     /// The names of all fields, sorted.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
-        self.fields.keys().map(String::as_str).filter(|name| is_visible(name))
+        self.fields.keys().map(String::as_str).filter(|name| !is_reserved(name))
     }
 
     /// The items of a family with their values, sorted by item.
@@ -128,11 +128,6 @@ impl Snapshot {
             }
         })
     }
-}
-
-/// Whether a field is the application's.
-fn is_visible(name: &str) -> bool {
-    !name.starts_with('@')
 }
 
 impl fmt::Debug for Snapshot {

@@ -6,7 +6,9 @@ use super::session::RequestSession;
 use super::state::{Identity, Next};
 use crate::config::OnOutage;
 use crate::error::{Error, Result};
-use crate::store::{Applied, Fields, Op, OpResult, Store, Update, UpdateResult, Values, size};
+use crate::store::{
+    Applied, Fields, Op, OpResult, Store, Update, UpdateResult, Values, is_reserved, size,
+};
 
 /// The maximum length of a field's name in bytes.
 const MAX_FIELD_NAME: usize = 256;
@@ -105,7 +107,7 @@ impl RequestSession {
         let mut fields = Values::new();
         let results: Vec<OpResult> = update.ops.iter().map(|op| op.apply(&mut fields)).collect();
         let applied = Applied { results, fields, seen: None };
-        if applied.fields.keys().all(|name| name.starts_with('@')) {
+        if applied.fields.keys().all(|name| is_reserved(name)) {
             return Ok(Some(applied));
         }
         let size = size(&applied.fields);

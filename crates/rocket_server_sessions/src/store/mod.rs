@@ -43,8 +43,8 @@ pub(crate) use instrumented::Instrumented;
 pub use logged_in::LoggedIn;
 pub(crate) use logged_in::{LOGIN, USER};
 pub use memory::Memory;
-pub(crate) use record::size;
 pub use record::{Death, IndexEntry, RecordId, Values};
+pub(crate) use record::{is_reserved, size};
 #[cfg(feature = "redis")]
 pub use redis::{OpenError, Redis, Settings};
 pub use rotation::{RotateResult, Rotation};

@@ -9,6 +9,11 @@ use crate::id::{PublicId, TokenHash};
 /// their values may be any string.
 pub type Values = BTreeMap<String, String>;
 
+/// Whether a field is not the application's, but the record's own.
+pub(crate) const fn is_reserved(field: &str) -> bool {
+    matches!(field.as_bytes(), [b'@', ..])
+}
+
 /// The id that a record is stored under: the session's public id, and the hash of its token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordId {
@@ -20,7 +25,7 @@ pub struct RecordId {
 
 /// The size of a record, as [`max_size`](super::Update::max_size) counts it.
 pub(crate) fn size(fields: &Values) -> usize {
-    let sizes = fields.iter().filter(|(name, _)| !name.starts_with('@'));
+    let sizes = fields.iter().filter(|(name, _)| !is_reserved(name));
     sizes.map(|(name, value)| name.len() + value.len()).sum()
 }
 

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::SystemTime;
 
-use super::record::{Death, Values, size};
+use super::record::{Death, Values, is_reserved, size};
 
 /// One change of a record.
 ///
@@ -77,7 +77,7 @@ impl Op {
             }
             Self::Take(name) => OpResult::Taken(fields.remove(name)),
             Self::Clear => {
-                fields.retain(|name, _| name.starts_with('@'));
+                fields.retain(|name, _| is_reserved(name));
                 OpResult::Done
             }
             Self::CompareExchange { field, current, new } => {

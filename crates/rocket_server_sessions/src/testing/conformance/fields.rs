@@ -8,7 +8,7 @@ use super::{
 };
 use crate::store::{
     Applied, DestroyResult, Fields, Op, OpResult, RecordId, RecordStatus, RotateResult, Rotation,
-    TimeToLive, Update, UpdateResult, Values,
+    TimeToLive, Update, UpdateResult, Values, is_reserved,
 };
 
 pub(super) const RULES: &[Rule] = rules![
@@ -243,7 +243,7 @@ async fn thousands_of_fields_at_once_are_all_kept(store: Trial<'_>) {
     let rotation = Rotation { fields: many("2", 10_000), ..log_in(id, to, "alice") };
     assert_eq!(store.rotate(&rotation).await.expect(ANSWERS), RotateResult::Rotated);
     let own = |mut fields: Values| {
-        fields.retain(|name, _| !name.starts_with('@'));
+        fields.retain(|name, _| !is_reserved(name));
         fields
     };
     assert_eq!(own(all(&*store, to).await), many("2", 10_000));
