@@ -34,5 +34,7 @@ pub(crate) use session_variable::with_variable;
 pub use setting_error::SettingError;
 pub(crate) use setting_error::place;
 pub(crate) use settings::MAX_LIFETIME;
+#[cfg(feature = "redis")]
+pub(crate) use settings::MAX_RECORD;
 pub use settings::{Config, OnOutage};
 pub use unread::Unread;

@@ -9,11 +9,8 @@ use super::duration::Written;
 use super::redis_url::RedisUrl;
 use super::session_variable;
 use super::setting_error::SettingError;
-use super::settings::{Config, MAX_LIFETIME};
+use super::settings::{Config, MAX_LIFETIME, MAX_RECORD};
 use super::table::Table;
-
-/// A record must fit into a reply; see `framing::MAX_REPLY`.
-const MAX_RECORD: usize = 8 << 20;
 
 const SECOND: Duration = Duration::from_secs(1);
 

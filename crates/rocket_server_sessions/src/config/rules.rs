@@ -120,7 +120,14 @@ pub(super) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> O
 
 #[cfg(test)]
 mod tests {
+    use super::super::settings::MAX_RECORD;
     use super::*;
+
+    #[test]
+    fn rule_of_the_record_size_states_the_limit() {
+        let rule = rule("max_record_size").unwrap();
+        assert!(rule.contains(&format!(" to {MAX_RECORD}:")), "{rule}");
+    }
 
     #[test]
     fn misspelt_name_leads_to_the_one_that_was_meant_and_another_word_to_none() {

@@ -173,6 +173,9 @@ pub(super) const DAY: Duration = Duration::from_hours(24);
 /// RFC 6265bis, section 5.5: browsers limit a cookie's age to 400 days.
 pub(crate) const MAX_LIFETIME: Duration = Duration::from_hours(400 * 24);
 
+/// The largest `max_record_size`. A record is read as a whole.
+pub(crate) const MAX_RECORD: usize = 8 << 20;
+
 /// The cookie's default name. With `Secure`, the prefix makes browsers refuse a cookie that a plain
 /// connection or another host has set.
 pub(super) const COOKIE_NAME: &str = "__Host-session";

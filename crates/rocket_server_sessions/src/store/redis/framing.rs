@@ -2,9 +2,12 @@
 
 use std::io;
 
-/// How much memory a reply may use: its bytes, and [`VALUE_SIZE`] for each value. A record has at
-/// most 8 MiB.
+use crate::config::MAX_RECORD;
+
+/// How much memory a reply may use: its bytes, and [`VALUE_SIZE`] for each value.
 pub(super) const MAX_REPLY: usize = 32 << 20;
+
+const _: () = assert!(MAX_RECORD < MAX_REPLY, "a record is read in one reply");
 
 /// The memory that a parsed value uses besides its text.
 const VALUE_SIZE: usize = 64;
