@@ -8,6 +8,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 use uuid::{Builder, Uuid};
 
+use crate::time::unix;
+
 /// The public id of a session. It is safe to log and display, and grants no access.
 ///
 /// It is a UUID v7, which contains the creation time in milliseconds. It stays the same when the
@@ -89,7 +91,7 @@ impl Token {
     }
 
     pub(crate) fn hash(&self) -> TokenHash {
-        TokenHash::of(&self.0)
+        TokenHash(short_hash(&self.0))
     }
 }
 
@@ -105,13 +107,6 @@ impl fmt::Debug for Token {
 pub struct TokenHash([u8; 16]);
 
 impl TokenHash {
-    pub(crate) fn of(bytes: &[u8]) -> Self {
-        let hash = Sha256::digest(bytes);
-        let mut start = [0; 16];
-        start.copy_from_slice(&hash[..16]);
-        Self(start)
-    }
-
     /// Parses the output of [`encode`](Self::encode).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -139,19 +134,12 @@ impl fmt::Debug for TokenHash {
     }
 }
 
-/// The time since the Unix epoch; zero if the clock is before it.
-pub(crate) fn unix(time: SystemTime) -> Duration {
-    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
-}
-
-/// Truncates a time to whole seconds, as stores keep it.
-pub(crate) fn whole_seconds(time: SystemTime) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(unix(time).as_secs())
-}
-
-/// Converts Unix seconds to a time.
-pub(crate) fn from_unix(seconds: u32) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.into())
+/// The first 128 bits of the SHA-256 of `bytes`.
+pub(crate) fn short_hash(bytes: &[u8]) -> [u8; 16] {
+    let hash = Sha256::digest(bytes);
+    let mut start = [0; 16];
+    start.copy_from_slice(&hash[..16]);
+    start
 }
 
 fn fill(bytes: &mut [u8]) {

@@ -71,6 +71,7 @@ mod simulation;
 mod snapshot;
 pub mod store;
 pub mod testing;
+mod time;
 mod unreadable;
 mod user;
 mod user_index;

@@ -1,7 +1,11 @@
 //! What an onlooker sees in the simulated Redis: live records, and what a step has done to them.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use super::keyspace::{Data, Keyspace};
 use super::machine::Place;
+use crate::id::short_hash;
 
 /// The field that makes a hash a record.
 const MARKER: &str = "@id";
@@ -47,10 +51,10 @@ impl Record {
 
     /// Whether a user's index has an entry that leads here.
     pub(super) fn is_indexed(&self, user: &str, keyspace: &Keyspace) -> bool {
-        use crate::store::TokenHash;
         let Some((prefix, rest)) = self.place.split_once('{') else { return false };
         let hash = rest.split_once("}:").map_or("", |(_, hash)| hash);
-        let index = format!("{prefix}user:{{{}}}", TokenHash::of(user.as_bytes()).encode());
+        let user = URL_SAFE_NO_PAD.encode(short_hash(user.as_bytes()));
+        let index = format!("{prefix}user:{{{user}}}");
         let Some(entry) = keyspace.get(index.as_bytes()) else { return false };
         entry.data.field(&format!("{}:{hash}", self.id)).is_some()
     }

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::record::Values;
-use crate::id::{from_unix, unix, whole_seconds};
+use crate::time::{from_unix, unix, whole_seconds};
 
 /// The user who is logged in to a session.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use super::rotation::{RotateResult, Rotation};
 use super::time_to_live::TimeToLive;
 use super::update::{Update, UpdateResult};
 use crate::clock::{Clock, SystemClock};
-use crate::id::whole_seconds;
+use crate::time::whole_seconds;
 
 /// An in-memory store of limited capacity.
 ///

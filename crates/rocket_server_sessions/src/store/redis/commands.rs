@@ -22,13 +22,14 @@ use redis::ToRedisArgs;
 
 use super::pipeline::Pipeline;
 use super::scripts;
-use crate::id::{PublicId, unix};
+use crate::id::PublicId;
 use crate::store::contract::TOMBSTONE_TTL;
 use crate::store::logged_in::{LOGIN, USER};
 use crate::store::record::{RecordId, Values};
 use crate::store::rotation::Rotation;
 use crate::store::time_to_live::TimeToLive;
 use crate::store::update::{Fields, Op, Update};
+use crate::time::unix;
 
 /// The field that marks a hash as a session's record. Its value is the public id.
 pub(super) const MARKER: &str = "@id";

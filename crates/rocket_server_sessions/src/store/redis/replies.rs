@@ -6,13 +6,14 @@ use redis::Value;
 
 use super::commands::{MARKER, SEEN};
 use super::reply_error::{ReplyError, has_error};
-use crate::id::{PublicId, from_unix};
+use crate::id::PublicId;
 use crate::store::contract::{DestroyResult, RecordStatus};
 use crate::store::error::StoreError;
 use crate::store::logged_in::{LOGIN, LoggedIn, USER};
 use crate::store::record::{Death, RecordId, Values};
 use crate::store::rotation::RotateResult;
 use crate::store::update::{Applied, Fields, Op, OpResult, Update, UpdateResult};
+use crate::time::from_unix;
 
 /// The tombstone of a session that was destroyed. Any other text is the tombstone of a rotated
 /// token.

@@ -13,20 +13,24 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use redis::Value;
 
 use super::commands::{NOTHING, seconds};
 use super::pipeline::Pipeline;
 use super::replies::{hash, nonsense};
 use super::reply_error::{ReplyError, has_error};
-use crate::id::{PublicId, TokenHash, from_unix, unix};
+use crate::id::{PublicId, TokenHash, short_hash};
 use crate::store::error::StoreError;
 use crate::store::record::{IndexEntry, RecordId};
+use crate::time::{from_unix, unix};
 
 /// The key of a user's index. It contains a hash of the user's name, so that names can have any
 /// length and characters and do not appear in keys.
 pub(super) fn key(prefix: &str, user: &str) -> String {
-    format!("{prefix}user:{{{}}}", TokenHash::of(user.as_bytes()).encode())
+    let hash = URL_SAFE_NO_PAD.encode(short_hash(user.as_bytes()));
+    format!("{prefix}user:{{{hash}}}")
 }
 
 pub(super) fn add(key: &str, entry: &IndexEntry, ttl: Duration) -> Pipeline {
