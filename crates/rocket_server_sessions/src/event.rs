@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use metrics::{Counter, counter, describe_counter};
-
 use super::id::PublicId;
 
 /// An event in the life of a session, which is passed to the [observer].
@@ -111,91 +109,6 @@ impl fmt::Display for Event {
             Self::Rejected(Rejection::Missing(id)) => {
                 write!(f, "the store has no record of session {id}")
             }
-        }
-    }
-}
-
-/// Counters of the events.
-///
-/// They are registered once, because looking a counter up is slower than incrementing it.
-pub(crate) struct Counters {
-    created: Counter,
-    returned: Counter,
-    quoted: Counter,
-    touched: Counter,
-    regenerated: Counter,
-    logged_in: Counter,
-    destroyed: Counter,
-    expired: Counter,
-    rejected: Counter,
-    undecodable: Counter,
-    invalid_cookie: Counter,
-    cut_off: Counter,
-    malformed: Counter,
-    unreadable_header: Counter,
-    ambiguous: Counter,
-    after_destroy: Counter,
-    stale_token: Counter,
-    missing: Counter,
-}
-
-impl Counters {
-    pub(crate) fn register() -> Self {
-        const EVENTS: &str = "session_events_total";
-        const REJECTIONS: &str = "session_rejections_total";
-        describe_counter!(EVENTS, "Events of sessions, by kind.");
-        describe_counter!(REJECTIONS, "Session cookies that were ignored, by reason.");
-        Self {
-            created: counter!(EVENTS, "event" => "created"),
-            returned: counter!(EVENTS, "event" => "returned"),
-            quoted: counter!(EVENTS, "event" => "quoted"),
-            touched: counter!(EVENTS, "event" => "touched"),
-            regenerated: counter!(EVENTS, "event" => "regenerated"),
-            logged_in: counter!(EVENTS, "event" => "logged_in"),
-            destroyed: counter!(EVENTS, "event" => "destroyed"),
-            expired: counter!(EVENTS, "event" => "expired"),
-            rejected: counter!(EVENTS, "event" => "rejected"),
-            undecodable: counter!(EVENTS, "event" => "undecodable"),
-            invalid_cookie: counter!(REJECTIONS, "reason" => "invalid_cookie"),
-            cut_off: counter!(REJECTIONS, "reason" => "cut_off"),
-            malformed: counter!(REJECTIONS, "reason" => "malformed"),
-            unreadable_header: counter!(REJECTIONS, "reason" => "unreadable_header"),
-            ambiguous: counter!(REJECTIONS, "reason" => "ambiguous"),
-            after_destroy: counter!(REJECTIONS, "reason" => "destroyed"),
-            stale_token: counter!(REJECTIONS, "reason" => "stale_token"),
-            missing: counter!(REJECTIONS, "reason" => "missing"),
-        }
-    }
-
-    pub(crate) fn count(&self, event: Event) {
-        let counter = match event {
-            Event::Created(_) => &self.created,
-            Event::Returned(_) => &self.returned,
-            Event::Quoted(_) => &self.quoted,
-            Event::Touched(_) => &self.touched,
-            Event::Regenerated(_) => &self.regenerated,
-            Event::LoggedIn(_) => &self.logged_in,
-            Event::Destroyed(_) => &self.destroyed,
-            Event::Expired(..) => &self.expired,
-            Event::Undecodable(..) => &self.undecodable,
-            Event::Rejected(why) => {
-                self.reason(why).increment(1);
-                &self.rejected
-            }
-        };
-        counter.increment(1);
-    }
-
-    fn reason(&self, why: Rejection) -> &Counter {
-        match why {
-            Rejection::InvalidCookie => &self.invalid_cookie,
-            Rejection::CutOff => &self.cut_off,
-            Rejection::Malformed => &self.malformed,
-            Rejection::UnreadableHeader => &self.unreadable_header,
-            Rejection::Ambiguous => &self.ambiguous,
-            Rejection::Destroyed(_) => &self.after_destroy,
-            Rejection::StaleToken(_) => &self.stale_token,
-            Rejection::Missing(_) => &self.missing,
         }
     }
 }

@@ -53,6 +53,7 @@ mod cross_site;
 mod debug;
 mod error;
 mod event;
+mod event_counters;
 mod finding;
 mod id;
 mod key;

@@ -7,7 +7,8 @@ use figment::Figment;
 use crate::clock::Clock;
 use crate::config::{Config, SecretKey, SettingError, Unread};
 use crate::cookie_report::CookieReport;
-use crate::event::{Counters, Event};
+use crate::event::Event;
+use crate::event_counters::EventCounters;
 use crate::session_cookie::KeyRing;
 use crate::store::{Instrumented, Memory, Store};
 
@@ -21,7 +22,7 @@ pub(crate) struct Shared {
     pub(crate) keys: KeyRing,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) observer: Option<Arc<Observer>>,
-    counters: Counters,
+    counters: EventCounters,
     cookie_report: CookieReport,
     /// Whether the store was opened from the settings.
     pub(crate) is_own: bool,
@@ -64,7 +65,7 @@ impl Shared {
         );
         let previous = config.previous_keys.iter().map(|it| it.0.clone()).collect();
         let keys = KeyRing::new(first, previous);
-        let (store, counters) = (Arc::new(Instrumented::new(store)), Counters::register());
+        let (store, counters) = (Arc::new(Instrumented::new(store)), EventCounters::register());
         let cookie_report = CookieReport::new();
         Ok(Self { store, config, keys, clock, observer, counters, cookie_report, is_own, notices })
     }
