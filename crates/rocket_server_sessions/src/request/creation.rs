@@ -1,17 +1,12 @@
-//! Creating sessions, and settling tokens whose creation was not answered.
+//! Creating a session, and what becomes of a token whose creation was not answered.
 
-use rocket::tokio::sync::MutexGuard;
-
-use super::session::RequestSession;
-use super::state::{Identity, Seen, State};
+use super::session::{RequestSession, Turn};
+use super::state::{Identity, Seen};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::id::{PublicId, Token};
 use crate::session_cookie::CookieValue;
 use crate::store::{IDLE, Store, StoreError, StoreErrorKind, Values};
-
-/// The guard of `identity_lock`.
-pub(super) type Turn<'s> = MutexGuard<'s, ()>;
 
 impl RequestSession {
     /// Creates a record with these fields, which becomes the request's session.
@@ -74,19 +69,5 @@ impl RequestSession {
                 .unwrap_or(self.sessions.config.remember_me),
             has_user,
         })
-    }
-
-    /// Locks the identity, and settles a token of an operation whose future was dropped.
-    pub(super) async fn lock_identity(&self) -> Result<Turn<'_>> {
-        let turn = self.identity_lock.lock().await;
-        let pending = match &*self.state.lock() {
-            State::Unsettled { pending, .. } => Some(pending.record),
-            _ => None,
-        };
-        if let Some(record) = pending {
-            let is_there = self.sessions.store.settle(record).await?;
-            self.settled(is_there);
-        }
-        Ok(turn)
     }
 }

@@ -8,8 +8,7 @@
 
 use rocket::tokio::time::Instant;
 
-use super::creation::Turn;
-use super::session::RequestSession;
+use super::session::{RequestSession, Turn};
 use super::state::{Identity, Next, Seen};
 use crate::error::{Error, Result};
 use crate::event::Event;

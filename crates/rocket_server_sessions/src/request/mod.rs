@@ -10,7 +10,8 @@
 //! | [`login`] | who is logged in |
 //! | [`update`] | reading and writing fields |
 //! | [`findings`] | what the store's answers say about the record |
-//! | [`creation`] | creating a session, and settling a token |
+//! | [`identity_lock`] | one change of the identity at a time; settles a token first |
+//! | [`creation`] | creating a session |
 //! | [`lifetime`] | how long a record lives |
 //! | [`deadline`] | how long a request may wait for the store |
 //! | [`session`] | what all of them share |
@@ -24,6 +25,7 @@ mod findings;
 pub(crate) mod guard;
 pub(crate) mod hidden_cookie;
 pub(crate) mod identity;
+mod identity_lock;
 mod lifetime;
 mod login;
 pub(crate) mod session;

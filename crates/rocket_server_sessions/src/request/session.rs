@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use rocket::Request;
-use rocket::tokio::sync::Mutex as AsyncMutex;
+use rocket::tokio::sync::{Mutex as AsyncMutex, MutexGuard};
 use rocket::tokio::time::Instant;
 
 use super::hidden_cookie::{has_dropped_cookies, may_hide_cookie};
@@ -17,6 +17,9 @@ use crate::id::PublicId;
 use crate::session_cookie::Opened;
 use crate::shared::Shared;
 use crate::store::{Death, LoggedIn, RecordId, StoreError};
+
+/// The guard of [`identity_lock`](RequestSession::identity_lock).
+pub(super) type Turn<'s> = MutexGuard<'s, ()>;
 
 pub(crate) struct RequestSession {
     pub(crate) sessions: Arc<Shared>,
