@@ -5,14 +5,6 @@ use rocket::http::Method;
 
 use crate::config::{Config, SameSite};
 use crate::event::Rejection;
-use crate::unreadable;
-
-/// Whether Rocket has dropped the request's cookies. The first call must be in the task that answers
-/// the request; the fairing makes it, unless another fairing has used the session before.
-pub(crate) fn has_dropped_cookies(request: &Request<'_>) -> bool {
-    struct DroppedCookies(bool);
-    request.local_cache(|| DroppedCookies(unreadable::has_dropped_cookies())).0
-}
 
 /// Returns whether the browser may hold a good cookie although the request shows none. A new session
 /// must not replace that cookie, unless a user logs in.

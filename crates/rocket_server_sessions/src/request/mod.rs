@@ -23,7 +23,7 @@ mod creation;
 mod deadline;
 mod findings;
 pub(crate) mod guard;
-pub(crate) mod hidden_cookie;
+mod hidden_cookie;
 pub(crate) mod identity;
 mod identity_lock;
 mod lifetime;

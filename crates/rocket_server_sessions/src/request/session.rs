@@ -9,9 +9,10 @@ use rocket::Request;
 use rocket::tokio::sync::{Mutex as AsyncMutex, MutexGuard};
 use rocket::tokio::time::Instant;
 
-use super::hidden_cookie::{has_dropped_cookies, may_hide_cookie};
+use super::hidden_cookie::may_hide_cookie;
 use super::state::{Identity, Next, State};
 use super::wait::Wait;
+use crate::dropped_cookies::has_dropped_cookies;
 use crate::event::{Deadline, Event, Rejection};
 use crate::id::PublicId;
 use crate::session_cookie::Opened;

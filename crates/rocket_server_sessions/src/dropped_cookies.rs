@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use log::{Level, Record};
 use parking_lot::Mutex;
+use rocket::Request;
 use rocket::tokio::task::{self, Id};
 
 /// Where Rocket reads headers, and what it logs.
@@ -82,8 +83,15 @@ pub fn note_dropped_cookies(record: &Record<'_>) -> bool {
     true
 }
 
+/// Whether Rocket has dropped the request's cookies. The first call must be in the task that answers
+/// the request; the fairing makes it, unless another fairing has used the session before.
+pub(crate) fn has_dropped_cookies(request: &Request<'_>) -> bool {
+    struct DroppedCookies(bool);
+    request.local_cache(|| DroppedCookies(take_note())).0
+}
+
 /// Returns whether the request that this task answers has lost its cookies. Forgets it.
-pub(crate) fn has_dropped_cookies() -> bool {
+fn take_note() -> bool {
     if !HAS_TASKS.load(Ordering::Acquire) {
         return false;
     }
@@ -111,7 +119,7 @@ mod tests {
             rocket::tokio::spawn(async move {
                 assert_eq!(is_noted && note(Warn, TARGET, MESSAGE), is_noted);
                 rocket::tokio::task::yield_now().await;
-                (has_dropped_cookies(), has_dropped_cookies())
+                (take_note(), take_note())
             })
         };
         let (one, other) = (of_task(true), of_task(false));
@@ -142,7 +150,7 @@ mod tests {
             ] {
                 assert!(!note(level, target, text), "{level} {target} {text}");
             }
-            has_dropped_cookies()
+            take_note()
         };
         assert!(!rocket::tokio::spawn(task).await.unwrap());
         assert!(!note(Warn, TARGET, MESSAGE), "it is not about a request of this task");
