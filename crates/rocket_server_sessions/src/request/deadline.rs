@@ -36,14 +36,14 @@ impl RequestSession {
         let result = with_deadline(rest, work).await;
         let retry_after = result.as_ref().err().and_then(Error::retry_after);
         if let Some(retry_after) = retry_after.filter(|it| !it.is_zero()) {
-            self.choices.lock().outage = Some(retry_after);
+            *self.outage.lock() = Some(retry_after);
         }
         result
     }
 
     /// How long to wait before trying again, if the store has failed this request.
     pub(crate) fn outage(&self) -> Option<Duration> {
-        self.choices.lock().outage
+        *self.outage.lock()
     }
 
     /// Runs a call that creates a token, and leaves time for settling.

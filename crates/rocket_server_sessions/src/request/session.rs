@@ -29,6 +29,10 @@ pub(crate) struct RequestSession {
     /// Whether the response's headers were sent. Set while `state` is locked.
     pub(super) is_answered: AtomicBool,
     pub(super) choices: Mutex<Choices>,
+    /// How long to wait before trying again, if the store has failed this request.
+    pub(super) outage: Mutex<Option<Duration>>,
+    /// Why the request's cookie was ignored.
+    rejection: Mutex<Option<Rejection>>,
     /// Whether the browser may hold a cookie that this request could not show.
     pub(super) may_hide_cookie: bool,
     pub(super) wait: Wait,
@@ -38,18 +42,14 @@ pub(crate) struct RequestSession {
     pub(super) identity_lock: AsyncMutex<()>,
 }
 
-/// Further state of the request.
+/// What the request has chosen about its cookie, and how long the session is kept.
 pub(super) struct Choices {
     /// Whether a new cookie is persistent, if the request has chosen.
     pub(super) is_remembered: Option<bool>,
     /// The idle timeout of a new session, if it has one of its own.
     pub(super) idle_timeout: Option<Duration>,
-    /// Whether to send the cookie again with the same token.
+    /// Whether to send the cookie again with the same token. Also if its key is an old one.
     pub(super) is_repeated: bool,
-    /// How long to wait before trying again, if the store has failed this request.
-    pub(super) outage: Option<Duration>,
-    /// Why the request's cookie was ignored.
-    rejection: Option<Rejection>,
 }
 
 impl RequestSession {
@@ -79,8 +79,7 @@ impl RequestSession {
         };
         let opened = opened.filter(|it| !is_expired(it.value.id));
         let session = Self::new(sessions, arrived(request), opened);
-        session.choices.lock().rejection = rejection;
-        Self { may_hide_cookie, ..session }
+        Self { may_hide_cookie, rejection: Mutex::new(rejection), ..session }
     }
 
     /// A session without a request, in which nobody is logged in.
@@ -93,8 +92,6 @@ impl RequestSession {
             is_remembered: None,
             idle_timeout: None,
             is_repeated: opened.as_ref().is_some_and(|it| it.is_key_old),
-            outage: None,
-            rejection: None,
         };
         let state =
             opened.map_or(State::None, |it| State::Presented(Identity::presented(it.value)));
@@ -104,6 +101,8 @@ impl RequestSession {
             state: Mutex::new(state),
             is_answered: AtomicBool::new(false),
             choices: Mutex::new(choices),
+            outage: Mutex::default(),
+            rejection: Mutex::default(),
             may_hide_cookie: false,
             wait: Wait::default(),
             known_login: Mutex::default(),
@@ -113,11 +112,11 @@ impl RequestSession {
 
     /// Why the request's cookie was ignored, as far as is known.
     pub(crate) fn rejection(&self) -> Option<Rejection> {
-        self.choices.lock().rejection
+        *self.rejection.lock()
     }
 
     pub(super) fn reject(&self, rejection: Rejection) {
-        self.choices.lock().rejection.get_or_insert(rejection);
+        self.rejection.lock().get_or_insert(rejection);
         self.sessions.emit(Event::Rejected(rejection));
     }
 

@@ -1,4 +1,4 @@
-//! The request guard `Session`: which session it is here, its `fields`, and its `login`.
+//! The request guard `Session`: which session it is here, its `fields`, its `token`, and its `login`.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -15,6 +15,7 @@ use crate::store::Store;
 
 mod fields;
 pub(crate) mod login;
+mod token;
 
 /// The visitor's session, as a request guard.
 ///
