@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use rocket::Request;
 use rocket_server_sessions::{Config, Rejection};
 
-use super::headers::Scheme;
 use super::page::Page;
+use super::scheme::Scheme;
 
 /// Whether the session's cookie needs HTTPS. Rocket manages it.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,7 @@ use rocket::http::Header;
 use rocket::{Build, Request, Response, Rocket};
 
 use super::hsts::Hsts;
-use crate::platform::is_on_cloud_run;
+use super::scheme::Scheme;
 
 /// The headers of every response. A page needs a stylesheet, images and its own forms. Connections are
 /// for tools that fetch `robots.txt` from within a page.
@@ -38,7 +38,7 @@ impl Fairing for SecurityHeaders {
 
     async fn on_ignite(&self, rocket: Rocket<Build>) -> fairing::Result {
         match Hsts::extract(rocket.figment()) {
-            Ok(hsts) => Ok(rocket.manage(hsts).manage(Scheme::of_platform())),
+            Ok(hsts) => Ok(rocket.manage(hsts)),
             Err(errors) => {
                 for error in errors {
                     log::error!("{error}");
@@ -63,35 +63,6 @@ impl Fairing for SecurityHeaders {
             if !response.headers().contains(name) {
                 response.set_raw_header(name, value);
             }
-        }
-    }
-}
-
-/// How a request was sent, as far as the server knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scheme {
-    Http,
-    Https,
-}
-
-impl Scheme {
-    /// What requests use that do not say it: Cloud Run serves HTTPS, and so does Rocket with TLS.
-    fn of_platform() -> Self {
-        if is_on_cloud_run() { Self::Https } else { Self::Http }
-    }
-
-    /// The proxy that ends TLS says it in a header. If there are several, the first one knows.
-    ///
-    /// A client can send that header too. It then gets a header in return that it ignores, because
-    /// browsers ignore `Strict-Transport-Security` over HTTP (RFC 6797, section 8.1).
-    pub(super) fn of(request: &Request<'_>) -> Self {
-        let rocket = request.rocket();
-        let forwarded = request.headers().get_one("X-Forwarded-Proto");
-        match forwarded.and_then(|it| it.split(',').next()).map(str::trim) {
-            Some(scheme) if scheme.eq_ignore_ascii_case("https") => Self::Https,
-            Some(scheme) if scheme.eq_ignore_ascii_case("http") => Self::Http,
-            _ if rocket.config().tls_enabled() => Self::Https,
-            _ => rocket.state().copied().unwrap_or(Self::Http),
         }
     }
 }

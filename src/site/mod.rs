@@ -41,6 +41,7 @@ mod page_response;
 mod page_view;
 mod relative_time;
 mod rendered_page;
+mod scheme;
 mod session_page;
 pub(crate) mod templates;
 mod view_metrics;
@@ -53,6 +54,7 @@ use headers::SecurityHeaders;
 use instance::Instance;
 use page_cache::PageCache;
 use rendered_page::PageShape;
+use scheme::Scheme;
 use view_metrics::ViewMetrics;
 use visit::Visit;
 
@@ -76,6 +78,7 @@ pub fn stage() -> AdHoc {
             .attach(Shield::new())
             .attach(Visit::fairing())
             .manage(cache)
+            .manage(Scheme::of_platform())
             .manage(NeedsHttps::of(&sessions))
             .manage(ViewMetrics::register())
             .manage(Instance::from_env())
