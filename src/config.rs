@@ -16,13 +16,13 @@ use figment::{Error, Figment, Metadata, Profile, Provider, Source};
 use rocket::fairing::AdHoc;
 use rocket_server_sessions::{Config as Sessions, Report, SettingError, Unread, Verdict};
 
-use crate::observability::wrong_level;
+use crate::observability::{METRICS_PORT, wrong_level};
 use crate::platform::is_on_cloud_run;
 use crate::site::hsts::Hsts;
 use crate::site::templates;
 
 /// The application's own settings, besides those of Rocket and of sessions.
-const OWN_KEYS: [&str; 3] = [templates::FOLDER, "metrics_port", Hsts::KEY];
+const OWN_KEYS: [&str; 3] = [templates::FOLDER, METRICS_PORT, Hsts::KEY];
 
 /// The file of the settings, unless `ROCKET_CONFIG` names another.
 const FILE: &str = "Rocket.toml";
@@ -104,7 +104,7 @@ pub fn errors() -> Vec<String> {
 }
 
 fn own_errors(figment: &Figment) -> Vec<SettingError> {
-    let port = figment.extract_inner::<u16>("metrics_port").err();
+    let port = figment.extract_inner::<u16>(METRICS_PORT).err();
     let folder = match figment.extract_inner::<RelativePathBuf>(templates::FOLDER) {
         Ok(folder) => missing_folder(figment, &folder.relative()),
         Err(error) => Some(error),

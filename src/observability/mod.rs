@@ -8,8 +8,8 @@
 //! | `trace_context` | the trace that a request belongs to, from its headers |
 //! | `per_request` | a value for each running request |
 //!
-//! The rest of the application does not depend on these modules. It uses the crates `log`,
-//! `metrics` and `tracing`, as its libraries do.
+//! `main` and `lib` start them, and `config` checks their settings. The rest of the application uses
+//! the crates `log`, `metrics` and `tracing`, as its libraries do.
 
 use rocket::{Build, Rocket};
 
@@ -26,7 +26,7 @@ mod trace_context;
 
 pub use logger::LAUNCH;
 pub(crate) use logger::wrong_level;
-pub(crate) use prometheus::Prometheus;
+pub(crate) use prometheus::{METRICS_PORT, Prometheus};
 
 use crate::platform::is_on_cloud_run;
 

@@ -31,7 +31,7 @@ use rocket::tokio::{select, spawn};
 use rocket::{Build, Orbit, Rocket, Shutdown};
 
 /// The setting. If it is unset, nothing is recorded and no port is opened.
-const KEY: &str = "metrics_port";
+pub(crate) const METRICS_PORT: &str = "metrics_port";
 
 const FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
@@ -63,7 +63,7 @@ static RECORDER: LazyLock<PrometheusHandle> = LazyLock::new(|| {
     let handle = recorder.handle();
     if set_global_recorder(recorder).is_err() {
         log::warn!(
-            "`{KEY}`: this process already has a metrics recorder, so no metrics are served"
+            "`{METRICS_PORT}`: this process already has a metrics recorder, so no metrics are served"
         );
     }
     handle
@@ -78,17 +78,18 @@ pub(crate) struct Prometheus {
 impl Prometheus {
     /// Binds the port that the setting names, if it is set.
     async fn bind(figment: &Figment) -> Result<Option<TcpListener>, figment::Error> {
-        if figment.find_value(KEY).is_err() {
+        if figment.find_value(METRICS_PORT).is_err() {
             return Ok(None);
         }
-        let port: u16 = figment.extract_inner(KEY)?;
+        let port: u16 = figment.extract_inner(METRICS_PORT)?;
         match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
             Ok(listener) => Ok(Some(listener)),
             Err(error) => {
-                let message = format!("`{KEY}`: 127.0.0.1:{port} cannot be opened: {error}");
-                let mut error = figment::Error::from(message).with_path(KEY);
+                let message =
+                    format!("`{METRICS_PORT}`: 127.0.0.1:{port} cannot be opened: {error}");
+                let mut error = figment::Error::from(message).with_path(METRICS_PORT);
                 error.profile = Some(figment.profile().clone());
-                error.metadata = figment.find_metadata(KEY).cloned();
+                error.metadata = figment.find_metadata(METRICS_PORT).cloned();
                 Err(error)
             }
         }

@@ -8,8 +8,9 @@ use rocket::{Request, Response};
 
 use crate::request::RequestSession;
 
-/// Sets the cookie. It is attached at ignition, after all others, so that their response fairings
-/// may use the session.
+/// Sets the cookie. It is attached at ignition, after the fairings that the application attaches
+/// before the launch, so that their response fairings may use the session. Those that another fairing
+/// attaches at its ignition may come later; they get an error if they open a session.
 pub(super) struct CookieFairing;
 
 #[rocket::async_trait]
