@@ -43,6 +43,24 @@
 //! | write tests | [`testing`] |
 //! | implement a custom store | [`store`] |
 
+// Each module uses only those after it in this table. The test `layers` checks that.
+//
+// | modules | content |
+// |---|---|
+// | `debug` | `Debug` of the public types |
+// | `setup` | the fairing |
+// | `testing` | for tests of applications and stores |
+// | `session`, `batch`, `snapshot`, `user`, `user_sessions`, `same_origin` | what handlers use |
+// | `request` | what one request does with its session |
+// | `user_index`, `sessions` | the sessions of a user; those of the whole application |
+// | `shared`, `cookie_report`, `event_counters` | what all sessions share; what becomes of events |
+// | `check` | checks a configuration |
+// | `session_cookie`, `value`, `key`, `error` | the cookie; fields as keys and JSON; errors for applications |
+// | `store` | the contract of a store, and the stores |
+// | `config` | the settings |
+// | `cross_site`, `dropped_cookies`, `limited_log` | which requests come from other sites, or have lost their cookies |
+// | `event`, `id`, `time`, `clock`, `finding`, `remember_me`, `background` | what all may name |
+
 mod background;
 mod batch;
 mod check;
@@ -58,6 +76,8 @@ mod event_counters;
 mod finding;
 mod id;
 mod key;
+#[cfg(test)]
+mod layers;
 mod limited_log;
 mod remember_me;
 mod request;

@@ -1,6 +1,7 @@
 //! What one request does with its session.
 //!
-//! Each module calls only those below it:
+//! Each module uses only those below it, and calls only their methods of [`RequestSession`]. The test
+//! `layers` checks that.
 //!
 //! | module | content |
 //! |---|---|
@@ -10,7 +11,7 @@
 //! | [`login`] | who is logged in |
 //! | [`update`] | reading and writing fields |
 //! | [`findings`] | what the store's answers say about the record |
-//! | [`identity_lock`] | one change of the identity at a time; settles a token first |
+//! | [`identity_lock`] | one change of the identity at a time; settles a pending token first |
 //! | [`creation`] | creating a session |
 //! | [`lifetime`] | how long a record lives |
 //! | [`deadline`] | how long a request may wait for the store |

@@ -24,6 +24,16 @@
 //! have constructors. [`RecordId`], [`IndexEntry`], [`TimeToLive`], [`Fields`] and [`StoreErrorKind`]
 //! stay as they are.
 
+// Each module uses only those after it in this table. The test `layers` checks that.
+//
+// | modules | content |
+// |---|---|
+// | `instrumented`, `wrap` | metrics and spans of every call; stores that wrap another |
+// | `redis`, `memory` | the stores |
+// | `contract` | the trait |
+// | `rotation`, `logged_in`, `time_to_live`, `update` | what its calls take and return |
+// | `record`, `error` | a record's id and fields; errors |
+
 mod contract;
 mod error;
 mod instrumented;

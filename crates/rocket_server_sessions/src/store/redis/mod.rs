@@ -1,22 +1,29 @@
 //! The Redis store: one hash per session, over connections of an r2d2 pool.
 //!
-//! A call of the store passes through these modules, and none uses one above it:
+//! A call of the store passes through these modules from top to bottom. Each uses only those after it
+//! in the table. The test `layers` checks that.
 //!
-//! 1. `store` implements the contract. `commands` and `user_index` encode its calls as a
-//!    `pipeline`; `scripts` has the Lua.
-//! 2. `servers` knows which servers there are. A `cluster` sends each part to the one that has its
-//!    slot.
-//! 3. `server` refuses the pipeline immediately if the breaker is open. Otherwise it makes a
-//!    `request` with a deadline, puts it into the queue, and waits for the reply.
-//! 4. `driver` is a task for each connection. It gets the connection, and probes the server during
-//!    an outage.
-//! 5. `duplex` takes requests from the queue, sends them and receives replies on one connection.
-//!    `in_flight` keeps a request until all its replies have been received, within a `limit`.
-//! 6. `upstream` is what all callers and drivers of a server share: the `queue`, the `breaker`, and
-//!    the r2d2 `pool`, which opens a `connection`; with sentinels, to the `master`.
-//! 7. `outbox` and `transport` write the commands to the socket and read bytes from it, through TLS
-//!    if needed.
-//! 8. `decoder` splits the bytes into replies: `framing` finds their ends, and `parser` reads them.
+//! | modules | content |
+//! |---|---|
+//! | `store` | implements the contract |
+//! | `orphan_keys` | keys that may have no time to live, until they are deleted |
+//! | `user_index`, `replies`, `commands`, `scripts` | encode the calls as a `pipeline`, and read the replies; `scripts` has the Lua |
+//! | `servers`, `cluster` | which servers there are; a cluster sends each part of a pipeline to the server that has its slot |
+//! | `server` | refuses the pipeline immediately if the breaker is open; otherwise makes a `request` with a deadline, puts it into the queue, and waits for the reply |
+//! | `driver` | a task for each connection: gets the connection, and probes the server during an outage |
+//! | `duplex` | takes requests from the queue, sends them and receives replies on one connection |
+//! | `in_flight`, `answers` | keep a request until all its replies have been received, and look for errors of the server |
+//! | `outbox`, `transport` | write the commands to the socket and read bytes from it, through TLS if needed |
+//! | `upstream`, `queue` | what all callers and drivers of a server share: the queue, the `breaker` and the pool |
+//! | `pool` | the r2d2 pool of connections to one server |
+//! | `probe` | finds out whether Redis can be used, before the launch or for `check` |
+//! | `topology`, `sentinel`, `master` | which servers a URL names; with sentinels, which one is the master |
+//! | `connection`, `resolve` | opens a connection, and talks over it with deadlines |
+//! | `reply_error`, `remedy`, `breaker` | what an error of the server means, what to do about it, and whether the server is asked at all |
+//! | `address`, `tls` | where a server is, and how the connection is encrypted |
+//! | `decoder`, `parser`, `framing` | splits the bytes into replies: `framing` finds their ends, and `parser` reads them |
+//! | `request`, `pipeline` | commands with a deadline and a caller who waits; encoded commands |
+//! | `limit`, `metrics`, `jitter`, `settings` | how many requests are in flight at once; metrics; random delays; settings |
 //!
 //! The replies go back the same way: `in_flight` assigns them to the oldest request, `answers`
 //! looks for errors of the server (`reply_error`), `request` wakes the caller, and `replies` or
