@@ -76,7 +76,7 @@ impl<'r> Batch<'r> {
         if let Some(error) = self.error {
             return Err(error);
         }
-        let max_size = Some(self.request.sessions.config.max_record_size);
+        let max_size = Some(self.request.shared.config.max_record_size);
         let update = Update { ops: self.ops.clone(), read: Fields::All, max_size };
         let Applied { results, mut fields, .. } = self.request.run(update).await?;
         let mut integers = self.integers.into_iter();

@@ -41,7 +41,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// A snapshot of the session of a request.
     pub(super) fn new(fields: Values, request: &RequestSession) -> Self {
-        let origin = request.identity().map(|it| (request.sessions.clone(), it.record.id));
+        let origin = request.identity().map(|it| (request.shared.clone(), it.record.id));
         Self { fields, origin }
     }
 
@@ -123,8 +123,8 @@ impl Snapshot {
 
     fn decode<T: DeserializeOwned>(&self, field: &Field<T>, text: &str) -> Result<Option<T>> {
         decode(field, text, |key| {
-            if let Some((sessions, id)) = &self.origin {
-                sessions.emit(Event::Undecodable(*id, key));
+            if let Some((shared, id)) = &self.origin {
+                shared.emit(Event::Undecodable(*id, key));
             }
         })
     }

@@ -38,7 +38,7 @@ const MAX_PASSES: usize = 16;
 
 #[derive(Clone)]
 pub(crate) struct UserIndex {
-    sessions: Arc<Shared>,
+    shared: Arc<Shared>,
     user: String,
 }
 
@@ -50,14 +50,14 @@ pub(crate) struct Active {
 }
 
 impl UserIndex {
-    pub(crate) fn new(sessions: &Arc<Shared>, user: &str) -> Self {
-        Self { sessions: sessions.clone(), user: user.to_owned() }
+    pub(crate) fn new(shared: &Arc<Shared>, user: &str) -> Self {
+        Self { shared: shared.clone(), user: user.to_owned() }
     }
 
     /// Adds an entry, and returns the whole index.
     pub(crate) async fn add(&self, record: RecordId) -> Result<Vec<IndexEntry>> {
-        let entry = IndexEntry { record, written: self.sessions.clock.now() };
-        Ok(self.sessions.store.index_add(&self.user, entry, TTL).await?)
+        let entry = IndexEntry { record, written: self.shared.clock.now() };
+        Ok(self.shared.store.index_add(&self.user, entry, TTL).await?)
     }
 
     /// Removes entries in the background. A stale entry does no harm.
@@ -65,8 +65,8 @@ impl UserIndex {
         if records.is_empty() {
             return;
         }
-        let (sessions, user) = (self.sessions.clone(), self.user.clone());
-        detach(async move { drop(sessions.store.index_remove(&user, &records).await) });
+        let (shared, user) = (self.shared.clone(), self.user.clone());
+        detach(async move { drop(shared.store.index_remove(&user, &records).await) });
     }
 
     /// After a rotation, removes the old entry if it succeeded, or the new one if it failed. If the
@@ -88,13 +88,13 @@ impl UserIndex {
 
     /// The sessions in which the user is logged in. Stale entries are removed.
     pub(crate) async fn active(&self) -> Result<Vec<Active>> {
-        let entries = self.sessions.store.index(&self.user).await?;
+        let entries = self.shared.store.index(&self.user).await?;
         let (active, has_moved) = self.resolve(entries).await?;
         if !has_moved {
             return Ok(active);
         }
         // A session may have been rotated between the two reads.
-        let entries = self.sessions.store.index(&self.user).await?;
+        let entries = self.shared.store.index(&self.user).await?;
         Ok(self.resolve(entries).await?.0)
     }
 
@@ -104,8 +104,8 @@ impl UserIndex {
             return Ok((Vec::new(), false));
         }
         let records: Vec<_> = entries.iter().map(|it| it.record).collect();
-        let status = self.sessions.store.status(&records).await?;
-        let oldest = self.sessions.clock.now() - PENDING;
+        let status = self.shared.store.status(&records).await?;
+        let oldest = self.shared.clock.now() - PENDING;
         let (mut active, mut stale, mut empty) = (Vec::new(), Vec::new(), Vec::new());
         let mut dead = Vec::new();
         for (entry, status) in entries.into_iter().zip(status) {
@@ -133,7 +133,7 @@ impl UserIndex {
 
     /// Writes tombstones to empty places, then removes their entries.
     async fn prune(&self, empty: Vec<RecordId>) -> Result<(), StoreError> {
-        let store = &self.sessions.store;
+        let store = &self.shared.store;
         let settled = try_join_all(empty.iter().map(|record| store.settle(*record))).await?;
         let is_empty = |(record, is_live): (&RecordId, bool)| (!is_live).then_some(*record);
         let empty: Vec<_> = empty.iter().zip(settled).filter_map(is_empty).collect();
@@ -153,7 +153,7 @@ impl UserIndex {
         // Sessions that were rotated before they could be destroyed.
         let mut moved: Option<BTreeSet<PublicId>> = None;
         for _ in 0..MAX_PASSES {
-            let entries = self.sessions.store.index(&self.user).await;
+            let entries = self.shared.store.index(&self.user).await;
             let entries = entries.map_err(|error| partly(error, &destroyed))?;
             let is_left = |it: &IndexEntry| {
                 is_meant(it.record.id)
@@ -195,7 +195,7 @@ impl UserIndex {
         &self,
         entries: Vec<IndexEntry>,
     ) -> Vec<(RecordId, Result<DestroyResult, StoreError>)> {
-        let oldest = self.sessions.clock.now() - PENDING;
+        let oldest = self.shared.clock.now() - PENDING;
         let calls = entries.into_iter().map(|IndexEntry { record, written }| async move {
             let is_pending = written >= oldest;
             (record, self.destroy_one(record, is_pending).await, is_pending)
@@ -215,13 +215,13 @@ impl UserIndex {
         record: RecordId,
         is_pending: bool,
     ) -> Result<DestroyResult, StoreError> {
-        let store = &self.sessions.store;
+        let store = &self.shared.store;
         let mut end = store.destroy(record, Some(&self.user)).await?;
         if end == DestroyResult::Gone && is_pending && store.settle(record).await? {
             end = store.destroy(record, Some(&self.user)).await?;
         }
         if let DestroyResult::Destroyed(_) = end {
-            self.sessions.emit(Event::Destroyed(record.id));
+            self.shared.emit(Event::Destroyed(record.id));
         }
         Ok(end)
     }
@@ -229,7 +229,7 @@ impl UserIndex {
     /// Destroys the oldest log-ins if there are too many. `own` stays. Runs in the background;
     /// failures are logged.
     pub(crate) fn enforce_limit(&self, entries: Vec<IndexEntry>, own: RecordId) {
-        let limit = self.sessions.config.max_user_sessions;
+        let limit = self.shared.config.max_user_sessions;
         if entries.len() <= limit {
             return;
         }

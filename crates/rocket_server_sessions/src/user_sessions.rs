@@ -44,7 +44,7 @@ use crate::user_index::UserIndex;
 /// Outside of a request, [`Sessions::users`] returns it.
 #[derive(Clone, Copy)]
 pub struct UserSessions<'r> {
-    sessions: &'r Arc<Shared>,
+    shared: &'r Arc<Shared>,
     /// The request, if any.
     request: Option<&'r Arc<RequestSession>>,
 }
@@ -53,7 +53,7 @@ impl Sessions {
     /// The sessions in which your users are logged in.
     #[must_use]
     pub fn users(&self) -> UserSessions<'_> {
-        UserSessions { sessions: &self.shared, request: None }
+        UserSessions { shared: &self.shared, request: None }
     }
 }
 
@@ -82,7 +82,7 @@ impl UserSessions<'_> {
     /// [`Error::Unavailable`](crate::Error::Unavailable) or
     /// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown) if the store fails.
     pub async fn list(&self, user: &str) -> Result<Vec<ActiveSession>> {
-        let index = UserIndex::new(self.sessions, user);
+        let index = UserIndex::new(self.shared, user);
         let active = self.with_deadline(index.active()).await?;
         let mut active: Vec<_> = active
             .into_iter()
@@ -144,7 +144,7 @@ impl UserSessions<'_> {
     }
 
     async fn destroy_if(&self, user: &str, is_meant: impl Fn(PublicId) -> bool) -> Result<usize> {
-        let index = UserIndex::new(self.sessions, user);
+        let index = UserIndex::new(self.shared, user);
         let destroyed = self.with_deadline(index.destroy(is_meant)).await?;
         if let Some(request) = self.request {
             request.note_destroyed(&destroyed);
@@ -155,7 +155,7 @@ impl UserSessions<'_> {
     async fn with_deadline<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         match self.request {
             Some(request) => request.with_deadline(work).await,
-            None => with_deadline(self.sessions.config.deadline, work).await,
+            None => with_deadline(self.shared.config.deadline, work).await,
         }
     }
 }
@@ -166,7 +166,7 @@ impl<'r> FromRequest<'r> for UserSessions<'r> {
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
         let of = |request: &'r Arc<RequestSession>| UserSessions {
-            sessions: &request.sessions,
+            shared: &request.shared,
             request: Some(request),
         };
         session_of(request).map(of).map_or_else(Outcome::from, Outcome::Success)

@@ -22,7 +22,7 @@ impl RequestSession {
         fields.extend(own.map(|own| (IDLE.to_owned(), own.as_secs().to_string())));
         let ttl = self.new_ttl(&identity, now).of(&fields);
         self.change_token(identity, Event::Created(record.id))?;
-        match self.soon(self.sessions.store.create(record, &fields, ttl)).await {
+        match self.soon(self.shared.store.create(record, &fields, ttl)).await {
             Ok(true) => {
                 self.settled(true);
                 self.state.lock().note_seen(record, Seen { at: now, expiry: now + ttl });
@@ -53,7 +53,7 @@ impl RequestSession {
             state.abandoned();
         } else if let Some(event) = state.settled() {
             drop(state);
-            self.sessions.emit(event);
+            self.shared.emit(event);
         }
     }
 
@@ -66,7 +66,7 @@ impl RequestSession {
                 .choices
                 .lock()
                 .is_remembered
-                .unwrap_or(self.sessions.config.remember_me),
+                .unwrap_or(self.shared.config.remember_me),
             has_user,
         })
     }

@@ -20,7 +20,7 @@ impl RequestSession {
         &self,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        let deadline = self.sessions.config.deadline;
+        let deadline = self.shared.config.deadline;
         if self.is_answered() {
             return with_deadline(deadline, work).await;
         }
@@ -51,13 +51,13 @@ impl RequestSession {
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let deadline = self.sessions.config.deadline;
+        let deadline = self.shared.config.deadline;
         let rest = deadline.saturating_sub(self.settle_time()).saturating_sub(self.wait.so_far());
         timeout(rest, call).await.unwrap_or_else(|_| Err(late()))
     }
 
     pub(super) fn settle_time(&self) -> Duration {
-        self.sessions.config.deadline / SETTLE_SHARE
+        self.shared.config.deadline / SETTLE_SHARE
     }
 }
 

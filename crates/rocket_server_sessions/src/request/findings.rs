@@ -18,7 +18,7 @@ impl RequestSession {
     /// Notes that the record is live, and touches it in the background if that is due. If the touch
     /// fails, the next request retries.
     pub(super) fn found_live(&self, record: RecordId, seen: Option<SystemTime>) {
-        let config = &self.sessions.config;
+        let config = &self.shared.config;
         let now = self.now();
         let mut state = self.state.lock();
         state.applied(record, Instant::now());
@@ -38,7 +38,7 @@ impl RequestSession {
         state.note_seen(record, Seen { at, expiry: at + config.idle_timeout });
         drop(state);
         if is_first_return {
-            self.sessions.emit(Event::Returned(record.id));
+            self.shared.emit(Event::Returned(record.id));
         }
         if is_due {
             self.touch(record);
@@ -55,9 +55,9 @@ impl RequestSession {
     }
 
     fn touch_as_seen(&self, record: RecordId, seen: SystemTime) {
-        let store = self.sessions.store.clone();
+        let store = self.shared.store.clone();
         let ttl = self.ttl(record.id, self.now());
-        self.sessions.emit(Event::Touched(record.id));
+        self.shared.emit(Event::Touched(record.id));
         detach(async move { drop(store.touch(record, seen, ttl).await) });
     }
 

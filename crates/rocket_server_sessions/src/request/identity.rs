@@ -37,7 +37,7 @@ pub(crate) async fn regenerate(session: &RequestSession) -> Result<()> {
     };
     let has_user = before.value.has_user;
     let user = if has_user { user_of(session, &before).await? } else { None };
-    let index = user.as_deref().map(|user| UserIndex::new(&session.sessions, user));
+    let index = user.as_deref().map(|user| UserIndex::new(&session.shared, user));
     let new = next_token(&before, has_user);
     if let Some(index) = &index {
         index.add(new.record).await?;
@@ -71,7 +71,7 @@ pub(crate) async fn log_in(
     }
     let label: String = label.chars().filter(|it| !it.is_control()).take(MAX_LABEL).collect();
     let login = LoggedIn::new(user, &label, session.now());
-    let index = UserIndex::new(&session.sessions, user);
+    let index = UserIndex::new(&session.shared, user);
     session.check_fields(&fields)?;
 
     let turn = session.lock_identity().await?;
@@ -89,7 +89,7 @@ pub(crate) async fn log_in(
             }
             RotateResult::Barred => return Err(Error::Conflict),
             RotateResult::OtherUser(other) => {
-                UserIndex::new(&session.sessions, &other).forget(vec![before.record]);
+                UserIndex::new(&session.shared, &other).forget(vec![before.record]);
                 has_destroyed = true;
             }
             RotateResult::Dead(_) | RotateResult::Gone => {}
@@ -117,7 +117,7 @@ async fn log_in_to_new_session(
     let mut fields = fields.clone();
     fields.extend(login.fields());
     session.create(turn, identity, &fields).await?;
-    session.sessions.emit(Event::LoggedIn(record.id));
+    session.shared.emit(Event::LoggedIn(record.id));
     index.enforce_limit(entries, record);
     Ok(())
 }
@@ -134,11 +134,11 @@ pub(crate) async fn destroy(session: &RequestSession) -> Result<()> {
         _ => return Err(Error::Conflict),
     };
     let record = before.record;
-    match session.sessions.store.destroy(record, None).await? {
+    match session.shared.store.destroy(record, None).await? {
         DestroyResult::Destroyed(user) => {
-            session.sessions.emit(Event::Destroyed(record.id));
+            session.shared.emit(Event::Destroyed(record.id));
             if let Some(user) = user {
-                UserIndex::new(&session.sessions, &user).forget(vec![record]);
+                UserIndex::new(&session.shared, &user).forget(vec![record]);
             }
         }
         DestroyResult::Dead(death) => {
@@ -181,7 +181,7 @@ async fn rotate(
     let event = if user.is_some() { Event::LoggedIn(from.id) } else { Event::Regenerated(from.id) };
     let rotation = Rotation { from, to, ttl, seen, user, fields: fields.clone() };
     session.change_token(new.clone(), event)?;
-    let result = session.soon(session.sessions.store.rotate(&rotation)).await;
+    let result = session.soon(session.shared.store.rotate(&rotation)).await;
     let result = result.inspect_err(|error| session.unanswered(error))?;
     session.settled(result == RotateResult::Rotated);
     match &result {
@@ -190,7 +190,7 @@ async fn rotate(
             session.state.lock().note_seen(new.record, seen);
         }
         RotateResult::OtherUser(_) => {
-            session.sessions.emit(Event::Destroyed(from.id));
+            session.shared.emit(Event::Destroyed(from.id));
             session.state.lock().destroyed(Instant::now());
         }
         RotateResult::Dead(death) => session.note_dead(from, *death),
@@ -202,7 +202,7 @@ async fn rotate(
 
 /// Reads which user is logged in.
 async fn user_of(session: &RequestSession, identity: &Identity) -> Result<Option<String>> {
-    let status = session.sessions.store.status(&[identity.record]).await?;
+    let status = session.shared.store.status(&[identity.record]).await?;
     Ok(status.into_iter().find_map(|status| match status {
         RecordStatus::Live { user, .. } => user.map(|login| login.name),
         RecordStatus::Dead | RecordStatus::Gone => None,

@@ -14,7 +14,7 @@ impl RequestSession {
             _ => None,
         };
         if let Some(record) = pending {
-            let is_there = self.sessions.store.settle(record).await?;
+            let is_there = self.shared.store.settle(record).await?;
             self.settled(is_there);
         }
         Ok(turn)

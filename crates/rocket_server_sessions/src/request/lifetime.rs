@@ -16,7 +16,7 @@ const OLD: Duration = TOMBSTONE_TTL.saturating_sub(Duration::from_secs(15));
 impl RequestSession {
     /// The time to live, from `now` on, of a record whose cookie has come back.
     pub(super) fn ttl(&self, id: PublicId, now: SystemTime) -> TimeToLive {
-        let config = &self.sessions.config;
+        let config = &self.shared.config;
         let max = config.absolute_expiry(id).duration_since(now).unwrap_or_default();
         TimeToLive { idle: config.idle_timeout.min(max), max }
     }
@@ -28,7 +28,7 @@ impl RequestSession {
         if identity.has_returned || identity.value.has_user || is_chosen {
             self.ttl(identity.record.id, now)
         } else {
-            TimeToLive::fixed(self.sessions.config.first_ttl())
+            TimeToLive::fixed(self.shared.config.first_ttl())
         }
     }
 
@@ -39,11 +39,11 @@ impl RequestSession {
 
     /// Fails if a stream outlives its session.
     pub(super) fn check_lifetime(&self, id: PublicId) -> Result<()> {
-        if !self.is_answered() || self.now() < self.sessions.config.absolute_expiry(id) {
+        if !self.is_answered() || self.now() < self.shared.config.absolute_expiry(id) {
             return Ok(());
         }
         self.state.lock().lost();
-        self.sessions.emit(Event::Expired(id, Deadline::Absolute));
+        self.shared.emit(Event::Expired(id, Deadline::Absolute));
         Err(Error::Conflict)
     }
 }

@@ -23,7 +23,7 @@ use crate::store::{Death, LoggedIn, RecordId, StoreError};
 pub(super) type Turn<'s> = MutexGuard<'s, ()>;
 
 pub(crate) struct RequestSession {
-    pub(crate) sessions: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     pub(super) arrived: Instant,
     pub(super) state: Mutex<State>,
     /// Whether the response's headers were sent. Set while `state` is locked.
@@ -54,40 +54,40 @@ pub(super) struct Choices {
 
 impl RequestSession {
     /// Reads the request's cookie. Does no I/O.
-    pub(crate) fn open(request: &Request<'_>, sessions: &Arc<Shared>) -> Self {
-        let config = &sessions.config;
-        let opened = sessions.keys.open(&config.cookie_name, request);
+    pub(crate) fn open(request: &Request<'_>, shared: &Arc<Shared>) -> Self {
+        let config = &shared.config;
+        let opened = shared.keys.open(&config.cookie_name, request);
         let opened = match opened {
             Ok(None) if has_dropped_cookies(request) => Err(Rejection::UnreadableHeader),
             opened => opened,
         };
         let rejection = opened.as_ref().err().copied();
         if let Some(rejection) = rejection {
-            sessions.emit(Event::Rejected(rejection));
+            shared.emit(Event::Rejected(rejection));
         }
         let opened = opened.ok().flatten();
         if let Some(opened) = opened.as_ref().filter(|it| it.is_quoted) {
-            sessions.emit(Event::Quoted(opened.value.id));
+            shared.emit(Event::Quoted(opened.value.id));
         }
         let may_hide_cookie = opened.is_none() && may_hide_cookie(request, config, rejection);
         let is_expired = |id: PublicId| {
-            let is_expired = sessions.clock.now() >= config.absolute_expiry(id);
+            let is_expired = shared.clock.now() >= config.absolute_expiry(id);
             if is_expired {
-                sessions.emit(Event::Expired(id, Deadline::Absolute));
+                shared.emit(Event::Expired(id, Deadline::Absolute));
             }
             is_expired
         };
         let opened = opened.filter(|it| !is_expired(it.value.id));
-        let session = Self::new(sessions, arrived(request), opened);
+        let session = Self::new(shared, arrived(request), opened);
         Self { may_hide_cookie, rejection: Mutex::new(rejection), ..session }
     }
 
     /// A session without a request, in which nobody is logged in.
-    pub(crate) fn detached(sessions: &Arc<Shared>) -> Self {
-        Self::new(sessions, Instant::now(), None)
+    pub(crate) fn detached(shared: &Arc<Shared>) -> Self {
+        Self::new(shared, Instant::now(), None)
     }
 
-    fn new(sessions: &Arc<Shared>, arrived: Instant, opened: Option<Opened>) -> Self {
+    fn new(shared: &Arc<Shared>, arrived: Instant, opened: Option<Opened>) -> Self {
         let choices = Choices {
             is_remembered: None,
             idle_timeout: None,
@@ -96,7 +96,7 @@ impl RequestSession {
         let state =
             opened.map_or(State::None, |it| State::Presented(Identity::presented(it.value)));
         Self {
-            sessions: sessions.clone(),
+            shared: shared.clone(),
             arrived,
             state: Mutex::new(state),
             is_answered: AtomicBool::new(false),
@@ -117,7 +117,7 @@ impl RequestSession {
 
     pub(super) fn reject(&self, rejection: Rejection) {
         self.rejection.lock().get_or_insert(rejection);
-        self.sessions.emit(Event::Rejected(rejection));
+        self.shared.emit(Event::Rejected(rejection));
     }
 
     /// The request's current identity, if any.
@@ -135,7 +135,7 @@ impl RequestSession {
     /// Reports a field that could not be decoded.
     pub(crate) fn undecodable(&self, key: &'static str) {
         if let Some(identity) = self.identity() {
-            self.sessions.emit(Event::Undecodable(identity.record.id, key));
+            self.shared.emit(Event::Undecodable(identity.record.id, key));
         }
     }
 
@@ -189,7 +189,7 @@ impl RequestSession {
     }
 
     pub(super) fn now(&self) -> SystemTime {
-        self.sessions.clock.now()
+        self.shared.clock.now()
     }
 }
 

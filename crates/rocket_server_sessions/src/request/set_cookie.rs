@@ -77,21 +77,21 @@ impl RequestSession {
             state.is_unsettled()
         };
         if is_unsettled {
-            let rest = self.sessions.config.deadline.saturating_sub(self.wait.so_far());
+            let rest = self.shared.config.deadline.saturating_sub(self.wait.so_far());
             let _ = timeout(rest.max(self.settle_time()), self.lock_identity()).await;
             let mut state = self.state.lock();
             if state.is_unsettled() {
                 state.lost();
             }
         }
-        let config = &self.sessions.config;
+        let config = &self.shared.config;
         let state = self.state.lock();
         let change = state.cookie(self.choices.lock().is_repeated, Instant::now());
         drop(state);
         match change {
             CookieChange::Keep => None,
             CookieChange::Set(value) if self.may_hide_cookie && !value.has_user => None,
-            CookieChange::Set(value) => Some(self.sessions.keys.seal(&value, config, self.now())),
+            CookieChange::Set(value) => Some(self.shared.keys.seal(&value, config, self.now())),
             CookieChange::Clear if self.may_hide_cookie => None,
             CookieChange::Clear => Some(removal(config)),
         }

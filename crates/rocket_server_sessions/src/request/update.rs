@@ -27,7 +27,7 @@ impl RequestSession {
         if !update.ops.is_empty() {
             return self.with_deadline(self.attempt(&update)).await;
         }
-        let is_anonymous = self.sessions.config.on_outage == OnOutage::Anonymous;
+        let is_anonymous = self.shared.config.on_outage == OnOutage::Anonymous;
         match self.with_deadline(self.attempt(&update)).await {
             // Only if the store has not answered before and will not be asked again, so that a
             // request is consistent.
@@ -76,7 +76,7 @@ impl RequestSession {
         let record = identity.record;
         let is_read = update.ops.is_empty();
         self.check_lifetime(record.id)?;
-        match self.sessions.store.update(record, update).await? {
+        match self.shared.store.update(record, update).await? {
             UpdateResult::Applied(applied) => {
                 self.found_live(record, applied.seen);
                 Ok(Some(applied))
@@ -132,7 +132,7 @@ impl RequestSession {
         field: &str,
         mut change: impl FnMut(Option<&str>) -> Result<(Option<String>, R)>,
     ) -> Result<R> {
-        let max_size = Some(self.sessions.config.max_record_size);
+        let max_size = Some(self.shared.config.max_record_size);
         self.with_deadline(async {
             let look = Update::look(Fields::Some(vec![field.to_owned()]));
             let mut current = self.attempt(&look).await?.fields.remove(field);
@@ -161,7 +161,7 @@ impl RequestSession {
     pub(super) fn check_fields(&self, fields: &Values) -> Result<()> {
         let insert = |(name, text): (&String, &String)| Op::Insert(name.clone(), text.clone());
         let ops: Vec<_> = fields.iter().map(insert).collect();
-        let (size, limit) = (size(fields), self.sessions.config.max_record_size);
+        let (size, limit) = (size(fields), self.shared.config.max_record_size);
         if size > limit { Err(self.too_large(&ops, size)) } else { self.check(&ops) }
     }
 
@@ -175,7 +175,7 @@ impl RequestSession {
                 Op::Insert(_, value) | Op::CompareExchange { new: value, .. } => value.len(),
                 Op::Increment { .. } | Op::Remove(_) | Op::Take(_) | Op::Clear => 0,
             };
-            let limit = self.sessions.config.max_field_size;
+            let limit = self.shared.config.max_field_size;
             let too_large = |what, size, limit| {
                 Err(Error::TooLarge { field: name.to_owned(), what, size, limit })
             };
@@ -192,7 +192,7 @@ impl RequestSession {
     fn too_large(&self, ops: &[Op], size: usize) -> Error {
         let grows = |op: &&Op| !matches!(op, Op::Remove(_) | Op::Take(_) | Op::Clear);
         let field = ops.iter().find(grows).map_or("", Op::field).to_owned();
-        let limit = self.sessions.config.max_record_size;
+        let limit = self.shared.config.max_record_size;
         Error::TooLarge { field, what: "the size of the session", size, limit }
     }
 }

@@ -125,7 +125,7 @@ impl<'r> Session<'r> {
     pub async fn insert<T>(&self, field: impl Into<Field<T>>, value: impl Value<T>) -> Result<()> {
         let field = field.into();
         let op = Op::Insert(field.name().to_owned(), encode(&field, value)?);
-        let max_size = Some(self.request.sessions.config.max_record_size);
+        let max_size = Some(self.request.shared.config.max_record_size);
         let update = Update { ops: vec![op], read: Fields::Some(vec![]), max_size };
         self.request.run(update).await.map(drop)
     }

@@ -96,7 +96,7 @@ impl Session<'_> {
     pub fn info(&self) -> Option<Info> {
         let identity = self.request.identity()?;
         let id = identity.record.id;
-        let absolute_expiry = self.request.sessions.config.absolute_expiry(id);
+        let absolute_expiry = self.request.shared.config.absolute_expiry(id);
         Some(Info {
             id,
             token_hash: identity.record.token_hash,
@@ -131,7 +131,7 @@ impl Session<'_> {
     /// The name of the store.
     #[must_use]
     pub fn store(&self) -> &'static str {
-        self.request.sessions.store.name()
+        self.request.shared.store.name()
     }
 }
 
