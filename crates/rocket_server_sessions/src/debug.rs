@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::LogIn;
 use crate::batch::Batch;
+use crate::session::login::LogIn;
 use crate::session::{OwnedSession, Session};
 use crate::sessions::Sessions;
 use crate::setup::SessionFairing;
