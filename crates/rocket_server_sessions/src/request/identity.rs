@@ -15,16 +15,9 @@ use crate::event::Event;
 use crate::id::Token;
 use crate::session_cookie::CookieValue;
 use crate::store::{
-    Death, DestroyResult, LoggedIn, RecordStatus, RotateResult, Rotation, Store, StoreError, USER,
-    Values,
+    Death, DestroyResult, LoggedIn, RecordStatus, RotateResult, Rotation, Store, StoreError, Values,
 };
 use crate::user_index::UserIndex;
-
-/// The maximum length of a user's name in bytes.
-const MAX_USER: usize = 256;
-
-/// The maximum length of a label in characters.
-const MAX_LABEL: usize = 120;
 
 /// Gives the session a new token. Does nothing if there is no session.
 pub(crate) async fn regenerate(session: &RequestSession) -> Result<()> {
@@ -62,15 +55,7 @@ pub(crate) async fn log_in(
     label: &str,
     fields: Values,
 ) -> Result<()> {
-    if user.is_empty() {
-        return Err(Error::EmptyUser);
-    }
-    if user.len() > MAX_USER {
-        let (what, size, limit) = ("the length of the user's name", user.len(), MAX_USER);
-        return Err(Error::TooLarge { field: USER.to_owned(), what, size, limit });
-    }
-    let label: String = label.chars().filter(|it| !it.is_control()).take(MAX_LABEL).collect();
-    let login = LoggedIn::new(user, &label, session.now());
+    let login = session.login_of(user, label)?;
     let index = UserIndex::new(&session.shared, user);
     session.check_fields(&fields)?;
 

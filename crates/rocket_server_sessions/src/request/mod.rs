@@ -13,6 +13,7 @@
 //! | [`findings`] | what the store's answers say about the record |
 //! | [`identity_lock`] | one change of the identity at a time; settles a pending token first |
 //! | [`creation`] | creating a session |
+//! | [`limits`] | how much a request may store |
 //! | [`lifetime`] | how long a record lives |
 //! | [`deadline`] | how long a request may wait for the store |
 //! | [`session`] | what all of them share |
@@ -28,6 +29,7 @@ mod hidden_cookie;
 pub(crate) mod identity;
 mod identity_lock;
 mod lifetime;
+mod limits;
 mod login;
 pub(crate) mod session;
 mod set_cookie;

@@ -10,12 +10,6 @@ use crate::store::{
     Applied, Fields, Op, OpResult, Store, Update, UpdateResult, Values, is_reserved, size,
 };
 
-/// The maximum length of a field's name in bytes.
-const MAX_FIELD_NAME: usize = 256;
-
-/// The maximum number of changes that are sent at once. Redis does nothing else meanwhile.
-const MAX_CHANGES: usize = 10_000;
-
 /// How often an operation is retried if a concurrent operation of the same request changed the
 /// session.
 const MAX_STEPS: usize = 8;
@@ -155,44 +149,5 @@ impl RequestSession {
             }
         })
         .await
-    }
-
-    /// Checks fields that are set at a log-in.
-    pub(super) fn check_fields(&self, fields: &Values) -> Result<()> {
-        let insert = |(name, text): (&String, &String)| Op::Insert(name.clone(), text.clone());
-        let ops: Vec<_> = fields.iter().map(insert).collect();
-        let (size, limit) = (size(fields), self.shared.config.max_record_size);
-        if size > limit { Err(self.too_large(&ops, size)) } else { self.check(&ops) }
-    }
-
-    fn check(&self, ops: &[Op]) -> Result<()> {
-        if ops.len() > MAX_CHANGES {
-            return Err(Error::TooManyChanges { changes: ops.len(), limit: MAX_CHANGES });
-        }
-        for op in ops {
-            let name = op.field();
-            let size = match op {
-                Op::Insert(_, value) | Op::CompareExchange { new: value, .. } => value.len(),
-                Op::Increment { .. } | Op::Remove(_) | Op::Take(_) | Op::Clear => 0,
-            };
-            let limit = self.shared.config.max_field_size;
-            let too_large = |what, size, limit| {
-                Err(Error::TooLarge { field: name.to_owned(), what, size, limit })
-            };
-            if name.len() > MAX_FIELD_NAME {
-                return too_large("the length of its name", name.len(), MAX_FIELD_NAME);
-            }
-            if size > limit {
-                return too_large("the length of its value", size, limit);
-            }
-        }
-        Ok(())
-    }
-
-    fn too_large(&self, ops: &[Op], size: usize) -> Error {
-        let grows = |op: &&Op| !matches!(op, Op::Remove(_) | Op::Take(_) | Op::Clear);
-        let field = ops.iter().find(grows).map_or("", Op::field).to_owned();
-        let limit = self.shared.config.max_record_size;
-        Error::TooLarge { field, what: "the size of the session", size, limit }
     }
 }
