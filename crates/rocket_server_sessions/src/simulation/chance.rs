@@ -11,6 +11,7 @@ use super::mutation::Mutation;
 use super::plan::Plan;
 use super::random::Random;
 use super::start::Start;
+use super::step::Step;
 
 /// How many runs are made, unless `SIMULATION_RUNS` says so.
 const RUNS: u64 = 1500;
@@ -29,6 +30,17 @@ fn case(random: &mut Random) -> Case {
         if random.below(4) == 0 {
             let of = if random.below(4) == 0 { &RARE[..] } else { &OPERATIONS[..] };
             steps.extend(*random.pick(of));
+        }
+        // Mostly, what a task does first is on its way when the response leaves.
+        if random.below(5) == 0 {
+            let at = random.below(steps.len());
+            let pauses = [
+                &[Step::Spawn][..],
+                &[Step::Spawn],
+                &[Step::Spawn, Step::Wait(6)],
+                &[Step::Spawn, Step::Wait(35)],
+            ];
+            steps.splice(at..at, random.pick(&pauses).iter().copied());
         }
         Plan { browser, steps }
     };

@@ -16,17 +16,17 @@
 //! | a session that was destroyed has no record again (F2) | at each change |
 //! | a response sets only a cookie that its request has made or confirmed (I4) | at the response |
 //! | a browser has the session of its last change of identity (F4) | when all has arrived |
-//! | every key has a time to live (I8), and everybody is served again | a minute later |
+//! | every key has a time to live (I8), and every browser is served again | a minute later |
 
 mod effects;
 mod outcomes;
+mod responses;
 mod seen;
 
 use std::collections::{HashMap, HashSet};
 
 use seen::{CookieChange, Fate, Seen, Stage};
 
-use super::browser::Browser;
 use super::keyspace::Keyspace;
 use super::machine::Place;
 use super::plan::Plan;
@@ -231,103 +231,7 @@ impl Invariants {
         self.live.iter().find(|it| it.id == id)
     }
 
-    /// A response has its headers.
-    pub(super) fn answered(
-        &mut self,
-        request: usize,
-        status: u16,
-        cookies: &[Option<Place>],
-    ) -> Checked {
-        if ![200, 409, 413, 503].contains(&status) {
-            return Err(format!("request {request} is answered with {status}"));
-        }
-        self.requests[request].fate = Fate::Answered;
-        let is_own = |it: &&Record| self.makers.get(&it.place) == Some(&Some(request));
-        let lost =
-            self.live.iter().filter(is_own).find(|it| !cookies.contains(&Some(it.place.clone())));
-        if let Some(record) = lost.filter(|_| self.faults < 2) {
-            return Err(format!("the response does not bring the token of {}", record.place));
-        }
-        let cookie = match cookies {
-            [] => return Ok(()),
-            [Some(place)] => CookieChange::Set(place.clone()),
-            [None] => CookieChange::Cleared,
-            _ => return Err(format!("request {request} sets {} cookies", cookies.len())),
-        };
-        let seen = &self.requests[request];
-        if let CookieChange::Set(place) = &cookie {
-            let is_own = self.makers.get(place) == Some(&Some(request));
-            let is_again = seen.presented.as_ref() == Some(place)
-                && seen
-                    .steps
-                    .iter()
-                    .any(|it| matches!(it.step, Step::Remember | Step::RememberFor));
-            if !is_own && !is_again {
-                return Err(format!("request {request} sets a cookie for {place}, unasked"));
-            }
-        } else {
-            let own = self.known(request).first().map(|it| it.place.clone());
-            let has_left = seen.is_unknown || seen.has_left(seen.steps.len());
-            let presented = seen.presented.as_deref().filter(|_| !has_left);
-            let presented = presented.and_then(|it| self.at_id_of(it));
-            if let Some(place) = own.or(presented.map(|it| it.place.clone())) {
-                return Err(format!("request {request} clears the cookie, and {place} lives"));
-            }
-        }
-        self.requests[request].cookie = cookie;
-        Ok(())
-    }
-
-    /// All responses have arrived.
-    pub(super) fn settled(
-        &self,
-        browsers: &[Browser],
-        place: impl Fn(&str) -> Option<Place>,
-    ) -> Checked {
-        for (number, browser) in browsers.iter().enumerate() {
-            let held = browser.cookie.as_deref().and_then(&place);
-            self.check_browser(number, held.as_ref())
-                .map_err(|why| format!("browser {number} {why}"))?;
-        }
-        Ok(())
-    }
-
-    fn check_browser(&self, browser: usize, held: Option<&Place>) -> Checked {
-        let own = || self.requests.iter().enumerate().filter(|(_, it)| it.browser == browser);
-        let mut changes = own().filter(|(_, it)| it.has_changed_identity());
-        let Some((last, seen)) = changes.next() else { return Ok(()) };
-        let is_only = changes.next().is_none();
-        if !is_only || seen.fate != Fate::Delivered {
-            return Ok(());
-        }
-        let due = match &seen.cookie {
-            CookieChange::Set(place) => Some(place),
-            _ => None,
-        };
-        // A request without a session cannot be told from a new browser, a repeated token may be
-        // overtaken within seconds, and what began with the new cookie may have gone on from there.
-        let is_excused = own().any(|(at, it)| {
-            let has_waited = |it: &Stage| {
-                matches!(it.step, Step::Wait(_)) && matches!(it.outcome, Some(Outcome::Done(_)))
-            };
-            let backwards = it.steps.iter().rev();
-            let is_late =
-                backwards.take_while(|it| matches!(it.step, Step::Wait(_))).any(has_waited);
-            let is_repeated = it.presented.clone().map(CookieChange::Set).as_ref()
-                == Some(&it.cookie)
-                && !is_late;
-            let is_later = it.has_begun_after.contains(&last);
-            at != last
-                && it.cookie != CookieChange::Kept
-                && (it.is_unknown || is_repeated || is_later)
-        });
-        if held == due || is_excused {
-            return Ok(());
-        }
-        Err(format!("holds {held:?}, and request {last} brought it {due:?}"))
-    }
-
-    /// A minute later, with everybody served.
+    /// A minute later, with every browser served.
     pub(super) fn over(keyspace: &Keyspace) -> Checked {
         for (key, entry) in keyspace.entries() {
             let key = String::from_utf8_lossy(key);

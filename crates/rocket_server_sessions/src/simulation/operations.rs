@@ -1,6 +1,7 @@
 //! What requests do: a small application's handler carries their steps out.
 
 use std::future::{Future, poll_fn};
+use std::ops::Range;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -9,8 +10,8 @@ use rocket::http::Status;
 use rocket::{State, get};
 
 use super::step::{Answer, Outcome, Step};
-use super::world::{Event, World};
-use crate::{self as session, Key, Session, UserSessions};
+use super::world::{Event, Task, World};
+use crate::{self as session, Key, Session, Sessions, UserSessions};
 
 const VIEWS: Key<i64> = Key::new("views");
 const NOTE: Key<String> = Key::new("note");
@@ -35,10 +36,40 @@ pub(super) async fn run(
     world: &State<World>,
     session: Session<'_>,
     users: UserSessions<'_>,
+    sessions: &State<Sessions>,
 ) -> (Status, String) {
     let plan = world.with(|state| state.plans[number].clone());
+    let own = plan.iter().position(|step| *step == Step::Spawn).unwrap_or(plan.len());
+    let status = run_steps(world, number, 0..own, session, users).await;
+    if status == Status::Ok && own < plan.len() {
+        let (world, owned, sessions) =
+            (World::clone(world), session.into_owned(), (**sessions).clone());
+        let steps = own + 1..plan.len();
+        let mut task: Task = Box::pin({
+            let world = world.clone();
+            async move {
+                run_steps(&world, number, steps, owned.session(), sessions.users()).await;
+            }
+        });
+        // What the task does first is on its way when the response leaves.
+        let is_over = poll_fn(|context| Poll::Ready(task.as_mut().poll(context).is_ready())).await;
+        world.with(|state| state.spawned = (!is_over).then_some(task));
+    }
+    (status, String::new())
+}
+
+/// Takes steps of a plan until one fails.
+async fn run_steps(
+    world: &World,
+    number: usize,
+    steps: Range<usize>,
+    session: Session<'_>,
+    users: UserSessions<'_>,
+) -> Status {
+    let plan = world.with(|state| state.plans[number].clone());
     let mut status = Status::Ok;
-    for (at, step) in plan.iter().enumerate() {
+    for at in steps {
+        let step = plan[at];
         world.with(|state| {
             state.steps[number] = at;
             state.events.push(Event::Began { request: number, step: at });
@@ -61,7 +92,7 @@ pub(super) async fn run(
         }
     }
     world.with(|state| state.steps[number] = plan.len());
-    (status, String::new())
+    status
 }
 
 fn failed(error: &session::Error) -> Outcome {
@@ -130,7 +161,7 @@ impl Step {
                 Answer::Nothing
             }
             Self::Snapshot => fields(&session.snapshot().await?)?,
-            Self::User => Answer::Text(session.user().await?),
+            Self::User => Answer::Text(session.user().await?.map(|user| user.name)),
             Self::Regenerate => {
                 session.regenerate().await?;
                 Answer::Nothing
@@ -174,6 +205,7 @@ impl Step {
                 rocket::tokio::time::sleep(Duration::from_secs(seconds)).await;
                 Answer::Nothing
             }
+            Self::Spawn => Answer::Nothing,
         })
     }
 }

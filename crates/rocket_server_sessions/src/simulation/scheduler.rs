@@ -25,7 +25,7 @@ use super::invariants::Invariants;
 use super::machine::{Machine, Snapshot};
 use super::plan::Plan;
 use super::step::Step;
-use super::world::{Author, Event};
+use super::world::{Author, Event, Task};
 use crate::store::StoreError;
 
 pub(super) struct Response {
@@ -45,7 +45,24 @@ enum Progress<'m> {
 struct Request<'m> {
     browser: usize,
     progress: Progress<'m>,
+    /// What its handler has left behind.
+    task: Option<Task>,
     may_begin: bool,
+}
+
+impl Request<'_> {
+    fn new(browser: usize, may_begin: bool) -> Self {
+        Self { browser, progress: Progress::Waiting, task: None, may_begin }
+    }
+
+    fn poll_task(&mut self, context: &mut Context<'_>) {
+        self.task.take_if(|task| task.as_mut().poll(context).is_ready());
+    }
+
+    /// Whether its handler or its task is at work.
+    fn is_running(&self) -> bool {
+        matches!(self.progress, Progress::Begun(_)) || self.task.is_some()
+    }
 }
 
 /// A run under way.
@@ -75,11 +92,10 @@ impl<'m, C: Choose> Run<'m, C> {
     ) -> Self {
         machine.restore(start);
         machine.world.reset(plans.iter().map(|plan| plan.steps.clone()).collect());
-        let waiting = |browser| Request { browser, progress: Progress::Waiting, may_begin: true };
         Self {
             machine,
             choice,
-            requests: plans.iter().map(|plan| waiting(plan.browser)).collect(),
+            requests: plans.iter().map(|plan| Request::new(plan.browser, true)).collect(),
             jobs: Vec::new(),
             browsers: start.browsers.clone(),
             invariants: Invariants::new(&start.keyspace, plans),
@@ -105,6 +121,9 @@ impl<'m, C: Choose> Run<'m, C> {
             let options: Vec<_> = actions.iter().map(|it| self.option(*it)).collect();
             let Some(chosen) = self.choice.choose(&options) else { return Ok(false) };
             self.perform(actions[chosen]).await?;
+        }
+        if let Some(request) = self.indices(|it| it.task.is_some()).next() {
+            return Err(format!("the task of request {request} never ends"));
         }
         let machine = self.machine;
         self.invariants.settled(&self.browsers, |cookie| machine.place(cookie))?;
@@ -192,22 +211,28 @@ impl<'m, C: Choose> Run<'m, C> {
     async fn poll(&mut self, request: usize) -> Result<(), String> {
         let world = &self.machine.world;
         let mut is_answered = false;
-        if let Progress::Begun(future) = &mut self.requests[request].progress {
+        let it = &mut self.requests[request];
+        if it.is_running() {
             let waker = Waker::from(Arc::new(Polled));
             world.with(|state| {
                 state.current = Some(request);
                 state.last = request;
             });
             let mut context = Context::from_waker(&waker);
-            let polled = future.as_mut().poll(&mut context);
+            it.poll_task(&mut context);
+            if let Progress::Begun(future) = &mut it.progress
+                && let Poll::Ready(response) = future.as_mut().poll(&mut context)
+            {
+                it.progress = Progress::Finished(response);
+                is_answered = true;
+                // It may have waited for what the response had locked.
+                it.poll_task(&mut context);
+            }
             world.with(|state| {
                 state.current = None;
                 state.gives_up[request] = false;
+                it.task = it.task.take().or(state.spawned.take());
             });
-            if let Poll::Ready(response) = polled {
-                self.requests[request].progress = Progress::Finished(response);
-                is_answered = true;
-            }
         }
         self.take_in().await?;
         if let Progress::Finished(response) = &self.requests[request].progress
@@ -317,17 +342,14 @@ impl<'m, C: Choose> Run<'m, C> {
         self.machine.advance(time).await;
         self.invariants.aged(&self.machine.server.keyspace.borrow());
         for request in 0..self.requests.len() {
-            self.poll_if_begun(request).await?;
+            self.poll_if_running(request).await?;
         }
         self.requests.iter_mut().for_each(|it| it.may_begin = true);
         Ok(())
     }
 
-    async fn poll_if_begun(&mut self, request: usize) -> Result<(), String> {
-        match self.requests[request].progress {
-            Progress::Begun(_) => self.poll(request).await,
-            _ => Ok(()),
-        }
+    async fn poll_if_running(&mut self, request: usize) -> Result<(), String> {
+        if self.requests[request].is_running() { self.poll(request).await } else { Ok(()) }
     }
 
     fn note(&self, text: impl FnOnce(&Self) -> String) {

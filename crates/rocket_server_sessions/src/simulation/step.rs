@@ -35,6 +35,8 @@ pub(super) enum Step {
     RememberFor,
     /// The handler does something else for so many seconds.
     Wait(u64),
+    /// The handler answers, and leaves the steps that follow to a task.
+    Spawn,
 }
 
 /// What a step came to, as the handler sees it.

@@ -1,7 +1,8 @@
 //! What the requests, the store and the scheduler share: what each request does, what was sent to
 //! Redis, and what has happened so far.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -33,6 +34,9 @@ pub(super) struct Sent {
     pub(super) answer: oneshot::Sender<Result<Vec<Value>, StoreError>>,
 }
 
+/// What goes on after a request's handler has answered.
+pub(super) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// What has happened to a request's step.
 pub(super) enum Event {
     Began { request: usize, step: usize },
@@ -54,6 +58,8 @@ pub(super) struct State {
     pub(super) current: Option<usize>,
     /// The request that was polled last.
     pub(super) last: usize,
+    /// What the request that is being polled has left to a task.
+    pub(super) spawned: Option<Task>,
     pub(super) sent: Vec<Sent>,
     pub(super) events: Vec<Event>,
 }
@@ -94,8 +100,8 @@ impl World {
         });
         match rocket::tokio::time::timeout(DEADLINE, reply).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(StoreError::unanswered("the connection to Redis broke")),
-            Err(_) => Err(StoreError::unanswered("Redis did not answer in time")),
+            Ok(Err(_)) => Err(StoreError::outcome_unknown("the connection to Redis broke")),
+            Err(_) => Err(StoreError::outcome_unknown("Redis did not answer in time")),
         }
     }
 }

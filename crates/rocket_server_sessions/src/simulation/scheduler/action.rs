@@ -29,7 +29,7 @@ pub(super) enum Fault {
     Refuse(usize),
     /// The handler stops waiting.
     GiveUp { request: usize, is_late: bool },
-    /// The process ends during the request.
+    /// The process ends during the request, or its task.
     Drop(usize),
     /// The response never arrives.
     LoseResponse(usize),
@@ -99,13 +99,10 @@ impl<C: Choose> Run<'_, C> {
         {
             return None;
         }
-        let wait =
-            self.indices(|it| matches!(it.progress, Progress::Begun(_))).find_map(
-                |it| match self.step(it) {
-                    Some(Step::Wait(seconds)) => Some(seconds),
-                    _ => None,
-                },
-            )?;
+        let wait = self.indices(Request::is_running).find_map(|it| match self.step(it) {
+            Some(Step::Wait(seconds)) => Some(seconds),
+            _ => None,
+        })?;
         Some(Action::Advance(Duration::from_secs(wait)))
     }
 
@@ -127,7 +124,7 @@ impl<C: Choose> Run<'_, C> {
                 faults.push(Fault::Refuse(at));
             }
         }
-        for request in self.indices(|it| matches!(it.progress, Progress::Begun(_))) {
+        for request in self.indices(Request::is_running) {
             if self.step(request).is_some() {
                 faults.push(Fault::GiveUp { request, is_late: false });
                 faults.push(Fault::GiveUp { request, is_late: true });

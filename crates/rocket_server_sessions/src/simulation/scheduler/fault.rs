@@ -9,7 +9,7 @@ use crate::store::StoreError;
 
 impl<C: Choose> Run<'_, C> {
     pub(super) async fn fail(&mut self, fault: Fault) -> Result<(), String> {
-        let broke = || StoreError::unanswered("the connection to Redis broke");
+        let broke = || StoreError::outcome_unknown("the connection to Redis broke");
         match fault {
             Fault::Cut { job, is_late } => {
                 let (author, answer) = (self.jobs[job].author, self.jobs[job].answer.take());
@@ -35,8 +35,12 @@ impl<C: Choose> Run<'_, C> {
             }
             Fault::Drop(request) => {
                 self.abandon(request, true);
-                self.requests[request].progress = Progress::Over;
-                self.invariants.dropped(request);
+                let it = &mut self.requests[request];
+                it.task = None;
+                if matches!(it.progress, Progress::Begun(_)) {
+                    it.progress = Progress::Over;
+                    self.invariants.dropped(request);
+                }
                 self.take_in().await
             }
             Fault::LoseResponse(request) => {

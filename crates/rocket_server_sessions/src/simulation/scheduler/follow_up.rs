@@ -41,8 +41,7 @@ impl<C: Choose> Run<'_, C> {
         });
         self.invariants.planned(&plan);
         self.plans.push(plan);
-        let progress = Progress::Waiting;
-        self.requests.push(Request { browser, progress, may_begin: false });
+        self.requests.push(Request::new(browser, false));
         self.begin(request).await?;
         while !self.jobs.is_empty() {
             self.execute(0)?;
