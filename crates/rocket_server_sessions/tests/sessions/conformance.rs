@@ -37,7 +37,7 @@ async fn status(store: &Memory, record: RecordId) -> RecordStatus {
 #[rocket::async_test]
 async fn memory_lets_records_expire() {
     let clock = ManualClock::now();
-    let store = Memory::with_clock(10, Arc::new(clock.clone()));
+    let store = Memory::with_clock(10, clock.clone());
     create(&store, record(0)).await;
     for _ in 0..2 {
         clock.advance(Duration::from_secs(3599));

@@ -37,9 +37,8 @@ const ROWS: &[(&str, &[&str])] = &[
     ("`destroy`", &["a /view/a", "a /view/a", "a /destroy"]),
     ("`user`, without a log-in", &["a /view/a", "a /view/a", "a /user-only"]),
     ("`user`, after a log-in", &["a /log-in/alice/x", "a /user-only"]),
-    ("`User` or `logged_in_at`, without a log-in", &["a /view/a", "a /view/a", "a /account"]),
+    ("`User`, without a log-in", &["a /view/a", "a /view/a", "a /account"]),
     ("`User`, in any number of guards", &["a /log-in/alice/x", "a /thrice"]),
-    ("`logged_in_at`", &["a /log-in/alice/x", "a /logged-in-for"]),
     (
         "`log_in` with data, with a session",
         &["a /view/a", "a /view/a", "a /log-in-only-as/alice/x"],

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rocket_server_sessions::{Deadline, Event, PublicId, Rejection};
+use rocket_server_sessions::{Event, PublicId, Rejection};
 
 use crate::world::{NAME, Visitor, World, on_every_store};
 
@@ -81,7 +81,7 @@ on_every_store![
         assert_eq!(world.take_events(), [missing, Event::Created(new)]);
         world.advance(86_400).await;
         visitor.get("/peek/a").await;
-        assert_eq!(world.take_events(), [Event::Expired(session, Deadline::Absolute)]);
+        assert_eq!(world.take_events(), [Event::Expired(session)]);
     }
 
     async fn rejected_cookies_cause_events_with_the_reason(world: World) {
@@ -151,7 +151,7 @@ fn every_event_reads_differently_and_names_its_session() {
         Event::Regenerated(session),
         Event::LoggedIn(session),
         Event::Destroyed(session),
-        Event::Expired(session, Deadline::Absolute),
+        Event::Expired(session),
         Event::Rejected(Rejection::Destroyed(session)),
         Event::Rejected(Rejection::StaleToken(session)),
         Event::Rejected(Rejection::Missing(session)),

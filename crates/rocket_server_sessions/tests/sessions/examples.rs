@@ -1,14 +1,10 @@
 //! The examples do what they say.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
-
-use rocket::fairing::AdHoc;
 use rocket::http::{ContentType, Header, Status};
 use rocket::local::blocking::Client;
-use rocket::tokio;
 use rocket_server_sessions::testing::conformance;
+
+use crate::world::Server;
 
 #[allow(dead_code, reason = "an example has a main function")]
 #[path = "../../examples/cart.rs"]
@@ -152,43 +148,6 @@ async fn own_store_keeps_the_contract() {
     conformance(&own_store::Map::default()).await;
 }
 
-/// A websocket, as far as short texts go (RFC 6455).
-struct Socket(TcpStream);
-
-impl Socket {
-    fn open(address: SocketAddr, cookie: &str, origin: &str) -> Result<Self, String> {
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        let request = format!(
-            "GET /clicks HTTP/1.1\r\nHost: {address}\r\nOrigin: {origin}\r\nCookie: {cookie}\r\n\
-             Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).unwrap();
-            head.extend(byte);
-        }
-        let head = String::from_utf8(head).unwrap();
-        if head.starts_with("HTTP/1.1 101 ") { Ok(Self(stream)) } else { Err(head) }
-    }
-
-    /// What the server answers to a text; `None` if it closes.
-    fn ask(&mut self, text: &str) -> Option<String> {
-        let length = u8::try_from(text.len()).unwrap();
-        let mut frame = vec![0x81, 0x80 | length, 0, 0, 0, 0];
-        frame.extend(text.as_bytes());
-        self.0.write_all(&frame).unwrap();
-        let mut head = [0; 2];
-        self.0.read_exact(&mut head).unwrap();
-        let mut payload = vec![0; head[1].into()];
-        self.0.read_exact(&mut payload).unwrap();
-        (head[0] == 0x81).then(|| String::from_utf8(payload).unwrap())
-    }
-}
-
 #[rocket::async_test]
 async fn websocket_counts_until_its_session_ends() {
     let quiet = rocket::Config {
@@ -196,38 +155,19 @@ async fn websocket_counts_until_its_session_ends() {
         port: 0,
         ..rocket::Config::debug_default()
     };
-    let (sender, receiver) = std::sync::mpsc::channel();
-    let told = AdHoc::on_liftoff("address", |rocket| {
-        let address = SocketAddr::new(rocket.config().address, rocket.config().port);
-        Box::pin(async move { sender.send(address).unwrap() })
-    });
-    let rocket = websocket::rocket().configure(quiet).attach(told).ignite().await.unwrap();
-    let shutdown = rocket.shutdown();
-    let server = tokio::spawn(rocket.launch());
-    let visit = move || {
-        let address = receiver.recv().unwrap();
-        let request = |line: &str, cookie: &str| {
-            let mut stream = TcpStream::connect(address).unwrap();
-            let head = format!("{line} HTTP/1.0\r\nHost: {address}\r\nCookie: {cookie}\r\n\r\n");
-            stream.write_all(head.as_bytes()).unwrap();
-            let mut response = String::new();
-            stream.read_to_string(&mut response).unwrap();
-            response
-        };
-        let page = request("GET /", "");
-        let cookie = page.split("et-cookie: ").nth(1).unwrap().split(';').next().unwrap();
-        let refused = Socket::open(address, cookie, "https://evil.example").err().unwrap();
-        assert!(refused.starts_with("HTTP/1.1 403 "), "{refused}");
-        let own = format!("http://{address}");
-        let mut first = Socket::open(address, cookie, &own).unwrap();
-        assert_eq!(first.ask("click").as_deref(), Some("1 clicks"));
-        let mut second = Socket::open(address, cookie, &own).unwrap();
-        assert_eq!(second.ask("click").as_deref(), Some("2 clicks"));
-        assert_eq!(first.ask("click").as_deref(), Some("3 clicks"));
-        assert!(request("POST /leave", cookie).starts_with("HTTP/1.0 200 "));
-        assert_eq!((first.ask("click"), second.ask("click")), (None, None));
-    };
-    tokio::task::spawn_blocking(visit).await.unwrap();
-    shutdown.notify();
-    server.await.unwrap().unwrap();
+    let server = Server::launch(websocket::rocket().configure(quiet)).await;
+    let page = server.request("GET /", "").await;
+    let cookie = page.split("et-cookie: ").nth(1).unwrap().split(';').next().unwrap();
+    let refused = server.socket("/clicks", cookie, "https://evil.example").await.err().unwrap();
+    assert!(refused.starts_with("HTTP/1.1 403 "), "{refused}");
+    let own = format!("http://{}", server.address);
+    let mut first = server.socket("/clicks", cookie, &own).await.unwrap();
+    assert_eq!(first.ask("click").await.as_deref(), Some("1 clicks"));
+    let mut second = server.socket("/clicks", cookie, &own).await.unwrap();
+    assert_eq!(second.ask("click").await.as_deref(), Some("2 clicks"));
+    assert_eq!(first.ask("click").await.as_deref(), Some("3 clicks"));
+    assert!(server.request("POST /leave", cookie).await.starts_with("HTTP/1.0 200 "));
+    assert_eq!((first.ask("click").await, second.ask("click").await), (None, None));
+    drop((first, second));
+    server.stop().await;
 }

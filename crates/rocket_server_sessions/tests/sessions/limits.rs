@@ -1,4 +1,4 @@
-//! Many fields at once, and sums that do not fit: what is refused changes nothing, and concerns nobody
+//! Many fields at once, and sums that do not fit: what is refused changes nothing, and concerns no one
 //! else.
 
 use std::sync::{Arc, Mutex};
@@ -59,14 +59,14 @@ on_every_store![
     async fn sum_that_does_not_fit_leaves_the_field_as_it_was(world: World) {
         let mut visitor = world.visitor();
         visitor.body("/set-small/255").await;
-        for (by, sum) in [(1, "256"), (-256, "-1"), (i64::MIN, "-9223372036854775553")] {
+        for by in [1, -256, i64::MIN, i64::MAX] {
             let path = format!("/add-to-small/{by}");
-            assert_eq!(visitor.body(&path).await, format!("{sum} does not fit"));
+            assert_eq!(visitor.body(&path).await, "does not fit", "{by}");
             assert_eq!(visitor.body("/small").await, "255");
         }
         assert_eq!(visitor.body("/add-to-small/-255").await, "0");
         let page = visitor.body("/add-to-small-and-set/300/5").await;
-        assert_eq!(page, "300 does not fit");
+        assert_eq!(page, "does not fit");
         assert_eq!(visitor.body("/small").await, "5", "the other change was made");
     }
 
@@ -75,11 +75,11 @@ on_every_store![
             let mut visitor = world.visitor();
             let path = format!("/add-to-small/{by}");
             let page = visitor.get(&path).await;
-            assert_eq!(page.body, format!("{by} does not fit"));
+            assert_eq!(page.body, "does not fit");
             assert_eq!(page.set_cookies.len(), 0);
             assert_eq!(world.store.round_trips(), 0);
             visitor.body("/set/a/x").await;
-            assert_eq!(visitor.body(&path).await, format!("{by} does not fit"));
+            assert_eq!(visitor.body(&path).await, "does not fit");
             assert_eq!(visitor.body("/fields").await, "1");
             world.store.take_calls();
         }
@@ -98,7 +98,7 @@ on_every_store![
             match body.parse::<i64>() {
                 Ok(value) if at % 3 == 0 => assert!((250..=255).contains(&value), "{value}"),
                 Ok(sum) => sums.push(sum),
-                Err(_) => assert_eq!(body, "256 does not fit"),
+                Err(_) => assert_eq!(body, "does not fit"),
             }
         }
         sums.sort_unstable();
@@ -155,7 +155,7 @@ async fn at_each_place_in(
 async fn value_that_another_request_sets_is_not_undone() {
     at_each_place_in("/add-to-small/1", "/set-small/0", async |visitor, sum, _| {
         let held = visitor.body("/small").await;
-        let is_first = sum == "256 does not fit" && held == "0";
+        let is_first = sum == "does not fit" && held == "0";
         assert!(is_first || (sum == "1" && held == "1"), "{sum}, {held}");
     })
     .await;
@@ -164,7 +164,7 @@ async fn value_that_another_request_sets_is_not_undone() {
 #[rocket::async_test]
 async fn reader_in_the_middle_sees_what_was_there() {
     at_each_place_in("/add-to-small/1", "/small", async |visitor, sum, seen| {
-        assert_eq!((sum.as_str(), seen.as_str()), ("256 does not fit", "255"));
+        assert_eq!((sum.as_str(), seen.as_str()), ("does not fit", "255"));
         assert_eq!(visitor.body("/small").await, "255");
     })
     .await;

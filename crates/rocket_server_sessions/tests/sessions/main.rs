@@ -4,15 +4,16 @@
 //! A test belongs here if it needs the public API only. Faults of a real network are in
 //! `tests/faults` of the workspace, which runs the application.
 //!
-//! - `lifecycle`, `cookie`, `fields`, `update`, `guards`, `users`, `outside`, `events`, `same_origin`, `own_store`: what an
-//!   application sees, one file for each part of the API. `examples`: they do what they say.
-//! - `identity`: which session a request is in while its cookie changes. `streams`: after the headers
-//!   have left. `races`: requests at once, and connections that are cut between them.
+//! - `lifecycle`, `timeouts`, `cookie`, `fields`, `update`, `guards`, `log_in`, `users`, `outside`, `events`,
+//!   `same_origin`, `own_store`: what an application sees, one file for each part of the API. `examples`:
+//!   they do what they say.
+//! - `identity`: which session a request is in while its cookie changes. `streams`, `websockets`:
+//!   after the headers have left. `races`: requests at once, and connections that are cut between them.
 //! - `interleaving`: what another request does between two commands of one.
 //! - `model`: random sequences of requests, compared with a model of sessions.
 //! - `outage`, `missing_record`: a store that fails, and records that are gone or damaged.
 //! - `conformance`: each store against the contract of `Store`.
-//! - `launch`, `check`, `cost`, `acl`, `metrics`, `releases`: what operators rely on: settings, the
+//! - `launch`, `check`, `check_tls`, `cost`, `acl`, `metrics`, `releases`: what operators rely on: settings, the
 //!   commands and rights that the documentation names, metrics and spans, and data of older releases.
 //!
 //! `world` has the application, its stores and its visitors, and `on_every_store!`, which declares a
@@ -25,6 +26,7 @@ mod world;
 
 mod acl;
 mod check;
+mod check_tls;
 mod conformance;
 mod cookie;
 mod cost;
@@ -38,6 +40,7 @@ mod interleaving;
 mod launch;
 mod lifecycle;
 mod limits;
+mod log_in;
 mod metrics;
 mod missing_record;
 mod model;
@@ -48,5 +51,7 @@ mod races;
 mod releases;
 mod same_origin;
 mod streams;
+mod timeouts;
 mod update;
 mod users;
+mod websockets;

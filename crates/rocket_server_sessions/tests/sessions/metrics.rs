@@ -15,7 +15,7 @@ use metrics::{
 use rocket::futures::future::join_all;
 use rocket::http::Status;
 use rocket_server_sessions::Config;
-use rocket_server_sessions::store::{Redis, Settings, Store, StoreError};
+use rocket_server_sessions::store::{Redis, RedisSettings, Store, StoreError};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::set_default;
@@ -133,7 +133,7 @@ async fn each_call_of_the_store_is_timed_once_by_what_became_of_it() {
     }
     world.store.fail(Some(StoreError::refused("down")));
     visitor.get("/count/a").await;
-    world.store.fail(Some(StoreError::unanswered("slow")));
+    world.store.fail(Some(StoreError::outcome_unknown("slow")));
     visitor.get("/count/a").await;
     visitor.get("/regenerate").await;
     world.store.fail(None);
@@ -174,7 +174,7 @@ async fn call_that_the_deadline_cuts_off_is_timed_as_unknown() {
 async fn breakers_that_are_open_add_up_and_leave_with_their_stores() {
     let recorder = Counts::default();
     let _guard = set_default_local_recorder(&recorder);
-    let settings = Settings::from_config(&Config::default(), &"redis://127.0.0.1:1".into());
+    let settings = RedisSettings::from_config(&Config::default(), &"redis://127.0.0.1:1".into());
     let stores = [Redis::open(&settings).unwrap(), Redis::open(&settings).unwrap()];
     let open = recorder.0.lock().unwrap()["session_redis_breaker_open "].clone();
     let waiting = recorder.0.lock().unwrap()["session_redis_queue_depth "].clone();
@@ -198,7 +198,7 @@ async fn requests_that_a_full_queue_refuses_do_not_count_as_waiting() {
     let url = format!("redis://{}", mute.local_addr().unwrap());
     let mut config = Config::default();
     (config.queue, config.connections) = (1, 1);
-    let store = Redis::open(&Settings::from_config(&config, &url.as_str().into())).unwrap();
+    let store = Redis::open(&RedisSettings::from_config(&config, &url.as_str().into())).unwrap();
     let refusals = join_all((0..50).map(|_| store.index("alice"))).await;
     let is_full =
         |it: &Result<_, StoreError>| it.as_ref().is_err_and(|it| it.message.contains("too many"));

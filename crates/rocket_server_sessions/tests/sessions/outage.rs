@@ -35,7 +35,7 @@ on_every_store![
     async fn outage_is_a_503_with_retry_after_and_touches_no_cookie(world: World) {
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;
-        for fault in [StoreError::refused("down"), StoreError::unanswered("slow")] {
+        for fault in [StoreError::refused("down"), StoreError::outcome_unknown("slow")] {
             world.store.fail(Some(fault.with_retry_after(Duration::from_secs(7))));
             for path in PATHS {
                 let page = visitor.get(path).await;
@@ -88,7 +88,7 @@ on_every_store![
         let world = world.reconfigured("session.on_outage", "anonymous").await;
         let mut visitor = world.visitor();
         visitor.get("/log-in/alice/phone").await;
-        let fault = StoreError::unanswered("a reply was about another session");
+        let fault = StoreError::outcome_unknown("a reply was about another session");
         world.store.fail(Some(fault.with_retry_after(Duration::ZERO)));
         assert_eq!(visitor.get("/user").await.status, Status::ServiceUnavailable);
         world.store.fail(None);
@@ -101,7 +101,7 @@ on_every_store![
         visitor.get("/count/a").await;
         visitor.get("/log-in/alice/phone").await;
         let cookie = visitor.cookie.clone();
-        for fault in [StoreError::refused("down"), StoreError::unanswered("slow")] {
+        for fault in [StoreError::refused("down"), StoreError::outcome_unknown("slow")] {
             world.store.fail(Some(fault));
             let looks =
                 [("/peek/a", "0"), ("/text/a", "none"), ("/fields", "0"), ("/user", "none")];

@@ -6,6 +6,7 @@ mod held_store;
 mod limit_routes;
 mod redis_keys;
 mod routes;
+mod socket;
 mod step_routes;
 mod user_routes;
 mod visitor;
@@ -15,6 +16,7 @@ pub(crate) use every_store::on_every_store;
 pub use gate::Gate;
 pub use held_store::Held;
 pub use routes::{COUNT, TEXT};
+pub use socket::{Server, Socket};
 pub use step_routes::Verdicts;
 pub use visitor::{Page, Visitor};
 
@@ -29,7 +31,7 @@ use rocket::local::asynchronous::Client;
 use rocket::tokio::task::yield_now;
 use rocket::tokio::time::sleep;
 use rocket::{Build, Rocket, Route};
-use rocket_server_sessions::store::{Memory, Redis, Settings, Store};
+use rocket_server_sessions::store::{Memory, Redis, RedisSettings, Store};
 use rocket_server_sessions::testing::{ManualClock, Spy};
 use rocket_server_sessions::{Clock, Config, Event, Session};
 use test_support::{Cluster, RedisServer};
@@ -72,7 +74,7 @@ pub struct World {
 impl World {
     pub async fn memory() -> Self {
         let clock = ManualClock::now();
-        let memory = Memory::with_clock(10_000, Arc::new(clock.clone()));
+        let memory = Memory::with_clock(10_000, clock.clone());
         Self::new(Arc::new(memory), clock, String::new(), RedisKeys::none()).await
     }
 
@@ -80,7 +82,7 @@ impl World {
     pub async fn holding(held: Held) -> Self {
         let clock = ManualClock::now();
         let gate = Arc::<Gate>::default();
-        let store = Memory::with_clock(10_000, Arc::new(clock.clone()));
+        let store = Memory::with_clock(10_000, clock.clone());
         let store = Arc::new(HeldStore { store, gate: gate.clone(), held });
         Self::with_gate(store, clock, String::new(), RedisKeys::none(), gate).await
     }
@@ -167,6 +169,13 @@ impl World {
         Self { client, figment, ..self }
     }
 
+    /// Serves the application at a port of its own, for what a local client cannot do.
+    pub async fn serve(&self) -> Server {
+        let figment = self.figment.clone().merge(("port", 0));
+        let rocket = build(&self.store, &self.clock, &self.events, &self.gate, &figment);
+        Server::launch(rocket).await
+    }
+
     pub fn visitor(&self) -> Visitor<'_> {
         Visitor { world: self, cookie: None }
     }
@@ -251,7 +260,7 @@ fn open_store(prefix: &str, url: &str, deadline: Duration) -> Redis {
     let mut config = Config::default();
     config.deadline = deadline;
     prefix.clone_into(&mut config.prefix);
-    Redis::open(&Settings::from_config(&config, &url.into())).unwrap()
+    Redis::open(&RedisSettings::from_config(&config, &url.into())).unwrap()
 }
 
 /// A prefix of keys that no other test has.

@@ -190,7 +190,7 @@ fn id(session: Session<'_>) -> String {
 
 #[get("/store")]
 fn store(session: Session<'_>) -> &'static str {
-    session.store()
+    session.store_name()
 }
 
 #[get("/plain")]

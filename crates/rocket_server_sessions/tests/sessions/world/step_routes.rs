@@ -6,16 +6,29 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rocket::futures::future::FutureExt;
+use rocket::futures::{SinkExt, StreamExt};
 use rocket::response::stream::TextStream;
 use rocket::tokio::time::sleep;
 use rocket::{Route, State, get, routes};
 use rocket_server_sessions::{self as session, Error, Session};
+use rocket_ws::{Channel, Message, WebSocket};
 
 use super::gate::Gate;
 use super::{COUNT, TEXT};
 
 pub fn routes() -> Vec<Route> {
-    routes![verdict, both, hold, late, stream, give_up, give_up_and_remember, spawn, overtaken]
+    routes![
+        verdict,
+        both,
+        hold,
+        late,
+        stream,
+        socket,
+        give_up,
+        give_up_and_remember,
+        spawn,
+        overtaken
+    ]
 }
 
 /// How the steps of tasks have ended.
@@ -27,7 +40,7 @@ async fn step(session: Session<'_>, name: &str) -> session::Result<String> {
     match name {
         "nothing" => Ok(done(())),
         "text" => Ok(session.get(TEXT.at("a")).await?.unwrap_or_else(|| "none".into())),
-        "user" => Ok(session.user().await?.unwrap_or_else(|| "none".into())),
+        "user" => Ok(session.user().await?.map_or_else(|| "none".into(), |user| user.name)),
         "count" => Ok(session.increment(COUNT.at("a"), 1).await?.to_string()),
         "view" => {
             let now = session.batch().increment(COUNT.at("a"), 1).commit().await?;
@@ -143,6 +156,21 @@ fn stream<'r>(
             yield verdict_on(step(session, name).await) + ", ";
         }
     }
+}
+
+/// Each text that comes is a step.
+#[get("/socket")]
+fn socket(socket: WebSocket, session: Session<'_>) -> Channel<'_> {
+    socket.channel(move |mut stream| {
+        Box::pin(async move {
+            while let Some(message) = stream.next().await {
+                if let Message::Text(name) = message? {
+                    stream.send(Message::Text(verdict_on(step(session, &name).await))).await?;
+                }
+            }
+            Ok(())
+        })
+    })
 }
 
 /// Polls a step so often, a millisecond apart, and then drops it.

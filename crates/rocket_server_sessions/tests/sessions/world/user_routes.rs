@@ -63,8 +63,8 @@ async fn logged_in_for(
     clock: &State<Arc<ManualClock>>,
 ) -> session::Result<String> {
     let age = |time: SystemTime| clock.now().duration_since(time).unwrap_or_default().as_secs();
-    let since = session.logged_in_at().await?;
-    Ok(since.map_or_else(|| "nobody".into(), |since| age(since).to_string()))
+    let user = session.user().await?;
+    Ok(user.map_or_else(|| "nobody".into(), |user| age(user.logged_in_at).to_string()))
 }
 
 #[get("/account")]
@@ -184,12 +184,12 @@ fn guard_beside_log_in(user: UserAfterLogIn) -> String {
 async fn user(session: Session<'_>) -> session::Result<String> {
     let (asked, seen) = (session.user().await?, session.snapshot().await?.user());
     assert_eq!(asked, seen);
-    Ok(asked.unwrap_or_else(|| "none".into()))
+    Ok(asked.map_or_else(|| "none".into(), |user| user.name))
 }
 
 #[get("/user-only")]
 async fn user_only(session: Session<'_>) -> session::Result<String> {
-    Ok(session.user().await?.unwrap_or_else(|| "none".into()))
+    Ok(session.user().await?.map_or_else(|| "none".into(), |user| user.name))
 }
 
 #[get("/sessions/<user>")]
