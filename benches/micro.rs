@@ -13,7 +13,7 @@ use rocket::local::blocking::Client;
 use rocket::tokio::runtime::Builder;
 use rocket::{get, routes};
 use rocket_server_sessions::store::{
-    Fields, Memory, Op, PublicId, RecordId, Redis, Settings, Store, TokenHash, Update,
+    Memory, Op, PublicId, RecordId, Redis, RedisSettings, Selection, Store, TokenHash, Update,
     UpdateResult, Values,
 };
 use rocket_server_sessions::{self as session, Config, Key, Session};
@@ -93,7 +93,7 @@ fn quiet() -> Figment {
 fn redis(server: &RedisServer) -> Redis {
     let config = Config::default();
     let url = server.url().as_str().into();
-    Redis::open(&Settings::from_config(&config, &url)).expect("it opens")
+    Redis::open(&RedisSettings::from_config(&config, &url)).expect("it opens")
 }
 
 /// A request without a session.
@@ -128,7 +128,7 @@ fn counted(bencher: Bencher<'_, '_>, store: &impl Store) {
     let fields: Values =
         ["views:/", "views:/foo", "views:/bar"].map(|it| (it.to_owned(), "1".to_owned())).into();
     let op = Op::Increment { field: "views:/foo".to_owned(), by: 1, range: i64::MIN..=i64::MAX };
-    let update = Update::new(vec![op], Fields::All);
+    let update = Update::new(vec![op], Selection::All);
     let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
     let create = store.create(record, &fields, Duration::from_mins(10));
     runtime.block_on(create).expect("it is made");

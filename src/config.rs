@@ -14,7 +14,7 @@ use figment::value::magic::RelativePathBuf;
 use figment::value::{Dict, Map, Value};
 use figment::{Error, Figment, Metadata, Profile, Provider, Source};
 use rocket::fairing::AdHoc;
-use rocket_server_sessions::{Config as Sessions, Report, SettingError, Unread, Verdict};
+use rocket_server_sessions::{Config as Sessions, Report, SettingError, UnusedSetting, Verdict};
 
 use crate::observability::{METRICS_PORT, wrong_level};
 use crate::platform::is_on_cloud_run;
@@ -189,8 +189,8 @@ struct Warning {
 }
 
 fn warnings(figment: &Figment) -> impl Iterator<Item = Warning> {
-    let unread = Unread::find(figment, &OWN_KEYS).into_iter();
-    let unread = unread
+    let unread = UnusedSetting::find(figment, &OWN_KEYS)
+        .into_iter()
         .map(|it| Warning { text: it.to_string(), is_about_sessions: it.is_about_sessions() });
     let is_default = |it: &Metadata| it.name.starts_with("rocket::Config");
     let log_level = figment.find_metadata(rocket::Config::LOG_LEVEL).filter(|it| !is_default(it));

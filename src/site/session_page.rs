@@ -49,12 +49,12 @@ async fn body<'r>(
     let info = session.info().filter(|_| !snapshot.is_empty());
     if format == Format::Json {
         let exact = |time| RelativeTime::new(time, time).exact;
-        let session = info.map(|info| Details::new(info, &snapshot, session.store(), exact));
+        let session = info.map(|info| Details::new(info, &snapshot, session.store_name(), exact));
         return Ok(Either::Right(Json(Body { session })));
     }
     let now = SystemTime::now();
     let relative = |time| RelativeTime::new(time, now);
-    let details = info.map(|info| Details::new(info, &snapshot, session.store(), relative));
+    let details = info.map(|info| Details::new(info, &snapshot, session.store_name(), relative));
     let notice = match &details {
         None if destroyed == Some(true) => Some(DESTROYED),
         None => session.rejection().map(|why| CookieNotice::Rejected(why).text()),

@@ -56,7 +56,7 @@ async fn view(page: Page, request: PageRequest<'_>) -> session::Result<PageView<
         instances: seen.ids,
         created: RelativeTime::new(created, now),
         expires: RelativeTime::new(expires, now),
-        store: session.store(),
+        store: session.store_name(),
         is_returning: has_cookie && rejection.is_none(),
         rejection,
         layout,
@@ -71,7 +71,7 @@ async fn count(page: Page, session: Session<'_>, instance: &Instance) -> session
     }
     match batch.commit().await {
         Ok(snapshot) if Counts::of(page, &snapshot).current() > 0 => Ok(snapshot),
-        Ok(_) | Err(Error::NotAnInteger { .. }) => {
+        Ok(_) | Err(Error::NotAnInteger { .. } | Error::OutOfRange { .. }) => {
             log::warn!("the count in `{}` is damaged, so it starts again", page.views().name());
             session.batch().insert(page.views(), 1).commit().await
         }

@@ -1,4 +1,4 @@
-//! Pages that the browser fetches before anybody views them.
+//! Pages that the browser fetches before they are viewed.
 
 use serde_json::json;
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use rocket::tokio;
 use rocket_server_sessions::Config;
 use rocket_server_sessions::store::{
-    Fields, Op, OpResult, PublicId, RecordId, Redis, Settings, Store, StoreErrorKind, TokenHash,
-    Update, UpdateResult, Values,
+    Op, OpResult, PublicId, RecordId, Redis, RedisSettings, Selection, Store, StoreErrorKind,
+    TokenHash, Update, UpdateResult, Values,
 };
 
 use crate::proxy::{self, Proxy};
@@ -31,7 +31,7 @@ impl Pair {
         config.prefix = format!("pair{number}:");
         config.deadline = DEADLINE;
         config.connections = 1;
-        let settings = Settings::from_config(&config, &proxy.url().as_str().into());
+        let settings = RedisSettings::from_config(&config, &proxy.url().as_str().into());
         let store = Redis::open(&settings).unwrap();
         let records = ["AAAAAAAAAAAAAAAAAAAAAA", "BBBBBBBBBBBBBBBBBBBBBA"].map(|text| RecordId {
             id: PublicId::parse("01a20ae1-f18c-7d29-891b-262bdedc1ea2").unwrap(),
@@ -48,7 +48,7 @@ impl Pair {
     /// Counts a view: the sum, or whether it may have been counted all the same.
     async fn view(&self, which: usize) -> Result<i64, StoreErrorKind> {
         let ops = vec![Op::Increment { field: "views".into(), by: 1, range: i64::MIN..=i64::MAX }];
-        let update = Update::new(ops, Fields::Some(vec![]));
+        let update = Update::new(ops, Selection::Some(vec![]));
         match self.store.update(self.records[which], &update).await {
             Ok(UpdateResult::Applied(applied)) => match applied.results[..] {
                 [OpResult::Count(sum)] => Ok(sum),

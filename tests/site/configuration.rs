@@ -50,6 +50,7 @@ fn release_without_redis_and_key_runs_and_warns() {
     let (succeeded, log) = app.finish();
     assert!(succeeded, "{log}");
     assert!(log.contains("WARN sessions live in this process's memory"), "{log}");
+    assert!(log.contains("or REDIS_URL"), "{log}");
     assert!(log.contains("WARN no `secret_key` is set"), "{log}");
 }
 

@@ -129,7 +129,7 @@ fn unreadable_cookies_are_noticed_even_if_warnings_are_not_logged() {
     assert_eq!(app.log(), "");
 }
 
-/// What the page `/foo` tells somebody with these headers about the cookie.
+/// What the page `/foo` tells a visitor with these headers about the cookie.
 fn notice(app: &App, headers: impl AsRef<[u8]>) -> String {
     let reply = send_bytes(app.port, &[b"GET /foo HTTP/1.1\r\n", headers.as_ref()].concat());
     assert_eq!(reply.status, 200);

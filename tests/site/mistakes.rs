@@ -13,7 +13,7 @@ fn findings(env: &[(&str, &str)]) -> Vec<String> {
     let is_finding = |line: &&str| {
         (line.starts_with("FAIL") || line.starts_with("warn"))
             && !line.contains("set ROCKET_SECRET_KEY to")
-            && !line.contains("sessions live in the process's memory")
+            && !line.contains("sessions live in this process's memory")
     };
     shown.lines().filter(is_finding).map(str::to_owned).collect()
 }

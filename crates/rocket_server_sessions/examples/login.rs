@@ -37,7 +37,7 @@ async fn home(
     )))
 }
 
-/// Where the request goes if nobody is logged in.
+/// Where the request goes if no user is logged in.
 #[get("/", rank = 2)]
 fn log_in_first() -> RawHtml<&'static str> {
     RawHtml(SIGN_IN)
@@ -63,10 +63,8 @@ async fn sign_in(
 }
 
 #[post("/log-out/<id>")]
-async fn log_out(id: &str, user: User, users: UserSessions<'_>) -> session::Result<Redirect> {
-    if let Some(id) = PublicId::parse(id) {
-        users.destroy(&user.name, id).await?;
-    }
+async fn log_out(id: PublicId, user: User, users: UserSessions<'_>) -> session::Result<Redirect> {
+    users.destroy(&user.name, id).await?;
     Ok(Redirect::to("/"))
 }
 

@@ -214,7 +214,7 @@ const VIEWS: Key<u64> = Key::new("views");
 
 #[get("/")]
 async fn index(session: Session<'_>) -> session::Result<String> {
-    Ok(format!("{} views, kept in {}\n", session.increment(VIEWS, 1).await?, session.store()))
+    Ok(format!("{} views, kept in {}\n", session.increment(VIEWS, 1).await?, session.store_name()))
 }
 
 #[launch]

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::key::Field;
 use crate::request::RequestSession;
 use crate::snapshot::Snapshot;
-use crate::store::{Applied, Fields, Op, OpResult, Update};
+use crate::store::{Applied, Op, OpResult, Selection, Update};
 use crate::value::{Integer, Value, encode, increment, sum_of};
 
 /// A set of changes that are sent in one round trip. Created by
@@ -52,6 +52,13 @@ impl<'r> Batch<'r> {
         self
     }
 
+    /// Deletes all fields, as [`Session::clear`](crate::Session::clear) does. Changes that follow in the
+    /// batch are made afterwards.
+    pub fn clear(mut self) -> Self {
+        self.ops.push(Op::Clear);
+        self
+    }
+
     /// Deletes `field`.
     pub fn remove<T>(mut self, field: impl Into<Field<T>>) -> Self {
         self.ops.push(Op::Remove(field.into().into_name()));
@@ -68,16 +75,15 @@ impl<'r> Batch<'r> {
     ///
     /// [`Error::Serialize`] if a value cannot be serialized, [`Error::TooLarge`] if a limit is
     /// exceeded, and [`Error::TooManyChanges`] for more than 10,000 changes. In these cases, nothing
-    /// was changed. [`Error::NotAnInteger`] if an incremented field
-    /// is not an integer or the sum overflows, and [`Error::OutOfRange`] if the sum does not fit into
-    /// the key's type; the other changes were made. For the errors common to all methods, see
+    /// was changed. [`Error::NotAnInteger`] if an incremented field is not an integer, and
+    /// [`Error::OutOfRange`] if the sum does not fit into the key's type; the other changes were made. For the errors common to all methods, see
     /// [`Session`](crate::Session#errors).
     pub async fn commit(self) -> Result<Snapshot> {
         if let Some(error) = self.error {
             return Err(error);
         }
         let max_size = Some(self.request.shared.config.max_record_size);
-        let update = Update { ops: self.ops.clone(), read: Fields::All, max_size };
+        let update = Update { ops: self.ops.clone(), read: Selection::All, max_size };
         let Applied { results, mut fields, .. } = self.request.run(update).await?;
         let mut integers = self.integers.into_iter();
         let mut error = None;

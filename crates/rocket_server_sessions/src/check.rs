@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use figment::Figment;
 
-use crate::config::{Config, SecretKey, SettingError, Unread, place, with_variable};
+use crate::config::{Config, SecretKey, SettingError, UnusedSetting, place, with_variable};
 use crate::finding::{Finding, Verdict};
 
 /// Reads the configuration as the fairing does, connects to the store, and checks that it supports
@@ -40,8 +40,8 @@ pub fn check(figment: &Figment) -> Report {
             return report;
         }
     };
-    for unread in Unread::about_sessions(figment) {
-        report.push(Verdict::Warning, "settings", unread);
+    for unused in UnusedSetting::about_sessions(figment) {
+        report.push(Verdict::Warning, "settings", unused);
     }
     report.show_settings(figment, &config);
     if config.insecure_http && figment.profile() != rocket::Config::DEBUG_PROFILE {
@@ -60,20 +60,19 @@ pub fn check(figment: &Figment) -> Report {
     }
     match probe(&config) {
         Some(findings) => report.findings.extend(findings),
-        None => report.push(
-            Verdict::Warning,
-            "store",
-            "sessions live in the process's memory and end with it; to keep them, set `url` in \
-             [default.session], or ROCKET_SESSION='{url=\"rediss://…\"}'",
-        ),
+        None => report.push(Verdict::Warning, "store", IN_MEMORY),
     }
     report
 }
 
+/// The warning if no store is configured.
+pub(crate) const IN_MEMORY: &str = "sessions live in this process's memory and end with it; to keep them, set `url` in \
+     [default.session], or REDIS_URL if your application reads it";
+
 /// The warning about `insecure_http` outside development.
 pub(crate) fn insecure_http(name: &str) -> String {
     format!(
-        "`insecure_http` is set: the cookie `{name}` has no `Secure`, so anybody on the network can \
+        "`insecure_http` is set: the cookie `{name}` has no `Secure`, so anyone on the network can \
          read it and take over the session; remove the setting if visitors use https"
     )
 }
@@ -83,7 +82,7 @@ fn probe(config: &Config) -> Option<Vec<Finding>> {
     let url = config.url.as_ref()?;
     #[cfg(feature = "redis")]
     {
-        Some(crate::store::Settings::from_config(config, url).probe())
+        Some(crate::store::RedisSettings::from_config(config, url).probe())
     }
     #[cfg(not(feature = "redis"))]
     {

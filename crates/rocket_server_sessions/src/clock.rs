@@ -1,5 +1,6 @@
 //! The source of time, which tests can replace.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// A source of the current time.
@@ -10,10 +11,16 @@ pub trait Clock: Send + Sync + 'static {
 
 /// The system's clock.
 #[derive(Clone, Copy, Debug)]
-pub struct SystemClock;
+pub(crate) struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> SystemTime {
         SystemTime::now()
+    }
+}
+
+impl<C: Clock + ?Sized> Clock for Arc<C> {
+    fn now(&self) -> SystemTime {
+        (**self).now()
     }
 }

@@ -63,24 +63,28 @@ pub enum Error {
         source: serde_json::Error,
     },
 
-    /// The field is not an integer, or the sum overflows 64 bits. The field was not changed.
-    #[error("the session field `{field}` is not an integer, or the increment would overflow")]
+    /// An increment was refused, because the field is not an integer. The field was not changed.
+    #[error("the session field `{field}` is not an integer, so it cannot be incremented")]
     #[non_exhaustive]
     NotAnInteger {
         /// The field.
         field: String,
     },
 
-    /// The sum does not fit into the key's integer type. The field keeps its value.
+    /// An increment was refused, because the sum does not fit into the key's integer type, or into 64
+    /// bits with a sign, which is what stores count in. The field was not changed.
+    ///
+    /// A visitor can usually cause this, for example by taking one from nothing. If your application
+    /// does not expect that, it is a fault of the application, so the status is 500, and the log names
+    /// the field. Otherwise, [answer it](crate::Session::increment) in the handler.
     #[error(
-        "the session field `{field}` would become {sum}, which does not fit into its type, {integer}"
+        "the session field `{field}` was not incremented, because the sum does not fit into its type, \
+         {integer}"
     )]
     #[non_exhaustive]
     OutOfRange {
         /// The field.
         field: String,
-        /// The sum.
-        sum: i64,
         /// The key's type.
         integer: &'static str,
     },
@@ -102,9 +106,10 @@ pub enum Error {
     )]
     EmptyUser,
 
-    /// Another site has sent the request, which
-    /// [`require_same_origin`](crate::SessionFairing::require_same_origin) forbids, and a fairing that
-    /// came later has changed its method or path.
+    /// Another site has sent the request. The guard [`SameOrigin`](crate::SameOrigin) refuses it; so do
+    /// all other guards of this crate, if
+    /// [`require_same_origin`](crate::SessionFairing::require_same_origin) forbids the request, and a
+    /// fairing that came later has changed its method or path.
     #[error("the request was sent by another site")]
     CrossSite,
 
@@ -181,7 +186,7 @@ impl Error {
                 Self::OutcomeUnknown { retry_after, source }
             }
             Self::Conflict => {
-                let source = StoreError::unanswered("another request stopped it halfway");
+                let source = StoreError::outcome_unknown("another request stopped it halfway");
                 Self::OutcomeUnknown { retry_after: Duration::ZERO, source }
             }
             other => other,

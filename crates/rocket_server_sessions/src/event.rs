@@ -31,20 +31,12 @@ pub enum Event {
     Destroyed(PublicId),
     /// The session reached its absolute lifetime. Idle expiry is reported as
     /// [`Rejection::Missing`].
-    Expired(PublicId, Deadline),
+    Expired(PublicId),
     /// A cookie was ignored.
     Rejected(Rejection),
     /// A field of this [lenient](super::Key::lenient) key could not be decoded, and counted as
     /// missing.
     Undecodable(PublicId, &'static str),
-}
-
-/// The limit that an expired session reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Deadline {
-    /// The session is older than the absolute lifetime.
-    Absolute,
 }
 
 /// Why a cookie was ignored.
@@ -81,7 +73,7 @@ impl fmt::Display for Event {
             Self::Regenerated(id) => write!(f, "session {id} got a new token"),
             Self::LoggedIn(id) => write!(f, "a user was logged in to session {id}"),
             Self::Destroyed(id) => write!(f, "session {id} was destroyed"),
-            Self::Expired(id, Deadline::Absolute) => {
+            Self::Expired(id) => {
                 write!(f, "session {id} has expired: it is older than `absolute_lifetime`")
             }
             Self::Undecodable(id, key) => {

@@ -65,7 +65,7 @@ impl EventCounters {
             Event::Regenerated(_) => &self.regenerated,
             Event::LoggedIn(_) => &self.logged_in,
             Event::Destroyed(_) => &self.destroyed,
-            Event::Expired(..) => &self.expired,
+            Event::Expired(_) => &self.expired,
             Event::Undecodable(..) => &self.undecodable,
             Event::Rejected(why) => {
                 self.reason(why).increment(1);

@@ -5,6 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rocket::http::impl_from_uri_param_identity;
+use rocket::http::uri::fmt::{Formatter, Path, UriDisplay};
+use rocket::request::FromParam;
 use sha2::{Digest as _, Sha256};
 use uuid::{Builder, Uuid};
 
@@ -61,6 +64,36 @@ impl PublicId {
         SystemTime::UNIX_EPOCH + Duration::new(secs, nanos)
     }
 }
+
+/// A route can take an id as a parameter. Anything but an id makes the request go to the next route.
+///
+/// ```
+/// use rocket_server_sessions::{PublicId, Result, User, UserSessions};
+///
+/// #[rocket::post("/log-out/<id>")]
+/// async fn log_out(id: PublicId, user: User, users: UserSessions<'_>) -> Result<()> {
+///     users.destroy(&user.name, id).await.map(drop)
+/// }
+///
+/// # let id = PublicId::parse("01a20ae1-f18c-7d29-891b-262bdedc1ea2").unwrap();
+/// let uri = rocket::uri!(log_out(id));
+/// # assert_eq!(uri, "/log-out/01a20ae1-f18c-7d29-891b-262bdedc1ea2");
+/// ```
+impl<'a> FromParam<'a> for PublicId {
+    type Error = &'a str;
+
+    fn from_param(param: &'a str) -> Result<Self, Self::Error> {
+        Self::parse(param).ok_or(param)
+    }
+}
+
+impl UriDisplay<Path> for PublicId {
+    fn fmt(&self, f: &mut Formatter<'_, Path>) -> fmt::Result {
+        f.write_value(self.to_string())
+    }
+}
+
+impl_from_uri_param_identity!([Path] PublicId);
 
 impl fmt::Display for PublicId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

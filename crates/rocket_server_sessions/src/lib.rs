@@ -36,7 +36,7 @@
 //! | use the visitor's session in a handler | [`Session`], [`Key`], [`Batch`], [`Snapshot`] |
 //! | know who is logged in | [`User`], [`LogIn`] |
 //! | use a session in a task or a websocket | [`OwnedSession`] |
-//! | check a configuration | [`check`], [`Unread`] |
+//! | check a configuration | [`check`], [`UnusedSetting`] |
 //! | manage the sessions of a user | [`UserSessions`], [`ActiveSession`]; outside of a request, [`Sessions`] |
 //! | reject requests from other sites | [`SameOrigin`] |
 //! | handle errors and observe events | [`Error`], [`Event`], [`Rejection`], [`note_dropped_cookies`] |
@@ -101,11 +101,11 @@ mod value;
 
 pub use batch::Batch;
 pub use check::{Report, check};
-pub use clock::{Clock, SystemClock};
-pub use config::{Config, OnOutage, RedisUrl, SameSite, SecretKey, SettingError, Unread};
+pub use clock::Clock;
+pub use config::{Config, OnOutage, RedisUrl, SameSite, SecretKey, SettingError, UnusedSetting};
 pub use dropped_cookies::note_dropped_cookies;
 pub use error::{Error, Result};
-pub use event::{Deadline, Event, Rejection};
+pub use event::{Event, Rejection};
 pub use finding::{Finding, Verdict};
 pub use id::{PublicId, TokenHash};
 pub use key::{Field, Key};

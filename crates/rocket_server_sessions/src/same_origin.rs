@@ -1,10 +1,10 @@
 //! A guard against cross-site requests.
 
 use rocket::Request;
-use rocket::http::Status;
 use rocket::request::{FromRequest, Outcome};
 
 use crate::cross_site::is_same_origin;
+use crate::error::Error;
 
 /// A request guard that rejects cross-origin requests with a 403, including those that sibling
 /// subdomains have sent. Use it in every route that changes something, or protect the whole
@@ -36,13 +36,9 @@ pub struct SameOrigin(());
 
 #[rocket::async_trait]
 impl<'r> FromRequest<'r> for SameOrigin {
-    type Error = &'static str;
+    type Error = Error;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Self::Error> {
-        if is_same_origin(request) {
-            Outcome::Success(Self(()))
-        } else {
-            Outcome::Error((Status::Forbidden, "the request was sent by another site"))
-        }
+        if is_same_origin(request) { Outcome::Success(Self(())) } else { Error::CrossSite.into() }
     }
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use figment::Figment;
 
+use crate::check::IN_MEMORY;
 use crate::clock::Clock;
-use crate::config::{Config, SecretKey, SettingError, Unread};
+use crate::config::{Config, SecretKey, SettingError, UnusedSetting};
 use crate::cookie_report::CookieReport;
 use crate::event::Event;
 use crate::event_counters::EventCounters;
@@ -40,7 +41,7 @@ impl Shared {
     ) -> Result<Self, Vec<SettingError>> {
         let config = Config::extract(figment)?;
         let mut notices: Vec<_> =
-            Unread::about_sessions(figment).iter().map(ToString::to_string).collect();
+            UnusedSetting::about_sessions(figment).iter().map(ToString::to_string).collect();
         let is_own = store.is_none();
         let store = match store {
             Some(store) => store,
@@ -87,15 +88,11 @@ fn open_store(
     notices: &mut Vec<String>,
 ) -> Result<Arc<dyn Store>, Vec<SettingError>> {
     let Some(url) = &config.url else {
-        notices.push(
-            "sessions live in this process's memory and end with it; to keep them, set `url` in \
-             [default.session], or ROCKET_SESSION='{url=\"rediss://…\"}'"
-                .into(),
-        );
+        notices.push(IN_MEMORY.to_owned());
         return Ok(Arc::new(Memory::with_clock(config.memory_capacity, clock.clone())));
     };
     #[cfg(feature = "redis")]
-    let store = crate::store::Redis::open(&crate::store::Settings::from_config(config, url))
+    let store = crate::store::Redis::open(&crate::store::RedisSettings::from_config(config, url))
         .map(|store| Arc::new(store) as Arc<dyn Store>)
         .map_err(|error| (error.key(), error.to_string()));
     #[cfg(not(feature = "redis"))]

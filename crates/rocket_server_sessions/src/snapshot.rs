@@ -11,7 +11,8 @@ use crate::id::PublicId;
 use crate::key::{Field, Key};
 use crate::request::RequestSession;
 use crate::shared::Shared;
-use crate::store::{USER, Values, is_reserved};
+use crate::store::{LoggedIn, Values, is_reserved};
+use crate::user::User;
 use crate::value::decode;
 
 /// All fields of a session at one moment. Its methods make no round trip.
@@ -31,7 +32,7 @@ use crate::value::decode;
 ///     Ok(page)
 /// }
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Snapshot {
     fields: Values,
     /// Where a field that cannot be decoded is reported.
@@ -75,11 +76,22 @@ impl Snapshot {
     }
 
     /// Returns `true` if a field exists.
+    #[must_use]
     pub fn contains_key<T>(&self, field: impl Into<Field<T>>) -> bool {
         self.fields.contains_key(field.into().name())
     }
 
     /// The names of all fields, sorted.
+    ///
+    /// ```
+    /// # use rocket_server_sessions::{Result, Session};
+    /// #[rocket::get("/my-data")]
+    /// async fn export(session: Session<'_>) -> Result<String> {
+    ///     let all = session.snapshot().await?;
+    ///     let line = |name| format!("{name} = {}\n", all.get_json(name).unwrap_or_default());
+    ///     Ok(all.keys().map(line).collect())
+    /// }
+    /// ```
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.fields.keys().map(String::as_str).filter(|name| !is_reserved(name))
     }
@@ -101,12 +113,10 @@ impl Snapshot {
         Ok(items)
     }
 
-    /// The user that was passed to [`log_in`].
-    ///
-    /// [`log_in`]: super::Session::log_in
+    /// The user who was logged in.
     #[must_use]
-    pub fn user(&self) -> Option<String> {
-        self.fields.get(USER).cloned()
+    pub fn user(&self) -> Option<User> {
+        LoggedIn::from_fields(&self.fields).map(User::from)
     }
 
     /// The number of fields, not counting the crate's own.

@@ -12,13 +12,13 @@ use crate::store::LoggedIn;
 
 /// The user who is logged in, as a request guard.
 ///
-/// If nobody is logged in, the request is forwarded to the next matching route, for example to a
+/// If no user is logged in, the request is forwarded to the next matching route, for example to a
 /// log-in page. If there is none, the response is a 401. `Option<User>` is `None` then.
 ///
-/// One round trip, one command, however many guards of a request ask; none if nobody is logged in.
+/// One round trip, one command, however many guards of a request ask; none if no user is logged in.
 /// During an outage, the guard fails with a 503. `Option<User>` hides that, and is `None`: use
 /// `Result<User, session::Error>` or [`User::of`] if a page must not look logged out then. If
-/// [`on_outage`](crate::Config::on_outage) is `anonymous`, nobody is logged in then.
+/// [`on_outage`](crate::Config::on_outage) is `anonymous`, no user is logged in then.
 ///
 /// ```
 /// use rocket::response::Redirect;

@@ -184,8 +184,9 @@ impl UserIndex {
             }
             moved = Some(gone_on);
         }
-        let error =
-            StoreError::unanswered("a session was rotated repeatedly while it was being destroyed");
+        let error = StoreError::outcome_unknown(
+            "a session was rotated repeatedly while it was being destroyed",
+        );
         Err(error.into())
     }
 
@@ -275,7 +276,7 @@ mod tests {
 
     #[test]
     fn outcome_of_several_calls_is_unknown_if_that_of_any_is() {
-        let (refused, unanswered) = (StoreError::refused("a"), StoreError::unanswered("b"));
+        let (refused, unanswered) = (StoreError::refused("a"), StoreError::outcome_unknown("b"));
         for errors in [[refused.clone(), unanswered.clone()], [unanswered, refused.clone()]] {
             let error = least_certain(errors.to_vec()).unwrap();
             assert_eq!(error.kind, StoreErrorKind::OutcomeUnknown);

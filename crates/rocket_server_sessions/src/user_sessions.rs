@@ -28,14 +28,14 @@ use crate::user_index::UserIndex;
 /// #[get("/devices")]
 /// async fn devices(session: Session<'_>, users: UserSessions<'_>) -> Result<String> {
 ///     let Some(user) = session.user().await? else { return Ok("log in first".into()) };
-///     let active = users.list(&user).await?;
+///     let active = users.list(&user.name).await?;
 ///     Ok(active.iter().map(|it| format!("{}\n", it.label)).collect())
 /// }
 ///
 /// #[post("/devices/log-out-others")]
 /// async fn others(_same: SameOrigin, session: Session<'_>, users: UserSessions<'_>) -> Result<()> {
 ///     if let (Some(user), Some(own)) = (session.user().await?, session.info()) {
-///         users.destroy_others(&user, own.id).await?;
+///         users.destroy_others(&user.name, own.id).await?;
 ///     }
 ///     Ok(())
 /// }
@@ -79,8 +79,8 @@ impl UserSessions<'_> {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`](crate::Error::Unavailable) or
-    /// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown) if the store fails.
+    /// [`Error::Unavailable`] or
+    /// [`Error::OutcomeUnknown`] if the store fails.
     pub async fn list(&self, user: &str) -> Result<Vec<ActiveSession>> {
         let index = UserIndex::new(self.shared, user);
         let active = self.with_deadline(index.active()).await?;
@@ -105,8 +105,8 @@ impl UserSessions<'_> {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`](crate::Error::Unavailable) if the store cannot be reached; nothing was
-    /// changed. [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown) if the store did not answer;
+    /// [`Error::Unavailable`] if the store cannot be reached; nothing was
+    /// changed. [`Error::OutcomeUnknown`] if the store did not answer;
     /// the session may have been destroyed.
     pub async fn destroy(&self, user: &str, id: PublicId) -> Result<bool> {
         Ok(self.destroy_if(user, |it| it == id).await? > 0)
@@ -117,13 +117,13 @@ impl UserSessions<'_> {
     ///
     /// Two round trips: one command for the index, five for each session. One or two more if a
     /// session is rotated meanwhile. If the same user logs in concurrently, the new session is
-    /// destroyed too, the log-in fails with [`Error::Conflict`](crate::Error::Conflict), or it takes
+    /// destroyed too, the log-in fails with [`Error::Conflict`], or it takes
     /// effect after this call.
     ///
     /// # Errors
     ///
     /// The same as [`destroy`](Self::destroy). After
-    /// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown), some of the sessions may have been
+    /// [`Error::OutcomeUnknown`], some of the sessions may have been
     /// destroyed.
     pub async fn destroy_others(&self, user: &str, own: PublicId) -> Result<usize> {
         self.destroy_if(user, |it| it != own).await
@@ -137,7 +137,7 @@ impl UserSessions<'_> {
     /// # Errors
     ///
     /// The same as [`destroy`](Self::destroy). After
-    /// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown), some of the sessions may have been
+    /// [`Error::OutcomeUnknown`], some of the sessions may have been
     /// destroyed.
     pub async fn destroy_all(&self, user: &str) -> Result<usize> {
         self.destroy_if(user, |_| true).await

@@ -122,7 +122,7 @@ pub(crate) fn sum_of(field: &str, result: &OpResult, integer: &'static str) -> R
     match *result {
         OpResult::Count(sum) => Ok(Some(sum)),
         OpResult::NotAnInteger => Err(Error::NotAnInteger { field: field() }),
-        OpResult::OutOfRange(sum) => Err(Error::OutOfRange { field: field(), sum, integer }),
+        OpResult::OutOfRange => Err(Error::OutOfRange { field: field(), integer }),
         _ => Ok(None),
     }
 }

@@ -9,7 +9,7 @@
 //! | `table` | reads the table key by key and collects errors |
 //! | `setting_error` | what is wrong with a setting, and where it was set |
 //! | `session_variable` | `ROCKET_SESSION`, which holds a whole table |
-//! | `unread` | unused settings, such as misspelt ones |
+//! | `unused_setting` | unused settings, such as misspelt ones |
 //! | `duration`, `redis_url`, `same_site`, `secret_key` | the types of settings that are not numbers or strings |
 
 mod cookie_settings;
@@ -23,7 +23,7 @@ mod session_variable;
 mod setting_error;
 mod settings;
 mod table;
-mod unread;
+mod unused_setting;
 
 pub use redis_url::RedisUrl;
 #[cfg(feature = "redis")]
@@ -37,4 +37,4 @@ pub(crate) use settings::MAX_LIFETIME;
 #[cfg(feature = "redis")]
 pub(crate) use settings::MAX_RECORD;
 pub use settings::{Config, OnOutage};
-pub use unread::Unread;
+pub use unused_setting::UnusedSetting;

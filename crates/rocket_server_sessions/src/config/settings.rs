@@ -65,7 +65,7 @@ pub struct Config {
     pub cookie_name: String,
 
     /// Whether the cookie has no `Secure`, so that clients keep and return it over plain HTTP.
-    /// Anybody on the network can then read it and take over the session.
+    /// Anyone on the network can then read it and take over the session.
     ///
     /// If it is `true`, the launch fails on Cloud Run. Elsewhere, it warns outside the `debug`
     /// profile.

@@ -14,10 +14,9 @@ impl RequestSession {
         &self,
         _turn: &Turn<'_>,
         identity: Identity,
-        fields: &Values,
+        mut fields: Values,
     ) -> Result<()> {
         let (record, now) = (identity.record, self.now());
-        let mut fields = fields.clone();
         let own = self.choices.lock().idle_timeout;
         fields.extend(own.map(|own| (IDLE.to_owned(), own.as_secs().to_string())));
         let ttl = self.new_ttl(&identity, now).of(&fields);

@@ -70,5 +70,5 @@ pub(crate) async fn with_deadline<T>(
 }
 
 fn late() -> StoreError {
-    StoreError::unanswered("the deadline passed")
+    StoreError::outcome_unknown("the deadline passed")
 }

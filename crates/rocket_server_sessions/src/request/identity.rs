@@ -80,11 +80,12 @@ pub(crate) async fn log_in(
             RotateResult::Dead(_) | RotateResult::Gone => {}
         }
     }
-    let mut result = log_in_to_new_session(session, &turn, &index, &login, &fields).await;
-    if has_destroyed && matches!(result, Err(Error::Conflict)) {
+    let for_retry = has_destroyed.then(|| fields.clone());
+    let mut result = log_in_to_new_session(session, &turn, &index, &login, fields).await;
+    if let (Some(fields), Err(Error::Conflict)) = (for_retry, &result) {
         // The user's sessions were being destroyed. A conflict would mean that nothing was changed,
         // so this log-in comes after that.
-        result = log_in_to_new_session(session, &turn, &index, &login, &fields).await;
+        result = log_in_to_new_session(session, &turn, &index, &login, fields).await;
     }
     result.map_err(|error| if has_destroyed { error.partially_applied() } else { error })
 }
@@ -94,14 +95,13 @@ async fn log_in_to_new_session(
     turn: &Turn<'_>,
     index: &UserIndex,
     login: &LoggedIn,
-    fields: &Values,
+    mut fields: Values,
 ) -> Result<()> {
     let identity = session.new_identity(true);
     let record = identity.record;
     let entries = index.add(record).await?;
-    let mut fields = fields.clone();
     fields.extend(login.fields());
-    session.create(turn, identity, &fields).await?;
+    session.create(turn, identity, fields).await?;
     session.shared.emit(Event::LoggedIn(record.id));
     index.enforce_limit(entries, record);
     Ok(())

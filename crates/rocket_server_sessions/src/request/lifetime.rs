@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::session::RequestSession;
 use super::state::Identity;
 use crate::error::{Error, Result};
-use crate::event::{Deadline, Event};
+use crate::event::Event;
 use crate::id::PublicId;
 use crate::store::{TOMBSTONE_TTL, TimeToLive};
 
@@ -43,7 +43,7 @@ impl RequestSession {
             return Ok(());
         }
         self.state.lock().lost();
-        self.shared.emit(Event::Expired(id, Deadline::Absolute));
+        self.shared.emit(Event::Expired(id));
         Err(Error::Conflict)
     }
 }

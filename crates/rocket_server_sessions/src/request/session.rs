@@ -13,7 +13,7 @@ use super::hidden_cookie::may_hide_cookie;
 use super::state::{Identity, Next, State};
 use super::wait::Wait;
 use crate::dropped_cookies::has_dropped_cookies;
-use crate::event::{Deadline, Event, Rejection};
+use crate::event::{Event, Rejection};
 use crate::id::PublicId;
 use crate::session_cookie::Opened;
 use crate::shared::Shared;
@@ -73,7 +73,7 @@ impl RequestSession {
         let is_expired = |id: PublicId| {
             let is_expired = shared.clock.now() >= config.absolute_expiry(id);
             if is_expired {
-                shared.emit(Event::Expired(id, Deadline::Absolute));
+                shared.emit(Event::Expired(id));
             }
             is_expired
         };
@@ -82,7 +82,7 @@ impl RequestSession {
         Self { may_hide_cookie, rejection: Mutex::new(rejection), ..session }
     }
 
-    /// A session without a request, in which nobody is logged in.
+    /// A session without a request, in which no user is logged in.
     pub(crate) fn detached(shared: &Arc<Shared>) -> Self {
         Self::new(shared, Instant::now(), None)
     }

@@ -10,7 +10,7 @@ use super::state::CookieChange;
 use crate::error::{Error, Result};
 use crate::remember_me::RememberMe;
 use crate::session_cookie::removal;
-use crate::store::{Fields, IDLE, Op, Update};
+use crate::store::{IDLE, Op, Selection, Update};
 
 impl RequestSession {
     /// Sets how long the session and its cookie are kept. Without a session, this applies to the
@@ -53,7 +53,7 @@ impl RequestSession {
             None if is_known => return Ok(()),
             None => Vec::new(),
         };
-        let update = Update { ops, read: Fields::Some(vec![]), max_size: None };
+        let update = Update { ops, read: Selection::Some(vec![]), max_size: None };
         self.with_deadline(self.attempt(&update)).await?;
         if own.is_some()
             && let Some(identity) = self.identity()

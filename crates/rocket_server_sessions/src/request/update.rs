@@ -7,7 +7,7 @@ use super::state::{Identity, Next};
 use crate::config::OnOutage;
 use crate::error::{Error, Result};
 use crate::store::{
-    Applied, Fields, Op, OpResult, Store, Update, UpdateResult, Values, is_reserved, size,
+    Applied, Op, OpResult, Selection, Store, Update, UpdateResult, Values, is_reserved, size,
 };
 
 /// How often an operation is retried if a concurrent operation of the same request changed the
@@ -39,7 +39,7 @@ impl RequestSession {
     /// Reads some fields.
     pub(crate) async fn read(&self, names: &[&str]) -> Result<Values> {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
-        Ok(self.run(Update::look(Fields::Some(names))).await?.fields)
+        Ok(self.run(Update::look(Selection::Some(names))).await?.fields)
     }
 
     pub(super) async fn attempt(&self, update: &Update) -> Result<Applied> {
@@ -113,7 +113,7 @@ impl RequestSession {
             return Ok(None);
         }
         let identity = self.new_identity(false);
-        self.create(&turn, identity, &applied.fields).await?;
+        self.create(&turn, identity, applied.fields.clone()).await?;
         Ok(Some(applied))
     }
 
@@ -128,7 +128,7 @@ impl RequestSession {
     ) -> Result<R> {
         let max_size = Some(self.shared.config.max_record_size);
         self.with_deadline(async {
-            let look = Update::look(Fields::Some(vec![field.to_owned()]));
+            let look = Update::look(Selection::Some(vec![field.to_owned()]));
             let mut current = self.attempt(&look).await?.fields.remove(field);
             loop {
                 let (new, result) = change(current.as_deref())?;
@@ -136,7 +136,7 @@ impl RequestSession {
                 let expected = current.clone();
                 let ops = vec![Op::CompareExchange { field: field.to_owned(), current, new }];
                 self.check(&ops)?;
-                let update = Update { ops, read: Fields::Some(vec![]), max_size };
+                let update = Update { ops, read: Selection::Some(vec![]), max_size };
                 match self.attempt(&update).await?.results.pop() {
                     Some(OpResult::Changed(text)) if text == expected => {
                         // The store shows something else than it compares.

@@ -10,7 +10,7 @@ use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::key::Field;
 use crate::snapshot::Snapshot;
-use crate::store::{Fields, Op, OpResult, Update};
+use crate::store::{Op, OpResult, Selection, Update};
 use crate::value::{Integer, Value, decode, encode, increment, sum_of};
 
 impl<'r> Session<'r> {
@@ -101,7 +101,7 @@ impl<'r> Session<'r> {
     ///
     /// See [`Session`](#errors).
     pub async fn snapshot(&self) -> Result<Snapshot> {
-        let applied = self.request.run(Update::look(Fields::All)).await?;
+        let applied = self.request.run(Update::look(Selection::All)).await?;
         Ok(Snapshot::new(applied.fields, self.request))
     }
 
@@ -126,7 +126,7 @@ impl<'r> Session<'r> {
         let field = field.into();
         let op = Op::Insert(field.name().to_owned(), encode(&field, value)?);
         let max_size = Some(self.request.shared.config.max_record_size);
-        let update = Update { ops: vec![op], read: Fields::Some(vec![]), max_size };
+        let update = Update { ops: vec![op], read: Selection::Some(vec![]), max_size };
         self.request.run(update).await.map(drop)
     }
 
@@ -202,9 +202,26 @@ impl<'r> Session<'r> {
     ///
     /// # Errors
     ///
-    /// [`Error::NotAnInteger`] if the field is not an integer or the sum overflows 64 bits; the field
-    /// is not changed. [`Error::OutOfRange`] if the sum does not fit into a `T`; the field is not
-    /// changed. After [`Error::OutcomeUnknown`], the field may have been incremented once.
+    /// [`Error::NotAnInteger`] if the field is not an integer, and [`Error::OutOfRange`] if the sum does
+    /// not fit into a `T`; the field is not changed. After [`Error::OutcomeUnknown`], the field may have
+    /// been incremented once.
+    ///
+    /// If a visitor may reach the end of the range, answer it yourself, because these errors are a 500:
+    ///
+    /// ```
+    /// # use rocket::http::Status;
+    /// # use rocket_server_sessions::{Error, Key, Session};
+    /// const CART: Key<u32> = Key::new("cart");
+    ///
+    /// #[rocket::post("/cart/<item>/less")]
+    /// async fn less(item: &str, session: Session<'_>) -> Result<String, Status> {
+    ///     match session.increment(CART.at(item), -1).await {
+    ///         Ok(left) => Ok(left.to_string()),
+    ///         Err(Error::OutOfRange { .. }) => Err(Status::UnprocessableEntity),
+    ///         Err(error) => Err(error.status()),
+    ///     }
+    /// }
+    /// ```
     pub async fn increment<T: Integer>(&self, field: impl Into<Field<T>>, by: i64) -> Result<T> {
         let op = increment::<T>(field, by);
         let field = op.field().to_owned();
@@ -275,7 +292,7 @@ impl<'r> Session<'r> {
     }
 
     async fn change(&self, op: Op) -> Result<Option<OpResult>> {
-        let update = Update { ops: vec![op], read: Fields::Some(vec![]), max_size: None };
+        let update = Update { ops: vec![op], read: Selection::Some(vec![]), max_size: None };
         Ok(self.request.run(update).await?.results.pop())
     }
 

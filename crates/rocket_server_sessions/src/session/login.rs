@@ -3,7 +3,6 @@
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use super::Session;
 #[cfg(doc)]
@@ -11,28 +10,35 @@ use crate::error::Error;
 use crate::error::Result;
 use crate::key::Field;
 use crate::request::{RequestSession, identity};
-use crate::store::{USER, Values};
+use crate::store::Values;
+use crate::user::User;
 use crate::value::{Value, encode};
 
 impl<'r> Session<'r> {
-    /// Returns the logged-in user. One round trip, one command; none if no user is logged in.
+    /// Returns the logged-in user, as the store says now. The guard [`User`] asks once per request
+    /// instead. One round trip, one command; none if no user is logged in.
+    ///
+    /// Use [`logged_in_at`](User::logged_in_at) to ask for the password again before something
+    /// important:
     ///
     /// ```
+    /// # use std::time::Duration;
     /// # use rocket_server_sessions::{Result, Session};
-    /// #[rocket::get("/")]
-    /// async fn index(session: Session<'_>) -> Result<String> {
-    ///     Ok(session.user().await?.unwrap_or_else(|| "not logged in".into()))
+    /// #[rocket::post("/close-account")]
+    /// async fn close(session: Session<'_>) -> Result<&'static str> {
+    ///     let Some(user) = session.user().await? else { return Ok("log in first") };
+    ///     if user.logged_in_at.elapsed().is_ok_and(|age| age > Duration::from_mins(10)) {
+    ///         return Ok("enter your password again");
+    ///     }
+    ///     Ok("closed")
     /// }
     /// ```
     ///
     /// # Errors
     ///
     /// See [`Session`](#errors).
-    pub async fn user(&self) -> Result<Option<String>> {
-        if !self.request.may_have_user() {
-            return Ok(None);
-        }
-        Ok(self.request.read(&[USER]).await?.remove(USER))
+    pub async fn user(&self) -> Result<Option<User>> {
+        Ok(self.request.login().await?.map(User::from))
     }
 
     /// Logs a user of your application in. Call it after you have verified the user's credentials.
@@ -73,31 +79,6 @@ impl<'r> Session<'r> {
             label: label.to_owned(),
             fields: Ok(Values::new()),
         }
-    }
-
-    /// Returns when the user logged in, to the second; `None` if nobody has. Use it to ask for the
-    /// password again before something important. One round trip, one command; none if no user is
-    /// logged in.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use rocket_server_sessions::{Result, Session};
-    /// #[rocket::post("/close-account")]
-    /// async fn close(session: Session<'_>) -> Result<&'static str> {
-    ///     let logged_in_at = session.logged_in_at().await?;
-    ///     let age = logged_in_at.and_then(|time| time.elapsed().ok());
-    ///     if age.is_none_or(|age| age > Duration::from_mins(10)) {
-    ///         return Ok("enter your password again");
-    ///     }
-    ///     Ok("closed")
-    /// }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// See [`Session`](#errors).
-    pub async fn logged_in_at(&self) -> Result<Option<SystemTime>> {
-        Ok(self.request.login().await?.map(|login| login.logged_in_at))
     }
 }
 

@@ -128,15 +128,33 @@ impl Session<'_> {
         self.request.rejection()
     }
 
-    /// The name of the store.
+    /// The name of the store, as [`Store::name`] tells it.
     #[must_use]
-    pub fn store(&self) -> &'static str {
+    pub fn store_name(&self) -> &'static str {
         self.request.shared.store.name()
     }
 }
 
 impl<'r> Session<'r> {
-    /// Returns the session of a request, for guards, fairings and responders of your own.
+    /// Returns the session of a request, for guards, fairings and responders of your own. A response
+    /// fairing may change the session, in whichever order the fairings are attached.
+    ///
+    /// ```
+    /// use rocket::fairing::AdHoc;
+    /// use rocket_server_sessions::{Key, Session};
+    ///
+    /// const LAST_STATUS: Key<u16> = Key::new("last_status");
+    ///
+    /// let note = AdHoc::on_response("Last status", |request, response| {
+    ///     Box::pin(async move {
+    ///         let Ok(session) = Session::of(request) else { return };
+    ///         if let Err(error) = session.insert(LAST_STATUS, response.status().code).await {
+    ///             log::warn!("{error}");
+    ///         }
+    ///     })
+    /// });
+    /// let rocket = rocket::build().attach(Session::fairing()).attach(note);
+    /// ```
     ///
     /// # Errors
     ///
@@ -153,15 +171,18 @@ impl<'r> Session<'r> {
     }
 }
 
-/// A session that a spawned task or a websocket may hold beyond the request.
+/// A session that a spawned task may hold beyond the request. Streams and websockets need none: they
+/// may hold the guard itself, as the example [`websocket`] shows. What follows is true for them, too.
+///
+/// [`websocket`]: https://github.com/cloud-run-sessions/cloud-run-sessions/blob/main/crates/rocket_server_sessions/examples/websocket.rs
 ///
 /// Once the response's headers are sent, no cookie can be set. Then operations that would need one
-/// fail with [`Error::Unavailable`](crate::Error::Unavailable) and change nothing: creating
+/// fail with [`Error::Unavailable`] and change nothing: creating
 /// a session, `regenerate`, `log_in` and `remember_me`. The same happens if the response overtakes
 /// them, except that `remember_me` then fails with
-/// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown). Each operation has a deadline of its
+/// [`Error::OutcomeUnknown`]. Each operation has a deadline of its
 /// own, and works again after an outage. At the end of the absolute lifetime, operations fail with
-/// [`Error::Conflict`](crate::Error::Conflict).
+/// [`Error::Conflict`].
 ///
 /// ```
 /// # use rocket_server_sessions::{Key, Result, Session};

@@ -27,12 +27,14 @@ pub enum StoreErrorKind {
 
 impl StoreError {
     /// Creates an error for a call that was not applied.
+    #[must_use]
     pub fn refused(message: impl fmt::Display) -> Self {
         Self::new(StoreErrorKind::Refused, message)
     }
 
     /// Creates an error for a call that was sent but not answered, so that it may have been applied.
-    pub fn unanswered(message: impl fmt::Display) -> Self {
+    #[must_use]
+    pub fn outcome_unknown(message: impl fmt::Display) -> Self {
         Self::new(StoreErrorKind::OutcomeUnknown, message)
     }
 

@@ -68,19 +68,19 @@ impl Memory {
     /// A store for at most `capacity` entries: records, tombstones and indexes.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self::with_clock(capacity, Arc::new(SystemClock))
+        Self::with_clock(capacity, SystemClock)
     }
 
     /// A store whose records expire by `clock`.
     #[must_use]
-    pub fn with_clock(capacity: usize, clock: Arc<dyn Clock>) -> Self {
+    pub fn with_clock(capacity: usize, clock: impl Clock) -> Self {
         let entries = Entries {
             capacity: capacity.max(1),
             by_key: HashMap::new(),
             by_expiry: BTreeSet::new(),
             tombstones: BTreeSet::new(),
         };
-        Self { clock, entries: Mutex::new(entries) }
+        Self { clock: Arc::new(clock), entries: Mutex::new(entries) }
     }
 
     /// The number of entries that have not expired, including tombstones and indexes.

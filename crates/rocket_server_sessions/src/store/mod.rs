@@ -21,7 +21,7 @@
 //! not retry a call that may have been applied.
 //!
 //! Later releases may add changes, results and fields, so most types here are `#[non_exhaustive]` and
-//! have constructors. [`RecordId`], [`IndexEntry`], [`TimeToLive`], [`Fields`] and [`StoreErrorKind`]
+//! have constructors. [`RecordId`], [`IndexEntry`], [`TimeToLive`], [`Selection`] and [`StoreErrorKind`]
 //! stay as they are.
 
 // Each module uses only those after it in this table. The test `layers` checks that.
@@ -56,11 +56,11 @@ pub use memory::Memory;
 pub use record::{Death, IndexEntry, RecordId, Values};
 pub(crate) use record::{is_reserved, size};
 #[cfg(feature = "redis")]
-pub use redis::{OpenError, Redis, Settings};
+pub use redis::{OpenError, Redis, RedisSettings};
 pub use rotation::{RotateResult, Rotation};
 pub(crate) use time_to_live::IDLE;
 pub use time_to_live::TimeToLive;
-pub use update::{Applied, Fields, Op, OpResult, Update, UpdateResult};
+pub use update::{Applied, Op, OpResult, Selection, Update, UpdateResult};
 pub(crate) use wrap::{Call, Wrap, store_by_wrapping};
 
 pub use crate::id::{PublicId, TokenHash};

@@ -61,13 +61,12 @@ impl Op {
                 OpResult::Done
             }
             Self::Increment { field, by, range } => {
-                let held = fields.get(field).map_or(Some(0), |text| integer(text));
-                let Some(sum) = held.and_then(|held| held.checked_add(*by)) else {
+                let Some(held) = fields.get(field).map_or(Some(0), |text| integer(text)) else {
                     return OpResult::NotAnInteger;
                 };
-                if !range.contains(&sum) {
-                    return OpResult::OutOfRange(sum);
-                }
+                let Some(sum) = held.checked_add(*by).filter(|sum| range.contains(sum)) else {
+                    return OpResult::OutOfRange;
+                };
                 fields.insert(field.clone(), sum.to_string());
                 OpResult::Count(sum)
             }
@@ -105,10 +104,10 @@ pub enum OpResult {
     Done,
     /// The field's value after an increment.
     Count(i64),
-    /// The increment was refused: the field is not an integer, or the sum does not fit into 64 bits.
+    /// The increment was refused: the field is not an integer.
     NotAnInteger,
-    /// The increment was refused: this sum is not in its range.
-    OutOfRange(i64),
+    /// The increment was refused: the sum is not in its range, or does not fit into 64 bits.
+    OutOfRange,
     /// The value of a taken field, if it existed.
     Taken(Option<String>),
     /// The compare-exchange was not applied: the field holds this text, or does not exist.
@@ -117,7 +116,7 @@ pub enum OpResult {
 
 /// Which fields an [`Update`] reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fields {
+pub enum Selection {
     /// The named fields.
     Some(Vec<String>),
     /// All fields.
@@ -131,7 +130,7 @@ pub struct Update {
     /// The changes, in order. Either all of them are attempted or none is.
     pub ops: Vec<Op>,
     /// What to read after the changes.
-    pub read: Fields,
+    pub read: Selection,
     /// The maximum size of the record: the bytes of its names and values, without the fields whose
     /// names begin with `@`. If an insert or a new field would make the record larger, the whole
     /// update is rejected with [`UpdateResult::TooLarge`]. `None` disables the check.
@@ -141,7 +140,7 @@ pub struct Update {
 impl Update {
     /// Changes a record without a limit of its size.
     #[must_use]
-    pub fn new(ops: Vec<Op>, read: Fields) -> Self {
+    pub fn new(ops: Vec<Op>, read: Selection) -> Self {
         Self { ops, read, max_size: None }
     }
 
@@ -167,14 +166,14 @@ impl Update {
         *fields = new;
         let own = |name: &String| Some((name.clone(), fields.get(name)?.clone()));
         let fields = match &self.read {
-            Fields::Some(names) => names.iter().filter_map(own).collect(),
-            Fields::All => fields.clone(),
+            Selection::Some(names) => names.iter().filter_map(own).collect(),
+            Selection::All => fields.clone(),
         };
         UpdateResult::Applied(Applied { results, fields, seen })
     }
 
     /// An update that only reads.
-    pub(crate) fn look(read: Fields) -> Self {
+    pub(crate) fn look(read: Selection) -> Self {
         Self::new(Vec::new(), read)
     }
 }

@@ -1,4 +1,4 @@
-//! Sessions in which somebody is logged in already.
+//! Sessions in which a user is logged in already.
 
 use rocket::http::Cookie;
 use rocket::{Orbit, Rocket};

@@ -25,7 +25,7 @@ impl ManualClock {
     }
 
     /// Moves the clock to `time`.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "redis"))]
     pub(crate) fn set(&self, time: SystemTime) {
         *self.0.lock() = time;
     }

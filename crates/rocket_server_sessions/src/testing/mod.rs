@@ -1,4 +1,4 @@
-//! Helpers for tests: a manual clock, sessions in which somebody is logged in, a store that records
+//! Helpers for tests: a manual clock, sessions in which a user is logged in, a store that records
 //! its calls, and the contract of stores.
 //!
 //! ```
@@ -18,7 +18,7 @@
 //! }
 //!
 //! let clock = ManualClock::now();
-//! let spy = Arc::new(Spy::new(Memory::with_clock(100, Arc::new(clock.clone()))));
+//! let spy = Arc::new(Spy::new(Memory::with_clock(100, clock.clone())));
 //! let sessions = Session::fairing().store(spy.clone()).clock(clock.clone());
 //! let rocket = rocket::build().attach(sessions).mount("/", rocket::routes![index]);
 //! let client = Client::tracked(rocket).unwrap();

@@ -45,7 +45,7 @@ async fn log_out_everywhere(
     users: UserSessions<'_>,
 ) -> Result<RawJson<String>> {
     let destroyed = match session.user().await? {
-        Some(user) => users.destroy_all(&user).await?,
+        Some(user) => users.destroy_all(&user.name).await?,
         None => 0,
     };
     Ok(RawJson(format!(r#"{{"destroyed":{destroyed}}}"#)))
@@ -54,7 +54,7 @@ async fn log_out_everywhere(
 #[get("/rights")]
 async fn rights(session: Session<'_>) -> Result<RawJson<String>> {
     let fields = session.snapshot().await?;
-    let rights = session.user().await?.or(fields.get(RIGHTS)?);
+    let rights = session.user().await?.map(|user| user.name).or(fields.get(RIGHTS)?);
     let note = fields.get(NOTE)?;
     let json = |text: Option<String>| text.map_or("null".to_owned(), |it| format!("{it:?}"));
     Ok(RawJson(format!(r#"{{"rights":{},"note":{}}}"#, json(rights), json(note))))

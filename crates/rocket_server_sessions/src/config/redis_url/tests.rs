@@ -1,3 +1,4 @@
+use super::query::Servers;
 use super::*;
 
 fn locate(url: &str) -> Result<Location, &'static str> {

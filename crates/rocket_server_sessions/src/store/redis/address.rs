@@ -1,6 +1,6 @@
 //! The address of a server, with its credentials and TLS settings.
 
-use super::settings::{OpenError, Settings};
+use super::settings::{OpenError, RedisSettings};
 use super::tls::Tls;
 use crate::config::Location;
 
@@ -20,7 +20,7 @@ const PORT: u16 = 6379;
 
 impl Address {
     /// The first server of a URL.
-    pub(super) fn of(location: &Location, settings: &Settings) -> Result<Self, OpenError> {
+    pub(super) fn of(location: &Location, settings: &RedisSettings) -> Result<Self, OpenError> {
         let Location { host, username, password, database, .. } = location.clone();
         let tls = if location.is_encrypted { Some(Tls::open(settings, &host)?) } else { None };
         let port = location.port.unwrap_or(PORT);
@@ -47,7 +47,7 @@ pub(super) mod tests {
 
     fn open(url: &str, config: &Config) -> Result<Address, OpenError> {
         let url = RedisUrl::from(url);
-        Address::of(&url.locate().unwrap(), &Settings::from_config(config, &url))
+        Address::of(&url.locate().unwrap(), &RedisSettings::from_config(config, &url))
     }
 
     pub(in crate::store::redis) fn address(url: &str) -> Address {

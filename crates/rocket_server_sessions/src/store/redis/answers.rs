@@ -1,8 +1,8 @@
 //! Requests that were answered and whose callers are not awake yet.
 
 use super::breaker::Severity;
-use super::reply_error::server_failure;
 use super::request::{Answer, Request};
+use super::server_failure::server_failure;
 use super::upstream::Upstream;
 use crate::store::error::StoreError;
 
@@ -26,7 +26,7 @@ impl Answers {
 
     /// Adds requests whose connection has broken.
     pub(super) fn break_off(&mut self, requests: impl Iterator<Item = Request>) {
-        let broke = || Err(StoreError::unanswered("the connection to Redis broke"));
+        let broke = || Err(StoreError::outcome_unknown("the connection to Redis broke"));
         self.0.extend(requests.map(|request| Answered { request, answer: broke() }));
     }
 
@@ -67,7 +67,7 @@ impl Answers {
     pub(super) fn refuse(&mut self) {
         for Answered { request, .. } in self.0.drain(..) {
             let why = "replies of Redis do not match the requests";
-            request.answer(Err(StoreError::unanswered(why)));
+            request.answer(Err(StoreError::outcome_unknown(why)));
         }
     }
 }

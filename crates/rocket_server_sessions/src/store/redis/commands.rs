@@ -28,7 +28,7 @@ use crate::store::logged_in::{LOGIN, USER};
 use crate::store::record::{RecordId, Values};
 use crate::store::rotation::Rotation;
 use crate::store::time_to_live::TimeToLive;
-use crate::store::update::{Fields, Op, Update};
+use crate::store::update::{Op, Selection, Update};
 use crate::time::unix;
 
 /// The field that marks a hash as a session's record. Its value is the public id.
@@ -76,8 +76,8 @@ pub(super) fn plain_update(key: &str, update: &Update) -> Option<Pipeline> {
         _ => return None,
     }
     match &update.read {
-        Fields::Some(names) => pipeline.command("HMGET", key, (MARKER, SEEN, names)),
-        Fields::All => pipeline.command("HGETALL", key, NOTHING),
+        Selection::Some(names) => pipeline.command("HMGET", key, (MARKER, SEEN, names)),
+        Selection::All => pipeline.command("HGETALL", key, NOTHING),
     }
     Some(pipeline)
 }
@@ -85,8 +85,8 @@ pub(super) fn plain_update(key: &str, update: &Update) -> Option<Pipeline> {
 pub(super) fn script_update(key: &str, id: PublicId, update: &Update) -> Pipeline {
     let limit = update.max_size.map_or_else(|| "-1".to_owned(), |limit| limit.to_string());
     let (read, names) = match &update.read {
-        Fields::All => ("all", &[][..]),
-        Fields::Some(names) => ("some", &names[..]),
+        Selection::All => ("all", &[][..]),
+        Selection::Some(names) => ("some", &names[..]),
     };
     let mut args = vec![id.to_string(), limit, read.to_owned(), update.ops.len().to_string()];
     for op in &update.ops {

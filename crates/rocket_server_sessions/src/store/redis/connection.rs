@@ -12,8 +12,8 @@ use rustls::ClientConnection;
 use socket2::SockRef;
 
 use super::address::Address;
+use super::connect_error::{ConnectError, describe_connect};
 use super::decoder::Decoder;
-use super::reply_error::{ConnectError, describe_connect};
 use super::resolve::resolve;
 
 /// How many bytes are read at a time.

@@ -106,10 +106,10 @@ impl InFlight {
         match reply {
             Ok(value) => first.values.push(value),
             Err(Unreadable::TooLarge) => {
-                first.error = Some(StoreError::unanswered("a reply of Redis is too large"));
+                first.error = Some(StoreError::outcome_unknown("a reply of Redis is too large"));
             }
             Err(Unreadable::Malformed) => {
-                first.error = Some(StoreError::unanswered("a reply of Redis cannot be read"));
+                first.error = Some(StoreError::outcome_unknown("a reply of Redis cannot be read"));
             }
         }
         first.missing -= 1;

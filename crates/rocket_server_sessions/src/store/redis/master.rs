@@ -7,8 +7,8 @@ use std::time::Instant;
 use redis::{Value, cmd};
 
 use super::address::Address;
+use super::connect_error::{ConnectError, describe_connect};
 use super::connection::Connection;
-use super::reply_error::{ConnectError, describe_connect};
 
 /// The master as reported by one or more sentinels.
 #[derive(Clone)]

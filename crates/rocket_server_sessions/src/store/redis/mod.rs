@@ -19,14 +19,14 @@
 //! | `probe` | finds out whether Redis can be used, before the launch or for `check` |
 //! | `topology`, `sentinel`, `master` | which servers a URL names; with sentinels, which one is the master |
 //! | `connection`, `resolve` | opens a connection, and talks over it with deadlines |
-//! | `reply_error`, `remedy`, `breaker` | what an error of the server means, what to do about it, and whether the server is asked at all |
+//! | `server_failure`, `connect_error`, `reply_error`, `remedy`, `breaker` | what an error of the server means, what to do about it, and whether the server is asked at all |
 //! | `address`, `tls` | where a server is, and how the connection is encrypted |
 //! | `decoder`, `parser`, `framing` | splits the bytes into replies: `framing` finds their ends, and `parser` reads them |
 //! | `request`, `pipeline` | commands with a deadline and a caller who waits; encoded commands |
 //! | `limit`, `metrics`, `jitter`, `settings` | how many requests are in flight at once; metrics; random delays; settings |
 //!
 //! The replies go back the same way: `in_flight` assigns them to the oldest request, `answers`
-//! looks for errors of the server (`reply_error`), `request` wakes the caller, and `replies` or
+//! looks for errors of the server (`server_failure`), `request` wakes the caller, and `replies` or
 //! `user_index` reads them.
 //!
 //! A request is marked as sent just before it is. Until then, a timeout means that nothing was
@@ -37,6 +37,7 @@ mod answers;
 mod breaker;
 mod cluster;
 mod commands;
+mod connect_error;
 mod connection;
 mod decoder;
 mod driver;
@@ -62,6 +63,7 @@ mod resolve;
 mod scripts;
 mod sentinel;
 mod server;
+mod server_failure;
 mod servers;
 mod settings;
 mod store;
@@ -71,5 +73,5 @@ mod transport;
 mod upstream;
 mod user_index;
 
-pub use settings::{OpenError, Settings};
+pub use settings::{OpenError, RedisSettings};
 pub use store::Redis;

@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 use r2d2::{NopErrorHandler, PooledConnection};
 
 use super::address::Address;
+use super::connect_error::ConnectError;
 use super::connection::Connection;
-use super::reply_error::ConnectError;
 use super::sentinel::Sentinels;
 
 /// A connection that was idle for longer is checked or replaced before it is used. Cloud Run

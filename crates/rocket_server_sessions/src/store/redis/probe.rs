@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use redis::{Cmd, RedisError, Value, cmd};
 
 use super::address::Address;
+use super::connect_error::{ConnectError, describe_connect};
 use super::connection::Connection;
 use super::remedy::{MIN_VERSION, TOO_OLD, remedy};
-use super::reply_error::{ConnectError, describe_connect};
-use super::settings::Settings;
+use super::settings::RedisSettings;
 use super::topology::Topology;
 use crate::finding::{Finding, Verdict};
 use crate::id::PublicId;
@@ -21,7 +21,7 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(2);
 /// The number of round trips that are measured.
 const PINGS: usize = 5;
 
-impl Settings {
+impl RedisSettings {
     /// Checks the servers in the settings.
     pub(crate) fn probe(&self) -> Vec<Finding> {
         let mut probe = Probe { prefix: &self.prefix, findings: Vec::new() };

@@ -12,7 +12,7 @@ use crate::store::error::StoreError;
 use crate::store::logged_in::{LOGIN, LoggedIn, USER};
 use crate::store::record::{Death, RecordId, Values};
 use crate::store::rotation::RotateResult;
-use crate::store::update::{Applied, Fields, Op, OpResult, Update, UpdateResult};
+use crate::store::update::{Applied, Op, OpResult, Selection, Update, UpdateResult};
 use crate::time::from_unix;
 
 /// The tombstone of a session that was destroyed. Any other text is the tombstone of a rotated
@@ -59,6 +59,7 @@ pub(super) fn read_plain_update(
             }
             Value::Int(count) if matches!(op, Op::Increment { .. }) => OpResult::Count(count),
             reply if has_error(&reply, ReplyError::NotAnInteger) => OpResult::NotAnInteger,
+            reply if has_error(&reply, ReplyError::Overflow) => OpResult::OutOfRange,
             Value::Int(_) => OpResult::Done,
             _ => return Err(nonsense("expected a number for a change")),
         });
@@ -69,13 +70,13 @@ pub(super) fn read_plain_update(
         return Ok(if is_late { PlainReply::Late(results) } else { PlainReply::NoHash });
     }
     let mut fields = match &update.read {
-        Fields::Some(names) => {
+        Selection::Some(names) => {
             let names = [MARKER, SEEN].into_iter().chain(names.iter().map(String::as_str));
             let present = names.zip(array(read)?).filter(|(_, value)| *value != Value::Nil);
             let pairs = present.map(|(name, value)| Ok((name.to_owned(), text(value)?)));
             pairs.collect::<Result<_, StoreError>>()?
         }
-        Fields::All => hash(read)?,
+        Selection::All => hash(read)?,
     };
     Ok(match fields.remove(MARKER) {
         None => PlainReply::Gone,
@@ -85,8 +86,8 @@ pub(super) fn read_plain_update(
             // own sum.
             for (op, result) in update.ops.iter().zip(&results) {
                 let is_read = match &update.read {
-                    Fields::All => true,
-                    Fields::Some(names) => names.iter().any(|name| name == op.field()),
+                    Selection::All => true,
+                    Selection::Some(names) => names.iter().any(|name| name == op.field()),
                 };
                 if let (OpResult::Count(sum), true) = (result, is_read) {
                     fields.insert(op.field().to_owned(), sum.to_string());
@@ -134,7 +135,7 @@ fn read_result(op: &Op, reply: Value) -> Result<OpResult, StoreError> {
             _ => OpResult::Done,
         },
         Op::Increment { .. } => match reply {
-            Value::Array(mut sum) => OpResult::OutOfRange(number(sum.pop().unwrap_or(Value::Nil))?),
+            Value::Array(_) => OpResult::OutOfRange,
             Value::Nil => OpResult::NotAnInteger,
             sum => OpResult::Count(number(sum)?),
         },
@@ -275,5 +276,5 @@ fn text(reply: Value) -> Result<String, StoreError> {
 }
 
 pub(super) fn nonsense(what: &str) -> StoreError {
-    StoreError::unanswered(format!("unexpected reply from Redis: {what}"))
+    StoreError::outcome_unknown(format!("unexpected reply from Redis: {what}"))
 }

@@ -90,7 +90,7 @@ impl Reply {
         if self.stage.leave(Stage::CANCELLED) {
             StoreError::refused(format_args!("{why}, and nothing was sent"))
         } else {
-            StoreError::unanswered(why)
+            StoreError::outcome_unknown(why)
         }
     }
 }

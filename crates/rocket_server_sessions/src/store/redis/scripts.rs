@@ -128,10 +128,13 @@ for i = 0, ops - 1 do
   elseif kind == 'increment' then
     local sum = redis.pcall('HINCRBY', KEYS[1], name, value)
     if type(sum) == 'table' then
-      if not string.find(sum.err, 'not an integer') and not string.find(sum.err, 'overflow') then
+      if string.find(sum.err, 'overflow') then
+        results[i + 1] = {}
+      elseif string.find(sum.err, 'not an integer') then
+        results[i + 1] = false
+      else
         return sum
       end
-      results[i + 1] = false
     else
       if sum > -9007199254740992 and sum < 9007199254740992 then
         sum = string.format('%.0f', sum)
@@ -147,7 +150,7 @@ for i = 0, ops - 1 do
         else
           redis.call('HDEL', KEYS[1], name)
         end
-        results[i + 1] = {sum}
+        results[i + 1] = {}
       end
     end
   elseif kind == 'clear' then

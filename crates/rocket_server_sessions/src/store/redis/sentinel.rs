@@ -17,9 +17,9 @@ use parking_lot::Mutex;
 use redis::cmd;
 
 use super::address::Address;
+use super::connect_error::{ConnectError, describe_connect};
 use super::connection::Connection;
 use super::master::{MasterInfo, gather, rank, value_of};
-use super::reply_error::{ConnectError, describe_connect};
 
 /// How often the sentinels are polled, at most. Each poll costs each sentinel two cheap commands.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
@@ -241,13 +241,13 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
-    use super::super::settings::Settings;
+    use super::super::settings::RedisSettings;
     use super::super::topology::Topology;
     use super::*;
     use crate::config::Config;
 
     fn sentinels(url: &str) -> Arc<Sentinels> {
-        let settings = Settings::from_config(&Config::default(), &url.into());
+        let settings = RedisSettings::from_config(&Config::default(), &url.into());
         match Topology::parse(&settings).unwrap() {
             Topology::Master(sentinels) => sentinels,
             _ => panic!("sentinels are named"),

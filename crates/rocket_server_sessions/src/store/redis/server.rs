@@ -11,7 +11,7 @@ use super::driver::Driver;
 use super::pipeline::Pipeline;
 use super::pool::Target;
 use super::request::Request;
-use super::settings::Settings;
+use super::settings::RedisSettings;
 use super::upstream::Upstream;
 use crate::store::error::StoreError;
 
@@ -23,12 +23,12 @@ pub(super) struct Server(Arc<Upstream>);
 
 impl Server {
     /// Creates the server. It connects at the first request.
-    pub(super) fn new(target: Target, settings: &Settings) -> Self {
+    pub(super) fn new(target: Target, settings: &RedisSettings) -> Self {
         Self(Arc::new(Upstream::new(target, settings, String::new())))
     }
 
     /// Creates a server of a cluster.
-    pub(super) fn in_cluster(address: Address, settings: &Settings) -> Self {
+    pub(super) fn in_cluster(address: Address, settings: &RedisSettings) -> Self {
         let name = format!("{}:{}: ", address.host, address.port);
         Self(Arc::new(Upstream::new(Target::Server(address), settings, name)))
     }

@@ -5,10 +5,10 @@ use redis::Value;
 use super::cluster::Cluster;
 use super::pipeline::Pipeline;
 use super::pool::Target;
-#[cfg(test)]
-use super::reply_error::server_failure;
 use super::server::Server;
-use super::settings::{OpenError, Settings};
+#[cfg(test)]
+use super::server_failure::server_failure;
+use super::settings::{OpenError, RedisSettings};
 use super::topology::Topology;
 use crate::store::error::StoreError;
 
@@ -23,7 +23,7 @@ pub(super) enum Servers {
 }
 
 impl Servers {
-    pub(super) fn open(settings: &Settings) -> Result<Self, OpenError> {
+    pub(super) fn open(settings: &RedisSettings) -> Result<Self, OpenError> {
         let one = |target| Self::One(Server::new(target, settings));
         Ok(match Topology::parse(settings)? {
             Topology::Server(address) => one(Target::Server(address)),

@@ -8,7 +8,7 @@ use crate::config::{Config, RedisUrl};
 /// The settings of [`Redis`](super::Redis). [`Config`] documents each.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Settings {
+pub struct RedisSettings {
     /// The URL of a server, of its sentinels, or of a cluster.
     pub url: RedisUrl,
     /// A PEM file of certificate authorities to trust in addition to the public ones.
@@ -29,7 +29,7 @@ pub struct Settings {
     pub queue: usize,
 }
 
-impl Settings {
+impl RedisSettings {
     /// The part of the session's configuration that is about Redis.
     #[must_use]
     pub fn from_config(config: &Config, url: &RedisUrl) -> Self {

@@ -9,7 +9,7 @@ use super::orphan_keys::OrphanKeys;
 use super::pipeline::Pipeline;
 use super::replies::PlainReply;
 use super::servers::Servers;
-use super::settings::{OpenError, Settings};
+use super::settings::{OpenError, RedisSettings};
 use super::{commands, replies, user_index};
 use crate::background::detach;
 use crate::store::contract::{DestroyResult, RecordStatus, Store};
@@ -17,7 +17,7 @@ use crate::store::error::{StoreError, StoreErrorKind};
 use crate::store::record::{IndexEntry, RecordId, Values, size};
 use crate::store::rotation::{RotateResult, Rotation};
 use crate::store::time_to_live::TimeToLive;
-use crate::store::update::{Applied, Fields, Op, OpResult, Update, UpdateResult};
+use crate::store::update::{Applied, Op, OpResult, Selection, Update, UpdateResult};
 
 /// Keeps sessions in Redis or a compatible server, such as Upstash or Valkey: a single server, a
 /// cluster, or a master under sentinels.
@@ -37,7 +37,7 @@ impl Redis {
     /// # Errors
     ///
     /// [`OpenError`] if a setting is invalid.
-    pub fn open(settings: &Settings) -> Result<Self, OpenError> {
+    pub fn open(settings: &RedisSettings) -> Result<Self, OpenError> {
         let servers = Servers::open(settings)?;
         let orphans = Arc::new(OrphanKeys::new(settings.deadline));
         Ok(Self { servers: Arc::new(servers), orphans, prefix: settings.prefix.clone() })
@@ -82,7 +82,7 @@ impl Redis {
         let result = match replies::read_plain_update(record.id, update, replies)? {
             PlainReply::Applied(applied) => self.check_size(record, update, applied).await?,
             PlainReply::NoHash => self.absent(record).await?,
-            PlainReply::Late(results) if update.read == Fields::Some(Vec::new()) => {
+            PlainReply::Late(results) if update.read == Selection::Some(Vec::new()) => {
                 UpdateResult::Late(Applied { results, ..Applied::default() })
             }
             PlainReply::Late(_) => return Err(late(update)),
@@ -92,7 +92,7 @@ impl Redis {
                 let why = "a reply was about another session";
                 return Err(StoreError {
                     retry_after: Duration::ZERO,
-                    ..StoreError::unanswered(why)
+                    ..StoreError::outcome_unknown(why)
                 });
             }
             PlainReply::Foreign => {
@@ -200,7 +200,7 @@ fn makes_key(update: &Update) -> bool {
 fn late(update: &Update) -> StoreError {
     let field = update.ops.first().map_or("it", Op::field);
     let why = format!("the session was rotated or destroyed just after `{field}` was changed");
-    StoreError { retry_after: Duration::ZERO, ..StoreError::unanswered(why) }
+    StoreError { retry_after: Duration::ZERO, ..StoreError::outcome_unknown(why) }
 }
 
 /// Marks the outcome as unknown, because part of the work was done.

@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 
-use super::settings::{OpenError, Settings, wrong};
+use super::settings::{OpenError, RedisSettings, wrong};
 
 pub(super) const NO_NAME: &str = "contains a host that is not a valid TLS server name";
 
@@ -24,7 +24,7 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    pub(super) fn open(settings: &Settings, host: &str) -> Result<Self, OpenError> {
+    pub(super) fn open(settings: &RedisSettings, host: &str) -> Result<Self, OpenError> {
         let common = settings.tls_server_name.as_deref();
         let name = ServerName::try_from(common.unwrap_or(host).to_owned());
         let name = name.map_err(|_| match common {
@@ -45,7 +45,7 @@ impl Tls {
     }
 }
 
-fn config(settings: &Settings) -> Result<ClientConfig, OpenError> {
+fn config(settings: &RedisSettings) -> Result<ClientConfig, OpenError> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(path) = &settings.ca_file {
         for certificate in certificates("ca_file", path)? {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::address::Address;
 use super::sentinel::Sentinels;
-use super::settings::{OpenError, Settings, wrong};
+use super::settings::{OpenError, RedisSettings, wrong};
 use super::tls::NO_NAME;
 use crate::config::Servers;
 
@@ -22,7 +22,7 @@ pub(super) enum Topology {
 const SENTINEL_PORT: u16 = 26379;
 
 impl Topology {
-    pub(super) fn parse(settings: &Settings) -> Result<Self, OpenError> {
+    pub(super) fn parse(settings: &RedisSettings) -> Result<Self, OpenError> {
         let location = settings.url.locate().map_err(wrong)?;
         let server = Address::of(&location, settings)?;
         let nodes = location.nodes;
@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn nodes_of_a_cluster_listen_where_the_first_does_unless_told_otherwise() {
         let url = "redis-cluster://alice:word@a.example:7000?node=b.example:7001&node=c.example";
-        let settings = Settings::from_config(&Config::default(), &url.into());
+        let settings = RedisSettings::from_config(&Config::default(), &url.into());
         let Topology::Cluster(nodes) = Topology::parse(&settings).unwrap() else {
             panic!("it is a cluster")
         };

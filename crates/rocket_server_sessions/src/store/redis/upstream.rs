@@ -8,7 +8,7 @@ use super::metrics::Metrics;
 use super::pool::{Pool, Target};
 use super::queue::Queue;
 use super::sentinel::Sentinels;
-use super::settings::Settings;
+use super::settings::RedisSettings;
 use crate::store::error::StoreError;
 
 /// The fraction of a request's deadline that a single store call may take. The call must time out
@@ -32,7 +32,7 @@ pub(super) struct Upstream {
 
 impl Upstream {
     /// `name` is the prefix of log messages, which a server of a cluster has.
-    pub(super) fn new(target: Target, settings: &Settings, name: String) -> Self {
+    pub(super) fn new(target: Target, settings: &RedisSettings, name: String) -> Self {
         let deadline = settings.deadline.mul_f32(DEADLINE_SHARE);
         let sentinels = match &target {
             Target::Server(_) => None,

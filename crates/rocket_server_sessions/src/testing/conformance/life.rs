@@ -7,7 +7,7 @@ use super::{
     rotation, status, stranger, values,
 };
 use crate::store::{
-    Death, DestroyResult, Fields, IndexEntry, LoggedIn, RecordStatus, RotateResult, Rotation,
+    Death, DestroyResult, IndexEntry, LoggedIn, RecordStatus, RotateResult, Rotation, Selection,
     TimeToLive,
 };
 
@@ -101,7 +101,7 @@ async fn session_of_a_user_is_destroyed_by_that_user_alone(store: Trial<'_>) {
     let (from, to) = (store.record(0), store.record(1));
     create(&*store, from, &[]).await;
     let not_theirs = store.destroy(from, Some("alice")).await.expect(ANSWERS);
-    assert_eq!(not_theirs, DestroyResult::NotTheirs, "nobody is logged in");
+    assert_eq!(not_theirs, DestroyResult::NotTheirs, "no user is logged in");
     store.rotate(&log_in(from, to, "alice")).await.expect(ANSWERS);
     let not_theirs = store.destroy(to, Some("bob")).await.expect(ANSWERS);
     assert_eq!(not_theirs, DestroyResult::NotTheirs);
@@ -112,11 +112,11 @@ async fn session_of_a_user_is_destroyed_by_that_user_alone(store: Trial<'_>) {
 async fn touch_is_remembered(store: Trial<'_>) {
     let id = store.record(0);
     create(&*store, id, &[("a", "1")]).await;
-    assert_eq!(applied(&*store, id, &[], Fields::All).await.seen, None);
+    assert_eq!(applied(&*store, id, &[], Selection::All).await.seen, None);
     let now = at(1_800_000_000);
     store.touch(id, now, TimeToLive::fixed(HOUR)).await.expect(ANSWERS);
     for ops in [&[][..], &[increment("a", 1)], &[insert("a", "1")]] {
-        for read in [Fields::All, Fields::Some(vec!["a".into()])] {
+        for read in [Selection::All, Selection::Some(vec!["a".into()])] {
             let seen = applied(&*store, id, ops, read).await;
             assert_eq!((seen.seen, seen.fields.len()), (Some(now), 1), "{ops:?}");
         }
@@ -124,7 +124,7 @@ async fn touch_is_remembered(store: Trial<'_>) {
     let later = at(1_800_000_100);
     let rotation = Rotation { seen: Some(later), ..rotation(id, store.record(1)) };
     store.rotate(&rotation).await.expect(ANSWERS);
-    assert_eq!(applied(&*store, store.record(1), &[], Fields::All).await.seen, Some(later));
+    assert_eq!(applied(&*store, store.record(1), &[], Selection::All).await.seen, Some(later));
 }
 
 async fn index_holds_each_place_once_with_its_latest_time(store: Trial<'_>) {

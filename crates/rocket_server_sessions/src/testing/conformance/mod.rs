@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
 use crate::store::{
-    Applied, Death, DestroyResult, Fields, LoggedIn, Op, PublicId, RecordId, RecordStatus,
-    RotateResult, Rotation, Store, TimeToLive, TokenHash, Update, UpdateResult, Values,
+    Applied, Death, DestroyResult, LoggedIn, Op, PublicId, RecordId, RecordStatus, RotateResult,
+    Rotation, Selection, Store, TimeToLive, TokenHash, Update, UpdateResult, Values,
 };
 
 /// Declares which functions are rules.
@@ -18,6 +18,7 @@ macro_rules! rules {
 }
 
 mod fields;
+mod increments;
 mod life;
 
 /// Checks that a store keeps the contract of [`Store`], rule by rule. The store may hold other
@@ -40,7 +41,7 @@ mod life;
 ///
 /// If the store breaks a rule, or fails. The rule's name is printed first.
 pub async fn conformance(store: &dyn Store) {
-    for (name, rule) in fields::RULES.iter().chain(life::RULES) {
+    for (name, rule) in fields::RULES.iter().chain(increments::RULES).chain(life::RULES) {
         println!("conformance: {name}");
         rule(Trial { store, id: new_id() }).await;
     }
@@ -103,12 +104,12 @@ fn values(pairs: &[(&str, &str)]) -> Values {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-fn update(ops: &[Op], read: Fields) -> Update {
+fn update(ops: &[Op], read: Selection) -> Update {
     Update { ops: ops.to_vec(), read, max_size: None }
 }
 
 fn look() -> Update {
-    update(&[], Fields::All)
+    update(&[], Selection::All)
 }
 
 fn insert(name: &str, value: &str) -> Op {
@@ -167,7 +168,7 @@ fn log_in(from: RecordId, to: RecordId, user: &str) -> Rotation {
     Rotation { user: Some(login), ..rotation(from, to) }
 }
 
-async fn applied(store: &dyn Store, record: RecordId, ops: &[Op], read: Fields) -> Applied {
+async fn applied(store: &dyn Store, record: RecordId, ops: &[Op], read: Selection) -> Applied {
     match store.update(record, &update(ops, read)).await.expect(ANSWERS) {
         UpdateResult::Applied(applied) => applied,
         other => panic!("{other:?}"),
@@ -175,7 +176,7 @@ async fn applied(store: &dyn Store, record: RecordId, ops: &[Op], read: Fields) 
 }
 
 async fn all(store: &dyn Store, record: RecordId) -> Values {
-    applied(store, record, &[], Fields::All).await.fields
+    applied(store, record, &[], Selection::All).await.fields
 }
 
 async fn create(store: &dyn Store, record: RecordId, pairs: &[(&str, &str)]) {
@@ -189,7 +190,7 @@ async fn status(store: &dyn Store, record: RecordId) -> RecordStatus {
 /// Every operation finds the token dead, and changes nothing.
 async fn assert_dead(store: &dyn Store, record: RecordId, death: Death) {
     for ops in changes() {
-        for read in [Fields::All, Fields::Some(vec!["a".into()])] {
+        for read in [Selection::All, Selection::Some(vec!["a".into()])] {
             let found = store.update(record, &update(&ops, read)).await.expect(ANSWERS);
             assert_eq!(found, UpdateResult::Dead(death), "{ops:?}");
         }

@@ -22,7 +22,7 @@ use slot_map::SlotMap;
 
 use super::address::Address;
 use super::pipeline::Pipeline;
-use super::settings::Settings;
+use super::settings::RedisSettings;
 use crate::store::error::{StoreError, StoreErrorKind};
 
 /// How many redirections a request follows. In a healthy cluster, one is enough.
@@ -41,7 +41,7 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    pub(super) fn new(seeds: Vec<Address>, settings: &Settings) -> Self {
+    pub(super) fn new(seeds: Vec<Address>, settings: &RedisSettings) -> Self {
         Self { map: Arc::new(SlotMap::new(seeds, settings)), deadline: settings.deadline }
     }
 

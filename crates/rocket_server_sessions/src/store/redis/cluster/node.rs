@@ -10,7 +10,7 @@ use crate::store::error::StoreError;
 use crate::store::redis::address::Address;
 use crate::store::redis::pipeline::{Pipeline, Unit};
 use crate::store::redis::server::Server;
-use crate::store::redis::settings::Settings;
+use crate::store::redis::settings::RedisSettings;
 
 /// Allows the next unit on a slot that is being imported.
 const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
@@ -27,7 +27,7 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new(address: Address, settings: &Settings) -> Self {
+    pub(super) fn new(address: Address, settings: &RedisSettings) -> Self {
         let server = Server::in_cluster(address.clone(), settings);
         let used = Mutex::new(Instant::now());
         Self { address, server, used, had_slots: AtomicBool::new(false) }

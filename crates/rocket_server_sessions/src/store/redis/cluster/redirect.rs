@@ -31,7 +31,7 @@ pub(super) fn split(
             Some(found) => drop(redirect.get_or_insert(found)),
             None if redirect.is_none() => done.push(own),
             None => {
-                return Err(StoreError::unanswered(
+                return Err(StoreError::outcome_unknown(
                     "the session's slot was moved repeatedly during the request",
                 ));
             }

@@ -18,11 +18,11 @@ use rocket::tokio::time::{sleep_until, timeout};
 use super::node::Node;
 use crate::store::error::StoreError;
 use crate::store::redis::address::Address;
+use crate::store::redis::connect_error::{ConnectError, describe_connect};
 use crate::store::redis::connection::Connection;
 use crate::store::redis::jitter::{jittered, random};
 use crate::store::redis::pipeline::SLOTS;
-use crate::store::redis::reply_error::{ConnectError, describe_connect};
-use crate::store::redis::settings::Settings;
+use crate::store::redis::settings::RedisSettings;
 
 /// The map is fetched at most this often. While it stays the same, the pause grows.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -40,7 +40,7 @@ const STALE: Duration = Duration::from_secs(2);
 
 /// The servers of a cluster, and their slots.
 pub(super) struct SlotMap {
-    settings: Settings,
+    settings: RedisSettings,
     /// The servers in the URL. Some may be gone, or may not be masters.
     seeds: Vec<Address>,
     known: RwLock<Known>,
@@ -78,7 +78,7 @@ struct Known {
 }
 
 impl SlotMap {
-    pub(super) fn new(seeds: Vec<Address>, settings: &Settings) -> Self {
+    pub(super) fn new(seeds: Vec<Address>, settings: &RedisSettings) -> Self {
         let owners = vec![None; usize::from(SLOTS)];
         Self {
             settings: settings.clone(),

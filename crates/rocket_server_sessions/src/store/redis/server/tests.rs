@@ -49,7 +49,7 @@ impl Echo {
     fn server(&self, deadline: Duration) -> Arc<Server> {
         let url = format!("redis://127.0.0.1:{}", self.port);
         let config = Config { deadline, connections: 4, ..Config::default() };
-        let settings = Settings::from_config(&config, &url.as_str().into());
+        let settings = RedisSettings::from_config(&config, &url.as_str().into());
         let address = super::super::address::tests::address(&url);
         Arc::new(Server::new(Target::Server(address), &settings))
     }

@@ -11,12 +11,12 @@ use super::settings::Config;
 
 /// An unknown setting, profile or variable, which Rocket silently ignores.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unread {
+pub struct UnusedSetting {
     message: String,
     is_about_sessions: bool,
 }
 
-impl Unread {
+impl UnusedSetting {
     /// Finds settings that neither Rocket nor this crate reads. `known` lists the keys that your
     /// application reads.
     ///
@@ -25,13 +25,13 @@ impl Unread {
     ///
     /// ```
     /// use rocket::figment::Figment;
-    /// use rocket_server_sessions::Unread;
+    /// use rocket_server_sessions::UnusedSetting;
     ///
     /// let figment = Figment::from(rocket::Config::default());
     /// let figment = figment.merge(("prot", 8080)).merge(("metrics_port", 9090));
-    /// let unread = Unread::find(&figment, &["metrics_port"]);
-    /// assert!(unread[0].to_string().contains("did you mean `port`?"));
-    /// # assert_eq!(unread.len(), 1);
+    /// let unused = UnusedSetting::find(&figment, &["metrics_port"]);
+    /// assert!(unused[0].to_string().contains("did you mean `port`?"));
+    /// # assert_eq!(unused.len(), 1);
     /// ```
     #[must_use]
     pub fn find(figment: &Figment, known: &[&str]) -> Vec<Self> {
@@ -70,8 +70,8 @@ impl Unread {
     }
 
     fn keys(figment: &Figment, table: &str, given: &Dict, names: &[&str]) -> Vec<Self> {
-        let unread = given.keys().filter(|key| !names.contains(&key.as_str()));
-        unread.map(|key| Self::key(figment, table, key, names)).collect()
+        let unused = given.keys().filter(|key| !names.contains(&key.as_str()));
+        unused.map(|key| Self::key(figment, table, key, names)).collect()
     }
 
     fn key(figment: &Figment, table: &str, key: &str, names: &[&str]) -> Self {
@@ -119,7 +119,7 @@ impl Unread {
     }
 }
 
-impl fmt::Display for Unread {
+impl fmt::Display for UnusedSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
@@ -135,7 +135,7 @@ mod tests {
         let figment = Figment::from(rocket::Config::debug_default())
             .merge(Toml::string(toml).nested())
             .select("debug");
-        let found = Unread::find(&figment, &["metrics_port"]);
+        let found = UnusedSetting::find(&figment, &["metrics_port"]);
         found.iter().map(ToString::to_string).collect()
     }
 
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn selected_profile_that_nothing_is_set_for_is_reported() {
         let figment = Figment::from(rocket::Config::debug_default()).select("relase");
-        let found = Unread::find(&figment, &[]);
+        let found = UnusedSetting::find(&figment, &[]);
         assert!(found[0].to_string().contains("did you mean `release`?"), "{found:?}");
     }
 }

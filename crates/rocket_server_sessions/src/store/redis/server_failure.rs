@@ -1,0 +1,292 @@
+//! Errors of Redis that are about the server, and what they mean for the connection.
+
+use std::time::Duration;
+
+use redis::{ServerError, Value};
+
+use super::breaker::Severity;
+use super::reply_error::{ReplyError, has_error, reply_error};
+use crate::store::error::StoreError;
+
+/// An error about the state of the server, not of the record.
+pub(super) struct ServerFailure {
+    pub(super) error: StoreError,
+    /// `None` if only this request failed.
+    pub(super) severity: Option<Severity>,
+}
+
+/// Returns the first error in the replies that is about the server.
+pub(super) fn server_failure(replies: &[Value], is_cluster: bool) -> Option<ServerFailure> {
+    let is_meant = |at: usize| !(is_cluster && is_redirection(&replies[..=at]));
+    let mut errors = replies.iter().map(server_error).enumerate();
+    let (at, error) = errors.find_map(|(at, it)| Some((at, it.filter(|_| is_meant(at))?)))?;
+    let details = error.details().unwrap_or_default();
+    let code = cause(error);
+    if is_raised_by_script(error) {
+        // What one visitor has sent must not keep the others out.
+        let error = StoreError::outcome_unknown("a script failed because of what it was given");
+        let error = StoreError { retry_after: Duration::ZERO, ..error };
+        return Some(ServerFailure { error, severity: None });
+    }
+    let severity = if is_quota(details) { Severity::Quota } else { Severity::Connection };
+    // The text may name the user or the key; the code does not.
+    let message = match severity {
+        Severity::Quota => format!("Redis refused: {code} {details}"),
+        _ if reply_error(error) == Some(ReplyError::Elsewhere) => {
+            "it is part of a cluster; write `redis-cluster://` or `rediss-cluster://` in `url`"
+                .to_owned()
+        }
+        _ if code == "NOPERM" => format!("Redis refused: NOPERM{}", missing_right(details)),
+        _ => format!("Redis refused: {code}"),
+    };
+    // What was answered before was done; a pipeline of ours reads after it has written. A script that
+    // lacks a right may have done a part of its work.
+    let is_partly_done = replies[..at].iter().any(is_done)
+        || is_done_in_part(&replies[at])
+        || (code == "NOPERM" && is_of_script(details));
+    let error = if is_partly_done {
+        StoreError::outcome_unknown(message)
+    } else {
+        StoreError::refused(message)
+    };
+    Some(ServerFailure { error, severity: Some(severity) })
+}
+
+/// The code of the error, or of its cause.
+fn cause(error: &ServerError) -> &str {
+    let details = error.details().unwrap_or_default();
+    if is_of_script(details) && details.contains("can't run this command") {
+        return "NOPERM";
+    }
+    // A transaction may be checked again as a whole; Redis 6 wraps the errors of scripts.
+    let wrapped = match error.code() {
+        ABORTED => details.split_once("because of: "),
+        "ERR" if is_of_script(details) => details.rsplit_once(": -"),
+        _ => None,
+    };
+    wrapped.and_then(|(_, cause)| cause.split(' ').next()).unwrap_or(error.code())
+}
+
+/// Whether a script has failed by itself, and none of its commands has.
+fn is_raised_by_script(error: &ServerError) -> bool {
+    let details = error.details().unwrap_or_default();
+    // Redis 6 puts the place behind its own words.
+    let is_of_redis_6 = details.starts_with("Error running script") && !details.contains(": -");
+    error.code() == "ERR"
+        && (details.starts_with("user_script:") || is_of_redis_6)
+        && cause(error) == "ERR"
+}
+
+/// Whether a command within a script has failed.
+fn is_of_script(details: &str) -> bool {
+    ["script:", "Error running script", "executing the script"]
+        .iter()
+        .any(|it| details.contains(it))
+}
+
+/// Whether a list of replies, such as that of a transaction, holds one to something that was done.
+fn is_done_in_part(reply: &Value) -> bool {
+    matches!(reply, Value::Array(items) if items.iter().any(is_done))
+}
+
+/// Which right is missing. The command is named; the user and the key are not.
+fn missing_right(details: &str) -> String {
+    let command = details.split_once("run the '").and_then(|(_, rest)| rest.split('\'').next());
+    match command {
+        None if is_of_script(details) => {
+            "; the user may not run a command within a script; the check at launch names it"
+                .to_owned()
+        }
+        Some(command) => format!(" for {command}; give the user the rights that sessions need"),
+        None => "; the user may not reach keys that begin with `prefix`".to_owned(),
+    }
+}
+
+/// The error code of an aborted transaction.
+const ABORTED: &str = "EXECABORT";
+
+/// Whether the last of these replies is a redirection, or aborts a transaction because of one.
+fn is_redirection(replies: &[Value]) -> bool {
+    let is_elsewhere = |reply: &Value| has_error(reply, ReplyError::Elsewhere);
+    let Some((Value::ServerError(last), before)) = replies.split_last() else { return false };
+    let mut own = before.iter().rev().take_while(|reply| **reply != Value::Okay);
+    reply_error(last) == Some(ReplyError::Elsewhere)
+        || (last.code() == ABORTED && own.any(is_elsewhere))
+}
+
+fn server_error(reply: &Value) -> Option<&ServerError> {
+    match reply {
+        Value::ServerError(error) => match reply_error(error) {
+            None | Some(ReplyError::Elsewhere) => Some(error),
+            Some(_) => None,
+        },
+        Value::Array(items) => items.iter().find_map(server_error),
+        _ => None,
+    }
+}
+
+/// Whether a reply means that a command was applied. Errors do not, and neither do the replies to
+/// the parts of a transaction, which are applied by `EXEC` or discarded.
+fn is_done(reply: &Value) -> bool {
+    match reply {
+        Value::ServerError(_) | Value::Okay => false,
+        Value::SimpleString(text) => text != "QUEUED",
+        _ => true,
+    }
+}
+
+/// Upstash's messages for an account, a database or a plan that is used up.
+fn is_quota(details: &str) -> bool {
+    ["max requests limit", "max daily request limit", "DB capacity quota"]
+        .iter()
+        .any(|text| details.contains(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Parses replies in wire format.
+    fn replies(lines: &[&str]) -> Vec<Value> {
+        lines
+            .iter()
+            .map(|it| redis::parse_redis_value(format!("{it}\r\n").as_bytes()).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn error_about_the_record_is_no_failure_of_the_server_and_any_other_is() {
+        for record in [
+            "-WRONGTYPE Operation against a key holding the wrong kind of value",
+            "-ERR hash value is not an integer",
+            "-ERR increment or decrement would overflow",
+        ] {
+            assert!(server_failure(&replies(&[record]), false).is_none(), "{record}");
+        }
+        for server in ["-ERR unknown command", "-OOM no memory", "-LOADING wait"] {
+            for given in [replies(&[server]), replies(&[&format!("*2\r\n:1\r\n{server}")])] {
+                assert!(server_failure(&given, false).is_some(), "{given:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_was_changed_is_said_only_if_nothing_was_carried_out() {
+        use crate::store::error::StoreErrorKind;
+        let oom = "-OOM no memory";
+        for (given, kind) in [
+            (replies(&[oom, oom]), StoreErrorKind::Refused),
+            (replies(&["+OK", "+QUEUED", oom]), StoreErrorKind::Refused),
+            // The read after a write that was refused.
+            (replies(&[oom, "$-1"]), StoreErrorKind::Refused),
+            (replies(&[":1", oom]), StoreErrorKind::OutcomeUnknown),
+            (
+                replies(&["+OK", "+QUEUED", &format!("*2\r\n:1\r\n{oom}")]),
+                StoreErrorKind::OutcomeUnknown,
+            ),
+        ] {
+            assert_eq!(server_failure(&given, false).unwrap().error.kind, kind, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn error_within_a_script_is_told_by_its_cause() {
+        use crate::store::error::StoreErrorKind;
+        for (text, cause, kind) in [
+            (
+                "-ERR Error running script (call to f_1): @user_script:1: -OOM command not allowed",
+                "Redis refused: OOM",
+                StoreErrorKind::Refused,
+            ),
+            (
+                "-OOM command not allowed script: 1, on @user_script:1.",
+                "Redis refused: OOM",
+                StoreErrorKind::Refused,
+            ),
+            (
+                "-ERR The user executing the script can't run this command or subcommand script: 1",
+                "Redis refused: NOPERM",
+                StoreErrorKind::OutcomeUnknown,
+            ),
+        ] {
+            let failure = server_failure(&replies(&[text]), false).unwrap();
+            assert!(failure.error.message.starts_with(cause), "{}", failure.error.message);
+            assert_eq!(failure.error.kind, kind, "{text}");
+        }
+    }
+
+    #[test]
+    fn script_that_fails_by_itself_fails_its_request_alone() {
+        use crate::store::error::StoreErrorKind;
+        for text in [
+            "-ERR user_script:2: too many results to unpack script: 1, on @user_script:2.",
+            "-ERR Error running script (call to f_1): @user_script:2: user_script:2: too many \
+             results to unpack",
+        ] {
+            let failure = server_failure(&replies(&[text]), false).unwrap();
+            assert_eq!(failure.severity, None, "{text}");
+            let StoreError { kind, retry_after, .. } = failure.error;
+            assert_eq!((kind, retry_after), (StoreErrorKind::OutcomeUnknown, Duration::ZERO));
+        }
+    }
+
+    #[test]
+    fn script_that_unpacks_too_much_is_told_from_one_that_the_server_refuses() {
+        let server = test_support::RedisServer::start();
+        for (script, severity) in [
+            ("return {unpack({}, 1, 9000)}", None),
+            ("return redis.call('HGET')", Some(Severity::Connection)),
+            ("return redis.call('NONE')", Some(Severity::Connection)),
+        ] {
+            let reply = redis::cmd("EVAL").arg(script).arg(0).exec(&mut server.connect());
+            let error: ServerError = reply.unwrap_err().try_into().unwrap();
+            let failure = server_failure(&[Value::ServerError(error)], false).unwrap();
+            assert_eq!(failure.severity, severity, "{script}");
+        }
+    }
+
+    #[test]
+    fn used_up_quota_is_known_by_its_words_and_the_text_of_other_errors_is_not_told() {
+        let quota = replies(&["-ERR max requests limit exceeded. Limit: 500000"]);
+        let refused = server_failure(&quota, false).unwrap();
+        assert_eq!(refused.severity, Some(Severity::Quota));
+        assert!(refused.error.message.contains("Limit: 500000"), "{}", refused.error.message);
+        let refused = server_failure(&replies(&["-NOPERM because of: alice"]), false).unwrap();
+        assert_eq!(refused.severity, Some(Severity::Connection));
+        assert_eq!(
+            refused.error.message,
+            "Redis refused: NOPERM; the user may not reach keys that begin with `prefix`"
+        );
+    }
+
+    #[test]
+    fn transaction_that_is_aborted_at_its_end_was_refused_and_the_cause_is_named() {
+        // Redis checks once more at EXEC, when every command has been queued.
+        let oom = "-EXECABORT Transaction discarded because of: OOM command not allowed";
+        for is_cluster in [false, true] {
+            let given = replies(&["+OK", "+QUEUED", "+QUEUED", oom]);
+            let refusal = server_failure(&given, is_cluster).unwrap();
+            assert_eq!(refusal.error.message, "Redis refused: OOM");
+            assert_eq!(refusal.error.kind, crate::store::StoreErrorKind::Refused);
+        }
+    }
+
+    #[test]
+    fn only_in_a_cluster_it_is_no_failure_that_another_server_has_the_keys() {
+        let aborted = "-EXECABORT Transaction discarded because of previous errors.";
+        for given in [
+            replies(&["-MOVED 7 127.0.0.1:1", "-MOVED 7 127.0.0.1:1"]),
+            replies(&["+OK", "-ASK 7 127.0.0.1:1", "+QUEUED", aborted]),
+            replies(&["+OK", "-TRYAGAIN later", aborted, ":1"]),
+            replies(&["+OK", "+QUEUED", "-MOVED 7 127.0.0.1:1"]),
+        ] {
+            assert!(server_failure(&given, true).is_none(), "{given:?}");
+            let message = server_failure(&given, false).unwrap().error.message;
+            assert!(message.contains("redis-cluster://"), "{message}");
+        }
+        let another = replies(&["-MOVED 7 127.0.0.1:1", "+OK", "-OOM no", "+QUEUED", aborted]);
+        assert_eq!(server_failure(&another, true).unwrap().error.message, "Redis refused: OOM");
+        let alone = replies(&["-MOVED 7 127.0.0.1:1", "+OK", "+QUEUED", aborted]);
+        assert!(server_failure(&alone, true).is_some(), "what has moved was another unit");
+    }
+}
