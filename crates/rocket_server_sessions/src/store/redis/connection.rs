@@ -25,6 +25,8 @@ pub(super) struct Connection {
     pub(super) decoder: Decoder,
     /// When data was last received.
     pub(super) used: Instant,
+    /// How long the server took to answer the greeting.
+    pub(super) round_trip: Duration,
     is_broken: bool,
     /// Identifies the master that it leads to, with sentinels.
     pub(super) generation: u64,
@@ -87,6 +89,7 @@ impl Connection {
             tls,
             decoder: Decoder::default(),
             used: Instant::now(),
+            round_trip: Duration::ZERO,
             is_broken: false,
             generation: 0,
         })
@@ -105,7 +108,9 @@ impl Connection {
             commands.push(cmd("SELECT").arg(address.database).take());
         }
         commands.push(cmd("PING"));
+        let start = Instant::now();
         self.exchange(&commands, deadline)?;
+        self.round_trip = start.elapsed();
         Ok(())
     }
 

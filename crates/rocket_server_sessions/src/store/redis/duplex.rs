@@ -72,11 +72,13 @@ impl<'s> Duplex<'s> {
         connection: Pooled,
     ) -> std::io::Result<Self> {
         let now = Instant::now();
+        let patience = upstream.deadline.mul_f32(0.5);
+        let in_flight = InFlight::new(now, patience, connection.round_trip);
         Ok(Self {
             upstream,
             seat,
             transport: Transport::new(connection)?,
-            in_flight: InFlight::new(now, upstream.deadline.mul_f32(0.5)),
+            in_flight,
             outbox: Outbox::default(),
             taken: Vec::new(),
             answers: Answers::default(),

@@ -42,13 +42,14 @@ struct Sent {
 pub(super) struct Unsolicited;
 
 impl InFlight {
-    /// `patience` is the time after which an answer counts as slow.
-    pub(super) fn new(now: Instant, patience: Duration) -> Self {
+    /// `patience` is the time after which an answer counts as slow. `round_trip` is how long the
+    /// server took to answer when the connection was opened.
+    pub(super) fn new(now: Instant, patience: Duration, round_trip: Duration) -> Self {
         Self {
             sent: VecDeque::new(),
             bytes: 0,
             progress: now,
-            round_trip: Duration::ZERO,
+            round_trip,
             limit: Limit::new(patience),
         }
     }
@@ -67,12 +68,14 @@ impl InFlight {
         Room { requests: self.limit.allowed().saturating_sub(self.sent.len()), bytes }
     }
 
-    /// Estimates whether a request can be answered in time. With nothing in flight, any request
-    /// whose deadline has not passed is tried.
+    /// Estimates whether a request can be answered in time. With nothing in flight, a request with
+    /// more than half of its time left is tried in any case, so that an estimate that is too high is
+    /// corrected.
     pub(super) fn can_answer(&self, request: &Request, now: Instant) -> bool {
+        let left = request.deadline.saturating_duration_since(now);
+        let is_fresh = left * 2 > request.deadline.saturating_duration_since(request.queued_at);
         // Add a quarter, because more requests may be in flight now.
-        let expected = if self.is_empty() { Duration::ZERO } else { self.round_trip * 5 / 4 };
-        now + expected < request.deadline
+        left > self.round_trip * 5 / 4 || (is_fresh && self.is_empty())
     }
 
     pub(super) fn push(&mut self, request: Request, now: Instant) {
@@ -166,7 +169,7 @@ mod tests {
     #[test]
     fn replies_are_assigned_in_order_and_unwanted_ones_are_skipped() {
         let now = Instant::now();
-        let mut in_flight = InFlight::new(now, 500 * MILLIS);
+        let mut in_flight = InFlight::new(now, 500 * MILLIS, Duration::ZERO);
         let (first, gone) = request(now, 1000 * MILLIS);
         let (second, _reply) = request(now, 1000 * MILLIS);
         in_flight.push(first, now);
@@ -184,7 +187,7 @@ mod tests {
     #[test]
     fn reply_that_cannot_be_read_fails_its_own_request_alone() {
         let now = Instant::now();
-        let mut in_flight = InFlight::new(now, 500 * MILLIS);
+        let mut in_flight = InFlight::new(now, 500 * MILLIS, Duration::ZERO);
         for _ in 0..2 {
             in_flight.push(request(now, 1000 * MILLIS).0, now);
         }
@@ -198,7 +201,7 @@ mod tests {
     #[test]
     fn any_reply_to_a_ping_but_pong_breaks_the_connection() {
         let now = Instant::now();
-        let mut in_flight = InFlight::new(now, 500 * MILLIS);
+        let mut in_flight = InFlight::new(now, 500 * MILLIS, Duration::ZERO);
         in_flight.push_ping(now);
         assert!(
             in_flight
@@ -212,7 +215,7 @@ mod tests {
     #[test]
     fn request_is_hopeless_if_less_is_left_than_answers_have_taken_unless_nothing_is_in_flight() {
         let start = Instant::now();
-        let mut in_flight = InFlight::new(start, 500 * MILLIS);
+        let mut in_flight = InFlight::new(start, 500 * MILLIS, Duration::ZERO);
         for _ in 0..40 {
             in_flight.push(request(start, 1000 * MILLIS).0, start);
             replies(&mut in_flight, &[1, 2], start + 100 * MILLIS);
@@ -224,12 +227,21 @@ mod tests {
         assert!(in_flight.can_answer(&request(start, 150 * MILLIS).0, start));
     }
 
+    #[test]
+    fn new_connection_knows_its_round_trip_from_being_opened() {
+        let now = Instant::now();
+        let in_flight = InFlight::new(now, 500 * MILLIS, 100 * MILLIS);
+        let (request, _reply) = request(now, 1000 * MILLIS);
+        assert!(in_flight.can_answer(&request, now + 870 * MILLIS));
+        assert!(!in_flight.can_answer(&request, now + 880 * MILLIS));
+    }
+
     /// Simulates a server that answers `each_milli` requests per millisecond, in order, while
     /// requests fill all the room. Returns the answers per second and the longest time that one
     /// took, after warming up.
     fn simulate(each_milli: usize, round_trip: usize) -> (usize, usize) {
         let start = Instant::now();
-        let mut in_flight = InFlight::new(start, 360 * MILLIS);
+        let mut in_flight = InFlight::new(start, 360 * MILLIS, Duration::ZERO);
         let at = |milli: usize| start + MILLIS * u32::try_from(milli).unwrap();
         let mut sent = VecDeque::new();
         let (mut answered, mut longest) = (0, 0);
@@ -265,7 +277,7 @@ mod tests {
     #[test]
     fn process_that_has_no_time_to_read_does_not_take_redis_for_slow() {
         let start = Instant::now();
-        let mut in_flight = InFlight::new(start, 360 * MILLIS);
+        let mut in_flight = InFlight::new(start, 360 * MILLIS, Duration::ZERO);
         for _ in 0..100 {
             in_flight.push(request(start, 900 * MILLIS).0, start);
         }
@@ -279,7 +291,7 @@ mod tests {
     #[test]
     fn answers_that_come_in_bursts_raise_the_limit_too() {
         let start = Instant::now();
-        let mut in_flight = InFlight::new(start, 360 * MILLIS);
+        let mut in_flight = InFlight::new(start, 360 * MILLIS, Duration::ZERO);
         for burst in 1..=3 {
             let now = start + 80 * MILLIS * burst;
             let room = in_flight.room().requests;

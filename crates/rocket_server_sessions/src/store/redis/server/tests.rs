@@ -27,11 +27,20 @@ struct Echo {
 
 impl Echo {
     fn start() -> Self {
-        Self::with_room_for(usize::MAX)
+        Self::with(usize::MAX, 0)
     }
 
     /// Closes further connections immediately.
     fn with_room_for(number: usize) -> Self {
+        Self::with(number, 0)
+    }
+
+    /// Answers a PING after some milliseconds.
+    fn with_distance(millis: u32) -> Self {
+        Self::with(usize::MAX, millis)
+    }
+
+    fn with(number: usize, distance: u32) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let connections = Arc::<AtomicUsize>::default();
@@ -39,7 +48,7 @@ impl Echo {
         thread::spawn(move || {
             for stream in listener.incoming() {
                 if count.fetch_add(1, Ordering::Relaxed) < number {
-                    thread::spawn(move || serve(stream.unwrap()));
+                    thread::spawn(move || serve(stream.unwrap(), distance));
                 }
             }
         });
@@ -59,7 +68,7 @@ impl Echo {
     }
 }
 
-fn serve(mut stream: TcpStream) {
+fn serve(mut stream: TcpStream, distance: u32) {
     let (replies, due) = channel::<(Instant, String)>();
     let mut out = stream.try_clone().unwrap();
     // In a thread, so that later commands are read during the wait.
@@ -78,10 +87,12 @@ fn serve(mut stream: TcpStream) {
             let Some(Value::BulkString(word)) = words.last() else { panic!("{words:?}") };
             let word = String::from_utf8_lossy(word);
             let (millis, reply) = match word.split_once(':') {
-                Some((name, millis)) => (millis, format!("${}\r\n{name}\r\n", name.len())),
-                None => ("0", "+PONG\r\n".to_owned()),
+                Some((name, millis)) => {
+                    (millis.parse().unwrap(), format!("${}\r\n{name}\r\n", name.len()))
+                }
+                None => (distance, "+PONG\r\n".to_owned()),
             };
-            let due = Instant::now() + MILLIS * millis.parse().unwrap();
+            let due = Instant::now() + MILLIS * millis;
             replies.send((due, reply)).unwrap();
         }
     }
@@ -116,6 +127,17 @@ async fn requests_of_one_connection_do_not_wait_for_each_others_replies() {
     join_all(asked).await;
     assert!(start.elapsed() < 1000 * MILLIS, "{:?}", start.elapsed());
     assert_eq!(echo.connections(), 1);
+}
+
+#[rocket::async_test]
+async fn request_that_has_waited_for_the_connection_is_not_sent_if_the_server_is_too_far_away() {
+    let echo = Echo::with_distance(400);
+    // A call has 85 % of it: 680 ms, of which connecting takes 400.
+    let server = echo.server(800 * MILLIS);
+    let start = Instant::now();
+    assert_eq!(ask(&server, "first", 400).await, Err(StoreErrorKind::Refused));
+    assert!(start.elapsed() < 600 * MILLIS, "{:?}", start.elapsed());
+    assert_eq!(ask(&server, "second", 400).await, Ok("second".to_owned()));
 }
 
 #[rocket::async_test]
