@@ -153,6 +153,11 @@ impl TokenHash {
         URL_SAFE_NO_PAD.encode(self.0)
     }
 
+    /// Appends the output of [`encode`](Self::encode).
+    pub(crate) fn encode_into(&self, text: &mut String) {
+        URL_SAFE_NO_PAD.encode_string(self.0, text);
+    }
+
     /// Eight hexadecimal digits for display. They are derived from the hash and do not reveal it.
     #[must_use]
     pub fn short(&self) -> String {

@@ -211,14 +211,15 @@ fn from_cookie(value: &str) -> String {
 /// a cookie `%5F%5FHost-session`, which any subdomain can set, would be accepted as ours. A request
 /// without that header comes from Rocket's local client, which fills the jar alone.
 fn candidates<'r>(name: &'r str, request: &'r Request<'_>) -> impl Iterator<Item = &'r str> {
-    let headers = request.headers();
-    let raw = headers.get("cookie").flat_map(|header| header.split(';')).filter_map(move |pair| {
+    let mut headers = request.headers().get("cookie").peekable();
+    let jar = match headers.peek() {
+        Some(_) => None,
+        None => request.cookies().get(name).map(Cookie::value),
+    };
+    let raw = headers.flat_map(|header| header.split(';')).filter_map(move |pair| {
         let (found, value) = pair.trim_matches([' ', '\t']).split_once('=')?;
         (found == name).then_some(value)
     });
-    let jar = (!headers.contains("cookie"))
-        .then(|| request.cookies().get(name).map(Cookie::value))
-        .flatten();
     raw.chain(jar)
 }
 

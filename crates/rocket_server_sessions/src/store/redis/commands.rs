@@ -15,6 +15,7 @@
 //! A live record is a hash and a tombstone is a string, so a write to a dead token fails with
 //! `WRONGTYPE`, atomically and without a script.
 
+use std::fmt::Write;
 use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
 
@@ -47,7 +48,11 @@ const CHUNK: usize = 1000;
 
 /// The key of a record. The braces keep a session's keys in one cluster slot.
 pub(super) fn key(prefix: &str, record: RecordId) -> String {
-    format!("{prefix}{{{}}}:{}", record.id, record.token_hash.encode())
+    let mut key = String::with_capacity(prefix.len() + 64);
+    // Writing to a string cannot fail.
+    let _ = write!(key, "{prefix}{{{}}}:", record.id);
+    record.token_hash.encode_into(&mut key);
+    key
 }
 
 /// Whole seconds, and at least one: `EXPIRE` with 0 deletes.

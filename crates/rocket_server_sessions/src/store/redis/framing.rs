@@ -140,11 +140,13 @@ fn line(bytes: &[u8]) -> io::Result<Option<(&[u8], usize)>> {
     Ok(Some((line.ok_or_else(nonsense)?, end + 1)))
 }
 
-fn number(digits: &[u8]) -> io::Result<usize> {
-    let is_plain = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    let number = std::str::from_utf8(digits).ok().filter(|_| is_plain);
-    let number: Option<usize> = number.and_then(|digits| digits.parse().ok());
-    number.filter(|number| *number <= MAX_SKIPPED).ok_or_else(nonsense)
+/// Parses a length, which has nothing but digits.
+pub(super) fn number(digits: &[u8]) -> io::Result<usize> {
+    let number = digits.iter().try_fold(0_usize, |number, digit| {
+        let is_digit = digit.is_ascii_digit() && number <= MAX_SKIPPED / 10;
+        is_digit.then(|| number * 10 + usize::from(digit - b'0'))
+    });
+    number.filter(|it| !digits.is_empty() && *it <= MAX_SKIPPED).ok_or_else(nonsense)
 }
 
 fn nonsense() -> io::Error {

@@ -5,6 +5,8 @@
 
 use redis::{Value, parse_redis_value};
 
+use super::framing::number;
+
 /// Parses a reply whose end was found. `None` if a part of it is malformed, such as a number.
 pub(super) fn parse(mut reply: &[u8]) -> Option<Value> {
     value(&mut reply).filter(|_| reply.is_empty())
@@ -19,29 +21,25 @@ fn value(rest: &mut &[u8]) -> Option<Value> {
     match kind {
         b'$' | b'*' if text == b"-1" => Some(Value::Nil),
         b'$' => {
-            let (text, after) = rest.split_at_checked(number(text)?)?;
+            let (text, after) = rest.split_at_checked(number(text).ok()?)?;
             *rest = after.strip_prefix(b"\r\n")?;
             Some(Value::BulkString(text.to_vec()))
         }
         b'*' => {
             // The frame's limit bounds this.
-            let length = number(text)?;
+            let length = number(text).ok()?;
             let mut items = Vec::with_capacity(length);
             for _ in 0..length {
                 items.push(value(rest)?);
             }
             Some(Value::Array(items))
         }
-        b':' => Some(Value::Int(number(text)?)),
+        b':' => Some(Value::Int(std::str::from_utf8(text).ok()?.trim().parse().ok()?)),
         b'+' if text == b"OK" => Some(Value::Okay),
         b'+' => Some(Value::SimpleString(std::str::from_utf8(text).ok()?.to_owned())),
         // Only redis-rs can make the value of an error.
         _ => parse_redis_value(line).ok(),
     }
-}
-
-fn number<N: std::str::FromStr>(text: &[u8]) -> Option<N> {
-    std::str::from_utf8(text).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]

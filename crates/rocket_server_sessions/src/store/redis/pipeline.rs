@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use redis::{ToRedisArgs, cmd};
+use redis::{Cmd, ToRedisArgs, cmd};
 
 /// How many slots a cluster has.
 pub(super) const SLOTS: u16 = 16_384;
@@ -98,8 +98,9 @@ impl Transaction<'_> {
 }
 
 fn write(packed: &mut Vec<u8>, name: &'static str, key: &str, args: impl ToRedisArgs) {
-    let mut command = cmd(name);
-    command.arg(key).arg(args);
+    // Room for the command of a view.
+    let mut command = Cmd::with_capacity(4, 128);
+    command.arg(name).arg(key).arg(args);
     command.write_packed_command(packed);
 }
 
