@@ -34,10 +34,17 @@ impl Serialize for Placeholder {
 }
 
 /// The values of one view, as HTML, in one string.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Values {
     html: String,
     ends: Vec<usize>,
+}
+
+/// With room for the values of most pages.
+impl Default for Values {
+    fn default() -> Self {
+        Self { html: String::with_capacity(256), ends: Vec::with_capacity(32) }
+    }
 }
 
 impl Values {

@@ -1,5 +1,6 @@
 //! Times in words, such as "in 23 hours".
 
+use std::fmt::{self, Display};
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
@@ -32,15 +33,13 @@ fn whole_seconds(time: SystemTime) -> SystemTime {
 }
 
 /// A length of time in its largest unit, rounded down.
-fn words(length: Duration) -> String {
+fn words(length: Duration) -> impl Display {
     let seconds = length.as_secs();
     let units = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
     let (size, unit) =
         units.into_iter().find(|(size, _)| seconds >= *size).unwrap_or((1, "second"));
-    match seconds / size {
-        1 => format!("1 {unit}"),
-        count => format!("{count} {unit}s"),
-    }
+    let count = seconds / size;
+    fmt::from_fn(move |f| write!(f, "{count} {unit}{}", if count == 1 { "" } else { "s" }))
 }
 
 #[cfg(test)]

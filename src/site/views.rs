@@ -37,9 +37,9 @@ pub(super) async fn page(
 async fn view(page: Page, request: PageRequest<'_>) -> session::Result<PageView<'_>> {
     let PageRequest { session, visit, layout, metrics } = request;
     let has_cookie = session.info().is_some();
-    let snapshot = match visit {
+    let (snapshot, counts) = match visit {
         Visit::Counted => count(page, session, layout.instance).await?,
-        Visit::Unseen | Visit::Speculative => session.snapshot().await?,
+        Visit::Unseen | Visit::Speculative => with_counts(page, session.snapshot().await?),
     };
     let seen = layout.instance.seen(&snapshot);
     if visit == Visit::Counted {
@@ -52,7 +52,7 @@ async fn view(page: Page, request: PageRequest<'_>) -> session::Result<PageView<
     let created = info.map_or(now, |it| it.created);
     let expires = info.map_or(now, |it| it.idle_expiry.unwrap_or(it.absolute_expiry));
     Ok(PageView {
-        counts: Counts::of(page, &snapshot),
+        counts,
         instances: seen.ids,
         created: RelativeTime::new(created, now),
         expires: RelativeTime::new(expires, now),
@@ -63,18 +63,29 @@ async fn view(page: Page, request: PageRequest<'_>) -> session::Result<PageView<
     })
 }
 
+fn with_counts(page: Page, snapshot: Snapshot) -> (Snapshot, Counts) {
+    let counts = Counts::of(page, &snapshot);
+    (snapshot, counts)
+}
+
 /// Adds one to the page's count, and returns the whole session. A damaged count starts again.
-async fn count(page: Page, session: Session<'_>, instance: &Instance) -> session::Result<Snapshot> {
+async fn count(
+    page: Page,
+    session: Session<'_>,
+    instance: &Instance,
+) -> session::Result<(Snapshot, Counts)> {
     let mut batch = session.batch().increment(page.views(), 1);
     if session.info().is_none() {
         batch = instance.remember_in(batch);
     }
-    match batch.commit().await {
-        Ok(snapshot) if Counts::of(page, &snapshot).current() > 0 => Ok(snapshot),
+    let counted = batch.commit().await.map(|snapshot| with_counts(page, snapshot));
+    match counted {
+        Ok((_, counts)) if counts.current() > 0 => counted,
         Ok(_) | Err(Error::NotAnInteger { .. } | Error::OutOfRange { .. }) => {
             log::warn!("the count in `{}` is damaged, so it starts again", page.views().name());
-            session.batch().insert(page.views(), 1).commit().await
+            let snapshot = session.batch().insert(page.views(), 1).commit().await?;
+            Ok(with_counts(page, snapshot))
         }
-        Err(error) => Err(error),
+        Err(_) => counted,
     }
 }
