@@ -47,6 +47,7 @@ fn check() -> ExitCode {
 
 /// Checks the settings before Rocket's runtime starts, which panics at some of them.
 fn launch() -> ExitCode {
+    cloud_run_sessions::site::parse_templates_early();
     let errors = cloud_run_sessions::config::errors();
     if errors.is_empty() {
         return serve();

@@ -18,6 +18,8 @@
 //!    (`cookie_notice`).
 //! 4. `rendered_page` and `page_cache`: the HTML. The steps before 3 do not depend on the cache.
 
+use std::thread;
+
 use rocket::fairing::AdHoc;
 use rocket::shield::Shield;
 use rocket::{catchers, routes};
@@ -57,6 +59,13 @@ use rendered_page::PageShape;
 use scheme::Scheme;
 use view_metrics::ViewMetrics;
 use visit::Visit;
+
+/// Begins to parse the page templates, on a thread of its own. Call it before anything else: a launch
+/// on several processors is then ready sooner. Without it, the launch parses them.
+pub fn parse_templates_early() {
+    // Without the thread, the launch does it.
+    let _ = thread::Builder::new().name("templates".to_owned()).spawn(templates::parse);
+}
 
 /// The whole site. Attach it to a Rocket that has sessions.
 #[must_use]

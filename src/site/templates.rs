@@ -5,8 +5,10 @@
 
 use std::env;
 use std::error::Error;
+use std::sync::LazyLock;
 
 use rocket::{Build, Rocket};
+use rocket_dyn_templates::tera::{self, Tera};
 use rocket_dyn_templates::{Engines, Template};
 
 /// The setting of Rocket's template fairing.
@@ -21,6 +23,20 @@ macro_rules! built_in {
 }
 
 built_in!("about", "bar", "base", "error", "foo", "index", "macros", "page", "session");
+
+/// The built-in templates. To parse them takes a third of the start.
+static PARSED: LazyLock<tera::Result<Tera>> = LazyLock::new(|| {
+    let mut tera = Tera::default();
+    // Every template is HTML, and their names have no suffix that says so.
+    tera.autoescape_on(vec![""]);
+    tera.add_raw_templates(BUILT_IN.iter().copied())?;
+    Ok(tera)
+});
+
+/// Parses the built-in templates, if that was not done before.
+pub(super) fn parse() {
+    LazyLock::force(&PARSED);
+}
 
 /// Attaches the templates. `customize` is called whenever they have been loaded.
 #[expect(clippy::result_large_err, reason = "a fairing returns the same type")]
@@ -42,9 +58,7 @@ pub(super) fn attach(
     };
     let figment = rocket.figment().clone().join((FOLDER, program));
     Ok(rocket.configure(figment).attach(Template::try_custom(move |engines| {
-        // Every template is HTML, and their names have no suffix that says so.
-        engines.tera.autoescape_on(vec![""]);
-        engines.tera.add_raw_templates(BUILT_IN.iter().copied())?;
+        engines.tera = PARSED.as_ref()?.clone();
         customize(engines);
         Ok(())
     })))
