@@ -1,6 +1,6 @@
 # The base images are pinned by name and version. To pin them to the byte, add a digest behind the tag,
 # NAME:TAG@sha256:…, as `docker buildx imagetools inspect NAME:TAG` shows it.
-FROM docker.io/library/rust:1.95.0-slim-bookworm AS build
+FROM docker.io/library/rust:1.95.0-bookworm AS build
 WORKDIR /build
 
 # Lists the dependencies inside the binary, where `cargo audit bin` and other scanners read them.
