@@ -115,7 +115,7 @@ impl<'s> Duplex<'s> {
         self.has_yielded = !self.has_yielded && self.upstream.queue.has_requests();
         if self.has_yielded {
             // Yield once, so that concurrent requests share a write. The runtime wakes this task
-            // when it has run the others; `wake_by_ref` would have another thread steal it.
+            // when it has run the others; `wake_by_ref` would wake another thread each time.
             let _ = pin!(yield_now()).poll(cx);
             return Ok(());
         }
