@@ -1,20 +1,20 @@
 //! An in-memory store.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 
-use super::contract::{DestroyResult, RecordStatus, Store, TOMBSTONE_TTL};
+use super::contract::{DestroyResult, RecordStatus, Store};
+use super::entries::{Entries, Key, Value};
 use super::error::StoreError;
-use super::logged_in::{LoggedIn, USER};
-use super::record::{Death, IndexEntry, RecordId, Values};
+use super::record::{IndexEntry, RecordId, Values};
 use super::rotation::{RotateResult, Rotation};
 use super::time_to_live::TimeToLive;
 use super::update::{Update, UpdateResult};
 use crate::clock::{Clock, SystemClock};
-use crate::time::whole_seconds;
 
 /// An in-memory store of limited capacity.
 ///
@@ -30,38 +30,22 @@ use crate::time::whole_seconds;
 /// ```
 pub struct Memory {
     clock: Arc<dyn Clock>,
-    entries: Mutex<Entries>,
+    map: Mutex<Map>,
 }
 
-struct Entries {
+struct Map {
     capacity: usize,
     by_key: HashMap<Key, Entry>,
     by_expiry: BTreeSet<(SystemTime, Key)>,
     /// The tombstones in `by_expiry`.
     tombstones: BTreeSet<(SystemTime, Key)>,
-}
-
-/// The key of an entry.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Key {
-    Record(RecordId),
-    Index(String),
+    /// The time of the current call.
+    now: SystemTime,
 }
 
 struct Entry {
     value: Value,
     expires: SystemTime,
-}
-
-enum Value {
-    Record(Record),
-    Tombstone(Death),
-    Index(BTreeMap<RecordId, SystemTime>),
-}
-
-struct Record {
-    fields: Values,
-    seen: Option<SystemTime>,
 }
 
 impl Memory {
@@ -74,19 +58,20 @@ impl Memory {
     /// A store whose records expire by `clock`.
     #[must_use]
     pub fn with_clock(capacity: usize, clock: impl Clock) -> Self {
-        let entries = Entries {
+        let map = Map {
             capacity: capacity.max(1),
             by_key: HashMap::new(),
             by_expiry: BTreeSet::new(),
             tombstones: BTreeSet::new(),
+            now: clock.now(),
         };
-        Self { clock: Arc::new(clock), entries: Mutex::new(entries) }
+        Self { clock: Arc::new(clock), map: Mutex::new(map) }
     }
 
     /// The number of entries that have not expired, including tombstones and indexes.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.with(|entries, _| entries.by_key.len())
+        self.with(|map| map.by_key.len())
     }
 
     /// Returns `true` if there are no entries.
@@ -96,24 +81,25 @@ impl Memory {
     }
 
     /// Removes expired entries, then runs `work`.
-    fn with<T>(&self, work: impl FnOnce(&mut Entries, SystemTime) -> T) -> T {
+    fn with<T>(&self, work: impl FnOnce(&mut Map) -> T) -> T {
         let now = self.clock.now();
-        let mut entries = self.entries.lock();
-        entries.purge(now);
-        work(&mut entries, now)
+        let mut map = self.map.lock();
+        map.now = now;
+        map.purge();
+        work(&mut map)
+    }
+
+    /// Runs a call of the contract.
+    fn call<T>(&self, call: impl FnOnce(&mut Map) -> Result<T, Infallible>) -> T {
+        let Ok(result) = self.with(call);
+        result
     }
 }
 
-/// Why there is no record.
-enum Absent {
-    Dead(Death),
-    Gone,
-}
-
-impl Entries {
-    fn purge(&mut self, now: SystemTime) {
+impl Map {
+    fn purge(&mut self) {
         while let Some((expires, key)) = self.by_expiry.first()
-            && *expires <= now
+            && *expires <= self.now
         {
             self.take(&key.clone());
         }
@@ -126,14 +112,6 @@ impl Entries {
         }
     }
 
-    fn record(&mut self, record: RecordId) -> Result<&mut Record, Absent> {
-        match self.by_key.get_mut(&Key::Record(record)) {
-            Some(Entry { value: Value::Record(record), .. }) => Ok(record),
-            Some(Entry { value: Value::Tombstone(death), .. }) => Err(Absent::Dead(*death)),
-            _ => Err(Absent::Gone),
-        }
-    }
-
     fn take(&mut self, key: &Key) -> Option<Entry> {
         let entry = self.by_key.remove(key)?;
         let at = (entry.expires, key.clone());
@@ -141,33 +119,44 @@ impl Entries {
         self.tombstones.remove(&at);
         Some(entry)
     }
+}
 
-    fn put(&mut self, key: Key, value: Value, expires: SystemTime) {
+impl Entries for Map {
+    type Error = Infallible;
+
+    fn edit<T>(
+        &mut self,
+        key: &Key,
+        edit: impl FnOnce(&mut Value) -> T,
+    ) -> Result<Option<T>, Infallible> {
+        Ok(self.by_key.get_mut(key).map(|entry| edit(&mut entry.value)))
+    }
+
+    fn put(&mut self, key: Key, value: Value, ttl: Duration) -> Result<(), Infallible> {
         self.take(&key);
         while self.by_key.len() >= self.capacity {
             self.evict();
         }
+        let expires = self.now + ttl;
         if matches!(value, Value::Tombstone(_)) {
             self.tombstones.insert((expires, key.clone()));
         }
         self.by_expiry.insert((expires, key.clone()));
         self.by_key.insert(key, Entry { value, expires });
+        Ok(())
     }
 
-    fn bury(&mut self, record: RecordId, death: Death, now: SystemTime) {
-        self.put(Key::Record(record), Value::Tombstone(death), now + TOMBSTONE_TTL);
-    }
-
-    fn index(&self, user: &str) -> BTreeMap<RecordId, SystemTime> {
-        match self.by_key.get(&Key::Index(user.to_owned())) {
-            Some(Entry { value: Value::Index(index), .. }) => index.clone(),
-            _ => BTreeMap::new(),
+    fn expire(&mut self, key: &Key, ttl: Duration) -> Result<(), Infallible> {
+        if let Some(Entry { value, .. }) = self.take(key) {
+            self.put(key.clone(), value, ttl)?;
         }
+        Ok(())
     }
-}
 
-fn list(index: &BTreeMap<RecordId, SystemTime>) -> Vec<IndexEntry> {
-    index.iter().map(|(&record, &written)| IndexEntry { record, written }).collect()
+    fn remove(&mut self, key: &Key) -> Result<(), Infallible> {
+        self.take(key);
+        Ok(())
+    }
 }
 
 #[rocket::async_trait]
@@ -186,23 +175,11 @@ impl Store for Memory {
         fields: &Values,
         ttl: Duration,
     ) -> Result<bool, StoreError> {
-        let key = Key::Record(record);
-        Ok(self.with(|entries, now| {
-            let is_free = !entries.by_key.contains_key(&key);
-            if is_free {
-                let record = Record { fields: fields.clone(), seen: None };
-                entries.put(key, Value::Record(record), now + ttl);
-            }
-            is_free
-        }))
+        Ok(self.call(|map| map.create(record, fields, ttl)))
     }
 
     async fn update(&self, record: RecordId, update: &Update) -> Result<UpdateResult, StoreError> {
-        Ok(self.with(|entries, _| match entries.record(record) {
-            Ok(Record { fields, seen }) => update.apply(fields, *seen),
-            Err(Absent::Dead(death)) => UpdateResult::Dead(death),
-            Err(Absent::Gone) => UpdateResult::Gone,
-        }))
+        Ok(self.call(|map| map.update(record, update)))
     }
 
     async fn touch(
@@ -211,52 +188,12 @@ impl Store for Memory {
         seen: SystemTime,
         ttl: TimeToLive,
     ) -> Result<(), StoreError> {
-        self.with(|entries, now| {
-            let key = Key::Record(record);
-            if entries.record(record).is_ok()
-                && let Some(Entry { value: Value::Record(mut record), .. }) = entries.take(&key)
-            {
-                record.seen = Some(whole_seconds(seen));
-                let expires = now + ttl.of(&record.fields);
-                entries.put(key, Value::Record(record), expires);
-            }
-        });
+        self.call(|map| map.touch(record, seen, ttl));
         Ok(())
     }
 
     async fn rotate(&self, rotation: &Rotation) -> Result<RotateResult, StoreError> {
-        let Rotation { from, to, ttl, seen, user, fields } = rotation;
-        let (old, new) = (Key::Record(*from), RecordId { token_hash: *to, ..*from });
-        Ok(self.with(|entries, now| {
-            let record = match entries.record(*from) {
-                Ok(record) => record,
-                Err(Absent::Dead(death)) => return RotateResult::Dead(death),
-                Err(Absent::Gone) => return RotateResult::Gone,
-            };
-            let before = record.fields.get(USER).cloned();
-            if let (Some(before), Some(login)) = (before, user)
-                && before != login.name
-            {
-                entries.bury(*from, Death::Destroyed, now);
-                return RotateResult::OtherUser(before);
-            }
-            if entries.by_key.contains_key(&Key::Record(new)) {
-                return RotateResult::Barred;
-            }
-            if let Some(Entry { value: Value::Record(mut record), .. }) = entries.take(&old) {
-                record.seen = seen.map(whole_seconds).or(record.seen);
-                if let Some(login) = user {
-                    record.fields.extend(login.fields());
-                }
-                record.fields.extend(fields.clone());
-                // Put the tombstone first: if the store is full, the record may evict it, but never
-                // the other way round.
-                entries.bury(*from, Death::Rotated, now);
-                let expires = now + ttl.of(&record.fields);
-                entries.put(Key::Record(new), Value::Record(record), expires);
-            }
-            RotateResult::Rotated
-        }))
+        Ok(self.call(|map| map.rotate(rotation)))
     }
 
     async fn destroy(
@@ -264,40 +201,15 @@ impl Store for Memory {
         record: RecordId,
         user: Option<&str>,
     ) -> Result<DestroyResult, StoreError> {
-        Ok(self.with(|entries, now| match entries.record(record) {
-            Ok(live) => {
-                let owner = live.fields.get(USER).cloned();
-                if user.is_some() && owner.as_deref() != user {
-                    return DestroyResult::NotTheirs;
-                }
-                entries.bury(record, Death::Destroyed, now);
-                DestroyResult::Destroyed(owner)
-            }
-            Err(Absent::Dead(death)) => DestroyResult::Dead(death),
-            Err(Absent::Gone) => DestroyResult::Gone,
-        }))
+        Ok(self.call(|map| map.destroy(record, user)))
     }
 
     async fn settle(&self, record: RecordId) -> Result<bool, StoreError> {
-        Ok(self.with(|entries, now| match entries.record(record) {
-            Ok(_) => true,
-            Err(Absent::Dead(_)) => false,
-            Err(Absent::Gone) => {
-                entries.bury(record, Death::Destroyed, now);
-                false
-            }
-        }))
+        Ok(self.call(|map| map.settle(record)))
     }
 
     async fn status(&self, records: &[RecordId]) -> Result<Vec<RecordStatus>, StoreError> {
-        let status = |entries: &mut Entries, record: &RecordId| match entries.record(*record) {
-            Ok(Record { fields, seen }) => {
-                RecordStatus::Live { seen: *seen, user: LoggedIn::from_fields(fields) }
-            }
-            Err(Absent::Dead(_)) => RecordStatus::Dead,
-            Err(Absent::Gone) => RecordStatus::Gone,
-        };
-        Ok(self.with(|entries, _| records.iter().map(|it| status(entries, it)).collect()))
+        Ok(self.call(|map| map.status(records)))
     }
 
     async fn index_add(
@@ -306,29 +218,15 @@ impl Store for Memory {
         entry: IndexEntry,
         ttl: Duration,
     ) -> Result<Vec<IndexEntry>, StoreError> {
-        Ok(self.with(|entries, now| {
-            let mut index = entries.index(user);
-            index.insert(entry.record, whole_seconds(entry.written));
-            let all = list(&index);
-            entries.put(Key::Index(user.to_owned()), Value::Index(index), now + ttl);
-            all
-        }))
+        Ok(self.call(|map| map.index_add(user, &entry, ttl)))
     }
 
     async fn index(&self, user: &str) -> Result<Vec<IndexEntry>, StoreError> {
-        Ok(self.with(|entries, _| list(&entries.index(user))))
+        Ok(self.call(|map| map.index(user)))
     }
 
     async fn index_remove(&self, user: &str, records: &[RecordId]) -> Result<(), StoreError> {
-        let key = Key::Index(user.to_owned());
-        self.with(|entries, _| {
-            if let Some(Entry { value: Value::Index(index), .. }) = entries.by_key.get_mut(&key) {
-                index.retain(|record, _| !records.contains(record));
-                if index.is_empty() {
-                    entries.take(&key);
-                }
-            }
-        });
+        self.call(|map| map.index_remove(user, records));
         Ok(())
     }
 }

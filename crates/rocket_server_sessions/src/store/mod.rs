@@ -35,6 +35,7 @@
 // | `record`, `error` | a record's id and fields; errors |
 
 mod contract;
+mod entries;
 mod error;
 mod instrumented;
 mod logged_in;
@@ -43,6 +44,8 @@ mod record;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 mod rotation;
+#[cfg(feature = "sqlite")]
+pub(crate) mod sqlite;
 mod time_to_live;
 mod update;
 mod wrap;
@@ -58,6 +61,8 @@ pub(crate) use record::{is_reserved, size};
 #[cfg(feature = "redis")]
 pub use redis::{OpenError, Redis, RedisSettings};
 pub use rotation::{RotateResult, Rotation};
+#[cfg(feature = "sqlite")]
+pub use sqlite::Sqlite;
 pub(crate) use time_to_live::IDLE;
 pub use time_to_live::TimeToLive;
 pub use update::{Applied, Op, OpResult, Selection, Update, UpdateResult};

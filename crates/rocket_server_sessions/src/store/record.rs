@@ -23,6 +23,21 @@ pub struct RecordId {
     pub token_hash: TokenHash,
 }
 
+impl RecordId {
+    /// The id as text: `<public id>:<token hash>`.
+    #[cfg(any(feature = "redis", feature = "sqlite"))]
+    pub(super) fn encode(&self) -> String {
+        format!("{}:{}", self.id, self.token_hash.encode())
+    }
+
+    /// Parses the output of [`encode`](Self::encode).
+    #[cfg(any(feature = "redis", feature = "sqlite"))]
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (id, token_hash) = text.split_once(':')?;
+        Some(Self { id: PublicId::parse(id)?, token_hash: TokenHash::parse(token_hash)? })
+    }
+}
+
 /// The size of a record, as [`max_size`](super::Update::max_size) counts it.
 pub(crate) fn size(fields: &Values) -> usize {
     let sizes = fields.iter().filter(|(name, _)| !is_reserved(name));

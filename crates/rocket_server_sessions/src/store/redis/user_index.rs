@@ -21,7 +21,7 @@ use super::commands::{NOTHING, seconds};
 use super::pipeline::Pipeline;
 use super::replies::{hash, nonsense};
 use super::reply_error::{ReplyError, has_error};
-use crate::id::{PublicId, TokenHash, short_hash};
+use crate::id::short_hash;
 use crate::store::error::StoreError;
 use crate::store::record::{IndexEntry, RecordId};
 use crate::time::{from_unix, unix};
@@ -38,7 +38,7 @@ pub(super) fn add(key: &str, entry: &IndexEntry, ttl: Duration) -> Pipeline {
     let written = unix(entry.written).as_secs();
     // In one transaction, because a broken connection must not leave a key without a time to live.
     pipeline.transaction(key, |it| {
-        it.command("HSET", key, (field(entry.record), written));
+        it.command("HSET", key, (entry.record.encode(), written));
         it.command("EXPIRE", key, seconds(ttl));
     });
     pipeline.command("HGETALL", key, NOTHING);
@@ -53,7 +53,7 @@ pub(super) fn read(key: &str) -> Pipeline {
 
 pub(super) fn remove(key: &str, records: &[RecordId]) -> Pipeline {
     let mut pipeline = Pipeline::default();
-    let fields: Vec<_> = records.iter().map(|it| field(*it)).collect();
+    let fields: Vec<_> = records.iter().map(RecordId::encode).collect();
     pipeline.command("HDEL", key, fields);
     pipeline
 }
@@ -74,12 +74,7 @@ pub(super) fn entries(replies: Vec<Value>) -> Result<Option<Vec<IndexEntry>>, St
     Ok(Some(hash(index)?.iter().filter_map(|(place, written)| entry(place, written)).collect()))
 }
 
-fn field(record: RecordId) -> String {
-    format!("{}:{}", record.id, record.token_hash.encode())
-}
-
 fn entry(place: &str, written: &str) -> Option<IndexEntry> {
-    let (id, token_hash) = place.split_once(':')?;
-    let record = RecordId { id: PublicId::parse(id)?, token_hash: TokenHash::parse(token_hash)? };
+    let record = RecordId::parse(place)?;
     Some(IndexEntry { record, written: from_unix(written.parse().ok()?) })
 }

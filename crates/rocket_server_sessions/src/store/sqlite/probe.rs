@@ -1,0 +1,43 @@
+//! Checks the file.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::database::Database;
+use crate::clock::SystemClock;
+use crate::finding::{Finding, Verdict};
+
+/// How long to wait for another process' lock.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Opens the file and begins a transaction. It does not create the file, because it may run as
+/// another user than the application.
+pub(crate) fn probe(path: &Path) -> Vec<Finding> {
+    match check(path) {
+        Ok(findings) => findings,
+        Err(why) => vec![Finding::new(Verdict::Failed, "file", why)],
+    }
+}
+
+fn check(path: &Path) -> Result<Vec<Finding>, String> {
+    let path = std::path::absolute(path).map_err(|error| error.to_string())?;
+    let ok = |what, text: String| Finding::new(Verdict::Ok, what, text);
+    if !path.exists() {
+        let folder = path.parent().filter(|it| it.is_dir()).ok_or_else(|| {
+            format!("the folder of `{}` does not exist; create it", path.display())
+        })?;
+        if folder.metadata().is_ok_and(|it| it.permissions().readonly()) {
+            return Err(format!("the folder `{}` cannot be written to", folder.display()));
+        }
+        let text = format!("`{}` does not exist yet; the launch creates it", path.display());
+        return Ok(vec![ok("file", text)]);
+    }
+    let mut database = Database::open(&path, Arc::new(SystemClock), LOCK_TIMEOUT)
+        .map_err(|error| error.to_string())?;
+    let version = database.describe().map_err(|error| error.to_string())?;
+    let start = Instant::now();
+    database.begin().map_err(|error| error.to_string())?;
+    let micros = start.elapsed().as_micros();
+    Ok(vec![ok("version", version), ok("round trip", format!("{micros} µs"))])
+}
