@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use figment::Figment;
 
-use crate::config::{Config, SecretKey, SettingError, UnusedSetting, place, with_variable};
+use crate::config::{Config, Place, SecretKey, SettingError, UnusedSetting, place, with_variable};
 use crate::finding::{Finding, Verdict};
+use crate::store;
 
 /// Reads the configuration as the fairing does, connects to the store, and checks that it supports
 /// what sessions need.
@@ -77,18 +78,22 @@ pub(crate) fn insecure_http(name: &str) -> String {
     )
 }
 
-/// Probes the configured Redis. Returns `None` if no URL is set.
+/// Probes the configured store. Returns `None` if no URL is set.
 fn probe(config: &Config) -> Option<Vec<Finding>> {
     let url = config.url.as_ref()?;
-    #[cfg(feature = "redis")]
-    {
-        Some(crate::store::RedisSettings::from_config(config, url).probe())
-    }
-    #[cfg(not(feature = "redis"))]
-    {
-        let text = format!("{url:?} is set, but the crate was built without the feature `redis`");
-        Some(vec![Finding::new(Verdict::Failed, "store", text)])
-    }
+    let failed =
+        |why: &str| vec![Finding::new(Verdict::Failed, "settings", format!("`session.url` {why}"))];
+    Some(match url.locate() {
+        Err(why) => failed(why),
+        #[cfg(feature = "redis")]
+        Ok(Place::Redis(_)) => store::RedisSettings::from_config(config, url).probe(),
+        #[cfg(not(feature = "redis"))]
+        Ok(Place::Redis(_)) => failed(store::NEEDS_REDIS),
+        #[cfg(feature = "sqlite")]
+        Ok(Place::File(path)) => store::sqlite::probe(&path),
+        #[cfg(not(feature = "sqlite"))]
+        Ok(Place::File(_)) => failed(store::NEEDS_SQLITE),
+    })
 }
 
 /// If the check takes this long, the process was frozen, and the result means nothing.

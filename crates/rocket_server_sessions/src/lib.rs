@@ -102,7 +102,7 @@ mod value;
 pub use batch::Batch;
 pub use check::{Report, check};
 pub use clock::Clock;
-pub use config::{Config, OnOutage, RedisUrl, SameSite, SecretKey, SettingError, UnusedSetting};
+pub use config::{Config, OnOutage, SameSite, SecretKey, SettingError, StoreUrl, UnusedSetting};
 pub use dropped_cookies::note_dropped_cookies;
 pub use error::{Error, Result};
 pub use event::{Event, Rejection};

@@ -6,12 +6,12 @@ use figment::Figment;
 
 use crate::check::IN_MEMORY;
 use crate::clock::Clock;
-use crate::config::{Config, SecretKey, SettingError, UnusedSetting};
+use crate::config::{Config, Place, SecretKey, SettingError, UnusedSetting};
 use crate::cookie_report::CookieReport;
 use crate::event::Event;
 use crate::event_counters::EventCounters;
 use crate::session_cookie::KeyRing;
-use crate::store::{Instrumented, Memory, Store};
+use crate::store::{self, Instrumented, Memory, Store};
 
 /// The callback for events.
 pub(crate) type Observer = dyn Fn(Event) + Send + Sync;
@@ -91,16 +91,21 @@ fn open_store(
         notices.push(IN_MEMORY.to_owned());
         return Ok(Arc::new(Memory::with_clock(config.memory_capacity, clock.clone())));
     };
-    #[cfg(feature = "redis")]
-    let store = crate::store::Redis::open(&crate::store::RedisSettings::from_config(config, url))
-        .map(|store| Arc::new(store) as Arc<dyn Store>)
-        .map_err(|error| (error.key(), error.to_string()));
-    #[cfg(not(feature = "redis"))]
-    let store: Result<Arc<dyn Store>, (&str, String)> = Err((
-        "url",
-        format!("{url:?} is set, but the crate was built without the feature `redis`"),
-    ));
-    store.map_err(|(key, message)| {
-        vec![SettingError::new(figment, &format!("{}.{key}", Config::KEY), &message)]
-    })
+    let wrong = |key: &str, message: &str| {
+        vec![SettingError::new(figment, &format!("{}.{key}", Config::KEY), message)]
+    };
+    match url.locate().map_err(|why| wrong("url", why))? {
+        #[cfg(feature = "redis")]
+        Place::Redis(_) => store::Redis::open(&store::RedisSettings::from_config(config, url))
+            .map(|store| Arc::new(store) as _)
+            .map_err(|error| wrong(error.key(), &error.to_string())),
+        #[cfg(not(feature = "redis"))]
+        Place::Redis(_) => Err(wrong("url", store::NEEDS_REDIS)),
+        #[cfg(feature = "sqlite")]
+        Place::File(path) => store::Sqlite::from_config(&path, config, clock.clone())
+            .map(|store| Arc::new(store) as _)
+            .map_err(|error| wrong("url", &format!("names a file that cannot be used: {error}"))),
+        #[cfg(not(feature = "sqlite"))]
+        Place::File(_) => Err(wrong("url", store::NEEDS_SQLITE)),
+    }
 }

@@ -10,24 +10,21 @@
 //! | `setting_error` | what is wrong with a setting, and where it was set |
 //! | `session_variable` | `ROCKET_SESSION`, which holds a whole table |
 //! | `unused_setting` | unused settings, such as misspelt ones |
-//! | `duration`, `redis_url`, `same_site`, `secret_key` | the types of settings that are not numbers or strings |
+//! | `duration`, `same_site`, `secret_key`, `store_url` | the types of settings that are not numbers or strings |
 
 mod cookie_settings;
 mod duration;
 mod reading;
-mod redis_url;
 mod rules;
 mod same_site;
 mod secret_key;
 mod session_variable;
 mod setting_error;
 mod settings;
+mod store_url;
 mod table;
 mod unused_setting;
 
-pub use redis_url::RedisUrl;
-#[cfg(feature = "redis")]
-pub(crate) use redis_url::{Location, Servers};
 pub use same_site::SameSite;
 pub use secret_key::SecretKey;
 pub(crate) use session_variable::with_variable;
@@ -37,4 +34,8 @@ pub(crate) use settings::MAX_LIFETIME;
 #[cfg(feature = "redis")]
 pub(crate) use settings::MAX_RECORD;
 pub use settings::{Config, OnOutage};
+pub(crate) use store_url::Place;
+pub use store_url::StoreUrl;
+#[cfg(feature = "redis")]
+pub(crate) use store_url::{Location, Servers};
 pub use unused_setting::UnusedSetting;

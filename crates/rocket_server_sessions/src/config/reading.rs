@@ -6,10 +6,10 @@ use figment::Figment;
 
 use super::cookie_settings::{CookieSettings, Serves};
 use super::duration::Written;
-use super::redis_url::RedisUrl;
 use super::session_variable;
 use super::setting_error::SettingError;
 use super::settings::{Config, MAX_LIFETIME, MAX_RECORD};
+use super::store_url::{Place, StoreUrl};
 use super::table::Table;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -24,9 +24,11 @@ impl Config {
     pub fn extract(figment: &Figment) -> Result<Self, Vec<SettingError>> {
         let figment = session_variable::with_variable(figment).map_err(|error| vec![error])?;
         let mut table = Table::open(&figment)?;
-        let cookie = CookieSettings::read(&mut table, Serves::of(&figment));
-        cookie.check(&mut table, Serves::of(&figment));
+        let serves = Serves::of(&figment);
+        let cookie = CookieSettings::read(&mut table, serves);
+        cookie.check(&mut table, serves);
         let config = Self::read(&mut table, cookie);
+        config.check_url(&mut table, serves);
         config.check(&mut table);
         table.finish()?;
         Ok(config)
@@ -47,7 +49,7 @@ impl Config {
         let max_field_size: Option<usize> = table.get("max_field_size");
         let max_record_size: Option<usize> = table.get("max_record_size");
         Self {
-            url: table.get("url").filter(|url: &RedisUrl| !url.is_empty()),
+            url: table.get("url").filter(|url: &StoreUrl| !url.is_empty()),
             ca_file: table.get("ca_file"),
             client_cert_file: table.get("client_cert_file"),
             client_key_file: table.get("client_key_file"),
@@ -77,27 +79,43 @@ impl Config {
         }
     }
 
-    /// Rejects invalid values. The messages are in `rules`.
-    fn check(&self, table: &mut Table<'_>) {
-        let for_tls = [
-            ("ca_file", self.ca_file.is_some()),
-            ("client_cert_file", self.client_cert_file.is_some()),
-            ("client_key_file", self.client_key_file.is_some()),
-            ("tls_server_name", self.tls_server_name.is_some()),
-        ];
-        match self.url.as_ref().map(RedisUrl::locate) {
+    /// Rejects an invalid URL, and settings that do not apply to it.
+    fn check_url(&self, table: &mut Table<'_>, serves: Serves) {
+        const FOR_TLS: [&str; 4] =
+            ["ca_file", "client_cert_file", "client_key_file", "tls_server_name"];
+        match self.url.as_ref().map(StoreUrl::locate) {
             Some(Err(why)) => table.refuse("url", why),
-            Some(Ok(location)) if !location.is_encrypted => {
-                for (key, _) in for_tls.into_iter().filter(|(_, is_set)| *is_set) {
+            Some(Ok(Place::Redis(location))) if !location.is_encrypted => {
+                table.refuse_given(
+                    &FOR_TLS,
+                    "is set, but `url` begins with `redis`, which is not encrypted; write `rediss` \
+                     instead",
+                );
+            }
+            Some(Ok(Place::Redis(_))) | None => {}
+            Some(Ok(Place::File(_))) => {
+                table.refuse_given(
+                    &[&FOR_TLS[..], &["connections"]].concat(),
+                    "is a setting of Redis, but `url` names a SQLite file; remove one of the two",
+                );
+                table.refuse_given(
+                    &["prefix"],
+                    "is a setting of Redis, but `url` names a SQLite file; remove it, and give each \
+                     application a file of its own",
+                );
+                if serves == Serves::CloudRun {
                     table.refuse(
-                        key,
-                        "is set, but `url` begins with `redis`, which is not encrypted; write \
-                         `rediss` instead",
+                        "url",
+                        "names a SQLite file, but this is Cloud Run (K_SERVICE is set), where each \
+                         instance has files of its own and loses them when it stops; use Redis",
                     );
                 }
             }
-            _ => {}
         }
+    }
+
+    /// Rejects invalid values. The messages are in `rules`.
+    fn check(&self, table: &mut Table<'_>) {
         let is_printable = |it: u8| it.is_ascii_graphic() && !b"{}*?[]\\".contains(&it);
         table.check(
             "prefix",
@@ -207,6 +225,17 @@ mod tests {
             let text = read(toml).unwrap_err();
             assert!(text.contains(told), "{text}");
         }
+    }
+
+    #[test]
+    fn setting_of_redis_beside_a_file_is_refused() {
+        for (key, value) in [("prefix", "'a:'"), ("connections", "2"), ("ca_file", "'a'")] {
+            let text = read(&format!("url = 'sqlite:sessions.db'\n{key} = {value}")).unwrap_err();
+            let start =
+                format!("`session.{key}` is a setting of Redis, but `url` names a SQLite file");
+            assert!(text.starts_with(&start), "{text}");
+        }
+        assert!(read("url = 'sqlite:sessions.db'\nqueue = 100\ndeadline = '1s'").is_ok());
     }
 
     #[test]

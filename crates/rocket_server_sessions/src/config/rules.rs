@@ -2,7 +2,7 @@
 
 /// Every key of `[default.session]`, with a description of its valid values.
 pub(super) const RULES: [(&str, &str); 22] = [
-    ("url", "must be a URL such as `rediss://user:password@host:6379`"),
+    ("url", "must be a URL such as `rediss://user:password@host:6379` or `sqlite:sessions.db`"),
     ("ca_file", "must be the path of a PEM file"),
     ("client_cert_file", "must be the path of a PEM file"),
     ("client_key_file", "must be the path of a PEM file"),

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use super::redis_url::RedisUrl;
 use super::same_site::SameSite;
 use super::secret_key::SecretKey;
+use super::store_url::StoreUrl;
 use crate::id::PublicId;
 
 /// The settings of `[default.session]` in Rocket's configuration.
@@ -16,8 +16,9 @@ use crate::id::PublicId;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// Where Redis is: `redis://` or, encrypted, `rediss://[user:password@]host[:port][/database]`.
-    /// If it is unset or empty, sessions are kept in the process's memory.
+    /// Where sessions live: in Redis, `redis://` or, encrypted,
+    /// `rediss://[user:password@]host[:port][/database]`, or in a file, `sqlite:sessions.db`. If it is
+    /// unset or empty, they are kept in the process's memory.
     ///
     /// For a cluster, use `redis-cluster://…` or `rediss-cluster://…`, with further servers as
     /// `?node=host:port&node=…`. For Sentinel, use `redis-sentinel://…` or `rediss-sentinel://…`,
@@ -25,8 +26,11 @@ pub struct Config {
     /// database apply to the master; `sentinelUsername` and `sentinelPassword` apply to the
     /// sentinels.
     ///
+    /// A file needs the cargo feature `sqlite`. A relative path begins at the working directory. On
+    /// Cloud Run, the launch fails: an instance's files end with it.
+    ///
     /// _Default:_ unset.
-    pub url: Option<RedisUrl>,
+    pub url: Option<StoreUrl>,
 
     /// A PEM file of certificate authorities to trust for `rediss://` in addition to the public ones.
     ///
@@ -53,6 +57,7 @@ pub struct Config {
     pub tls_server_name: Option<String>,
 
     /// The prefix of every key in Redis. Applications that share a Redis need different prefixes.
+    /// Applications cannot share a SQLite file.
     ///
     /// _Default:_ `"session:"`.
     pub prefix: String,
@@ -142,7 +147,7 @@ pub struct Config {
     /// _Default:_ `1`.
     pub connections: u32,
 
-    /// How many requests may wait for Redis at the same time. Further ones fail with a 503
+    /// How many requests may wait for Redis or SQLite at the same time. Further ones fail with a 503
     /// immediately.
     ///
     /// _Default:_ `2048`.

@@ -55,6 +55,15 @@ impl<'f> Table<'f> {
         }
     }
 
+    /// Records an error for each of these settings that is set.
+    pub(super) fn refuse_given(&mut self, keys: &[&str], why: &str) {
+        for key in keys {
+            if self.given.get(*key).is_some_and(|value| !matches!(value, Value::Empty(..))) {
+                self.refuse(key, why);
+            }
+        }
+    }
+
     /// Records an error, unless the setting already has one.
     pub(super) fn refuse(&mut self, key: &str, why: &str) {
         let path = format!("{}.{key}", Config::KEY);

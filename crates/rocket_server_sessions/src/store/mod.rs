@@ -69,3 +69,10 @@ pub use update::{Applied, Op, OpResult, Selection, Update, UpdateResult};
 pub(crate) use wrap::{Call, Wrap, store_by_wrapping};
 
 pub use crate::id::{PublicId, TokenHash};
+
+#[cfg(not(feature = "redis"))]
+pub(crate) const NEEDS_REDIS: &str = "is a URL of Redis, but this build lacks the cargo feature \
+     `redis`; add it to the dependency `rocket_server_sessions`";
+#[cfg(not(feature = "sqlite"))]
+pub(crate) const NEEDS_SQLITE: &str = "names a SQLite file, but this build lacks the cargo feature \
+     `sqlite`; build with `--features sqlite`, or add it to the dependency `rocket_server_sessions`";

@@ -17,7 +17,7 @@
 //!   commands and rights that the documentation names, metrics and spans, and data of older releases.
 //!
 //! `world` has the application, its stores and its visitors, and `on_every_store!`, which declares a
-//! test for memory, Redis and a cluster. `proxy` lets something happen between two commands.
+//! test for memory, Redis, a cluster and, with the feature, SQLite. `proxy` lets something happen between two commands.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

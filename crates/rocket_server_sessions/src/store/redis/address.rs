@@ -43,11 +43,12 @@ pub(super) mod tests {
     use rustls::pki_types::ServerName;
 
     use super::*;
-    use crate::config::{Config, RedisUrl};
+    use crate::config::{Config, Place, StoreUrl};
 
     fn open(url: &str, config: &Config) -> Result<Address, OpenError> {
-        let url = RedisUrl::from(url);
-        Address::of(&url.locate().unwrap(), &RedisSettings::from_config(config, &url))
+        let url = StoreUrl::from(url);
+        let Ok(Place::Redis(location)) = url.locate() else { panic!("{url:?}") };
+        Address::of(&location, &RedisSettings::from_config(config, &url))
     }
 
     pub(in crate::store::redis) fn address(url: &str) -> Address {

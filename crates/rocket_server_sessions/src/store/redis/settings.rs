@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::{Config, RedisUrl};
+use crate::config::{Config, StoreUrl};
 
 /// The settings of [`Redis`](super::Redis). [`Config`] documents each.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RedisSettings {
     /// The URL of a server, of its sentinels, or of a cluster.
-    pub url: RedisUrl,
+    pub url: StoreUrl,
     /// A PEM file of certificate authorities to trust in addition to the public ones.
     pub ca_file: Option<PathBuf>,
     /// The certificate to show to the server.
@@ -32,7 +32,7 @@ pub struct RedisSettings {
 impl RedisSettings {
     /// The part of the session's configuration that is about Redis.
     #[must_use]
-    pub fn from_config(config: &Config, url: &RedisUrl) -> Self {
+    pub fn from_config(config: &Config, url: &StoreUrl) -> Self {
         Self {
             url: url.clone(),
             ca_file: config.ca_file.clone(),

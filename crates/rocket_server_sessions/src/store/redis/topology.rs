@@ -6,7 +6,7 @@ use super::address::Address;
 use super::sentinel::Sentinels;
 use super::settings::{OpenError, RedisSettings, wrong};
 use super::tls::NO_NAME;
-use crate::config::Servers;
+use crate::config::{Place, Servers};
 
 /// The kind of setup that a URL describes.
 pub(super) enum Topology {
@@ -23,7 +23,9 @@ const SENTINEL_PORT: u16 = 26379;
 
 impl Topology {
     pub(super) fn parse(settings: &RedisSettings) -> Result<Self, OpenError> {
-        let location = settings.url.locate().map_err(wrong)?;
+        let Place::Redis(location) = settings.url.locate().map_err(wrong)? else {
+            return Err(wrong("names a SQLite file, not a Redis server"));
+        };
         let server = Address::of(&location, settings)?;
         let nodes = location.nodes;
         match location.servers {

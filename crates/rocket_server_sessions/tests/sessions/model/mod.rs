@@ -138,3 +138,13 @@ fn sessions_in_memory_do_what_the_model_does() {
         runtime.block_on(compare(runtime.block_on(World::memory()), &steps, |_| {}));
     });
 }
+
+#[cfg(feature = "sqlite")]
+#[test]
+fn sessions_in_sqlite_do_what_the_model_does() {
+    let runtime = Runtime::new().unwrap();
+    run(100, |mut steps| {
+        steps.retain(|step| !matches!(step, Step::Flush));
+        runtime.block_on(compare(runtime.block_on(World::sqlite()), &steps, |_| {}));
+    });
+}

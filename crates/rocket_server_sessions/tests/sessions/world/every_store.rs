@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "sqlite")]
+use rocket_server_sessions::SystemClock;
 use rocket_server_sessions::store::{Memory, Store};
 
 use super::{World, cluster_store, new_prefix, redis_store};
@@ -11,6 +13,8 @@ pub trait OnEachStore: Sized {
     async fn in_memory() -> Self;
     async fn in_redis() -> Self;
     async fn in_a_cluster() -> Self;
+    #[cfg(feature = "sqlite")]
+    async fn in_sqlite() -> Self;
 
     /// Runs a test, and checks what must hold after each.
     async fn run(self, test: impl AsyncFnOnce(Self)) {
@@ -29,6 +33,11 @@ impl OnEachStore for World {
 
     async fn in_a_cluster() -> Self {
         Self::cluster().await
+    }
+
+    #[cfg(feature = "sqlite")]
+    async fn in_sqlite() -> Self {
+        Self::sqlite().await
     }
 
     async fn run(self, test: impl AsyncFnOnce(Self)) {
@@ -50,9 +59,15 @@ impl OnEachStore for Arc<dyn Store> {
     async fn in_a_cluster() -> Self {
         Arc::new(cluster_store(&new_prefix()))
     }
+
+    #[cfg(feature = "sqlite")]
+    async fn in_sqlite() -> Self {
+        Arc::new(super::database::new_store(Arc::new(SystemClock)))
+    }
 }
 
-/// Declares each function as three tests: in memory, in Redis, and in a Redis Cluster.
+/// Declares each function as a test for each store: in memory, in Redis, in a Redis Cluster, and in
+/// SQLite.
 ///
 /// Square brackets, because rustfmt formats functions in them.
 macro_rules! on_every_store {
@@ -77,6 +92,12 @@ macro_rules! on_every_store {
             #[rocket::async_test]
             async fn in_a_cluster() {
                 <$type>::in_a_cluster().await.run(test).await;
+            }
+
+            #[cfg(feature = "sqlite")]
+            #[rocket::async_test]
+            async fn in_sqlite() {
+                <$type>::in_sqlite().await.run(test).await;
             }
         }
     )*};

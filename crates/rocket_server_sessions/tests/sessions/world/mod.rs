@@ -1,5 +1,7 @@
 //! A small application on each store, with a clock that tests move, and visitors with cookies.
 
+#[cfg(feature = "sqlite")]
+pub mod database;
 mod every_store;
 mod gate;
 mod held_store;
@@ -85,6 +87,13 @@ impl World {
         let store = Memory::with_clock(10_000, clock.clone());
         let store = Arc::new(HeldStore { store, gate: gate.clone(), held });
         Self::with_gate(store, clock, String::new(), RedisKeys::none(), gate).await
+    }
+
+    #[cfg(feature = "sqlite")]
+    pub async fn sqlite() -> Self {
+        let clock = ManualClock::now();
+        let store = database::new_store(Arc::new(clock.clone()));
+        Self::new(Arc::new(store), clock, String::new(), RedisKeys::none()).await
     }
 
     pub async fn redis() -> Self {

@@ -2,7 +2,10 @@ use super::query::Servers;
 use super::*;
 
 fn locate(url: &str) -> Result<Location, &'static str> {
-    RedisUrl::from(url).locate()
+    match StoreUrl::from(url).locate()? {
+        Place::Redis(location) => Ok(location),
+        Place::File(path) => panic!("{} is a file", path.display()),
+    }
 }
 
 #[test]
@@ -57,7 +60,7 @@ fn what_cannot_be_honoured_is_refused_with_its_remedy_and_without_the_password()
     ] {
         let error = locate(url).expect_err(url);
         assert!(error.contains(remedy) && !error.contains("hunter2"), "{url}: {error}");
-        assert!(!format!("{:?}", RedisUrl::from(url)).contains("hunter2"), "{url}");
+        assert!(!format!("{:?}", StoreUrl::from(url)).contains("hunter2"), "{url}");
     }
 }
 
@@ -71,7 +74,49 @@ fn place_is_shown_and_no_login() {
             "redis-sentinel://a?sentinelServiceName=m&node=b:7",
         ),
     ] {
-        assert_eq!(format!("{:?}", RedisUrl::from(url)), shown);
+        assert_eq!(format!("{:?}", StoreUrl::from(url)), shown);
+    }
+}
+
+#[test]
+fn path_of_a_file_is_read_whole_and_shown() {
+    for (url, path) in [
+        ("sqlite:sessions.db", "sessions.db"),
+        ("SQLite:data/sessions.db", "data/sessions.db"),
+        ("sqlite:/data/sessions.db", "/data/sessions.db"),
+        ("sqlite:///data/sessions.db", "/data/sessions.db"),
+        ("sqlite:my sessions.db", "my sessions.db"),
+        ("sqlite:100%25%3F%23.db", "100%?#.db"),
+    ] {
+        let url = StoreUrl::from(url);
+        assert!(
+            matches!(url.locate(), Ok(Place::File(found)) if found.as_os_str() == path),
+            "{url:?}"
+        );
+        assert_eq!(format!("{url:?}"), format!("sqlite:{path}"));
+    }
+}
+
+#[test]
+fn file_that_is_not_clear_is_refused_with_its_remedy() {
+    for (url, remedy) in [
+        ("sqlite:", "`sqlite:sessions.db`"),
+        ("sqlite://", "`sqlite:sessions.db`"),
+        ("sqlite://sessions.db", "two slashes"),
+        ("sqlite::memory:", "remove the setting"),
+        ("sqlite:sessions.db?mode=rwc", "`%3F`"),
+        ("sqlite:sessions.db#a", "`%23`"),
+        ("sqlite:data/", "names a folder"),
+        ("sqlite:~/sessions.db", "write the whole path"),
+        ("sqlite:$HOME/sessions.db", "not expanded"),
+        ("sqlite:a%00b", "control character"),
+        ("sqlite:a%ff", "UTF-8"),
+        ("\"sqlite:sessions.db\"", "quotes"),
+        ("sessions.db", "`sqlite:sessions.db`"),
+        ("sqlite3://sessions.db", "`sqlite:sessions.db`"),
+    ] {
+        let error = StoreUrl::from(url).locate().err().expect(url);
+        assert!(error.contains(remedy), "{url}: {error}");
     }
 }
 
@@ -84,10 +129,10 @@ proptest::proptest! {
         let encoded = percent_encoding::utf8_percent_encode(&word, set);
         let read = locate(&format!("redis://u:{encoded}@h:1")).unwrap();
         proptest::prop_assert_eq!(read.password.as_deref(), Some(word.as_str()));
-        let raw = RedisUrl::from(format!("redis://user:{word}@example.com:6379").as_str());
+        let raw = StoreUrl::from(format!("redis://user:{word}@example.com:6379").as_str());
         let shown = format!("{raw:?}");
         proptest::prop_assert!(
-            ["redis://example.com:6379", "[not a Redis URL]"].contains(&shown.as_str()),
+            ["redis://example.com:6379", "[not a valid URL]"].contains(&shown.as_str()),
             "{}", shown
         );
     }

@@ -19,7 +19,7 @@ pub(crate) enum Servers {
 
 pub(super) const SCHEMES: &str = "must begin with `redis://` or, encrypted, `rediss://`; for a \
      cluster or sentinels with `redis-cluster://`, `rediss-cluster://`, `redis-sentinel://` or \
-     `rediss-sentinel://`";
+     `rediss-sentinel://`; for a file, write `sqlite:sessions.db`";
 
 /// The part after the `?`.
 #[derive(Default)]
