@@ -9,6 +9,7 @@
 //! - `failover`: clusters and sentinels. `tls`: what stands between the application and Redis.
 //! - `crowds`, `overload`: many requests at once, and more than Redis can answer. `soak`: all faults,
 //!   for minutes or hours.
+//! - `sqlite`: a file instead of Redis.
 //! - `late_replies`: below the application, whose reply is whose.
 //! - `hostile`: what clients send. `half_open`: connections on which no request comes. `platform`: signals, freezes, several instances.
 //!
@@ -33,5 +34,7 @@ mod platform;
 mod refusals;
 mod replies;
 mod soak;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod tls;
 mod unreachable;

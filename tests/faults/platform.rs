@@ -13,6 +13,20 @@ use test_support::{RedisServer, wait_for};
 
 /// A request that the application may be too far gone to answer.
 fn try_get(app_port: u16, cookie: &str) -> Option<u16> {
+    let reply = try_send(app_port, cookie)?;
+    reply.split(' ').nth(1)?.parse().ok()
+}
+
+/// A view, and its count. `None` if it was not served.
+#[cfg(feature = "sqlite")]
+pub fn try_view(app_port: u16, cookie: &str) -> Option<u64> {
+    let reply = try_send(app_port, cookie)?;
+    let (_, body) = reply.split_once("\r\n\r\n")?;
+    let json: serde_json::Value = serde_json::from_str(body).ok()?;
+    json["views"].as_u64()
+}
+
+fn try_send(app_port: u16, cookie: &str) -> Option<String> {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", app_port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
@@ -23,7 +37,7 @@ fn try_get(app_port: u16, cookie: &str) -> Option<u16> {
     stream.write_all(request.as_bytes()).ok()?;
     let mut reply = String::new();
     stream.read_to_string(&mut reply).ok()?;
-    reply.split(' ').nth(1)?.parse().ok()
+    Some(reply)
 }
 
 #[test]

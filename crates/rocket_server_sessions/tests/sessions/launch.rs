@@ -215,3 +215,12 @@ fn refused_settings_show_no_secret() {
         assert!(!text.contains("HUNTER2"), "{text}");
     }
 }
+
+#[cfg(not(feature = "sqlite"))]
+#[rocket::async_test]
+async fn file_in_a_build_without_sqlite_fails_the_launch_and_the_check_names_the_feature() {
+    let figment = figment().merge(("session.url", "sqlite:sessions.db"));
+    assert!(!launches(figment.clone()).await);
+    let report = rocket_server_sessions::check(&figment).to_string();
+    assert!(report.contains("build with `--features sqlite`"), "{report}");
+}

@@ -13,6 +13,7 @@
 //! - `model`: random sequences of requests, compared with a model of sessions.
 //! - `outage`, `missing_record`: a store that fails, and records that are gone or damaged.
 //! - `conformance`: each store against the contract of `Store`.
+//! - `sqlite`: what the SQLite store alone does: its file, and what can be wrong with it.
 //! - `launch`, `check`, `check_tls`, `cost`, `acl`, `metrics`, `releases`: what operators rely on: settings, the
 //!   commands and rights that the documentation names, metrics and spans, and data of older releases.
 //!
@@ -50,6 +51,8 @@ mod own_store;
 mod races;
 mod releases;
 mod same_origin;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod streams;
 mod timeouts;
 mod update;

@@ -5,9 +5,9 @@ use percent_encoding::percent_decode_str;
 /// A host and an optional port.
 pub(crate) type Node = (String, Option<u16>);
 
-pub(super) const NO_URL: &str = "is not a URL of Redis, `rediss://user:password@host:6379` (or \
-     `redis://` without TLS; percent-encode special characters of the password), nor of a file, \
-     `sqlite:sessions.db`";
+pub(super) const NO_URL: &str = "is not the URL of a store; write `rediss://user:password@host:6379`, \
+     or `redis://` for a server without TLS, and percent-encode special characters of the password; \
+     for a file, write `sqlite:sessions.db`";
 
 pub(super) fn written(host: &str, port: Option<u16>) -> String {
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };

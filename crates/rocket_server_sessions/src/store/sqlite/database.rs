@@ -69,12 +69,12 @@ impl Database {
         self.open = None;
     }
 
-    /// The version of SQLite, and the number of sessions in the file.
+    /// The version of SQLite, the file, and the number of live sessions.
     pub(super) fn describe(&mut self) -> Result<String, StoreError> {
         let path = self.path.clone();
         let sessions = self.begin()?.count().map_err(|error| refused(&path, &error))?;
         let version = rusqlite::version();
-        Ok(format!("SQLite {version}, {sessions} sessions in `{}`", path.display()))
+        Ok(format!("SQLite {version}, `{}`, {sessions} live", path.display()))
     }
 }
 
