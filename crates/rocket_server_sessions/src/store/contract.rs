@@ -16,7 +16,7 @@ pub const TOMBSTONE_TTL: Duration = Duration::from_secs(30);
 /// A session store. See the [module documentation](super) for the contract.
 #[rocket::async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// A display name: `"memory"`, `"Redis"`.
+    /// A display name: `"memory"`, `"SQLite"`, `"Redis"`.
     fn name(&self) -> &'static str;
 
     /// Whether other processes may use the same records. If so, they need the same `secret_key`,
