@@ -15,7 +15,7 @@ use crate::store;
 ///
 /// This blocks the calling thread, for at most a few seconds per server. It changes nothing in the
 /// store: the commands are queued in a transaction that is then discarded. Redis checks the user's
-/// rights when a command is queued.
+/// rights when a command is queued. A SQLite file is opened, and not created.
 ///
 /// ```no_run
 /// let report = rocket_server_sessions::check(&rocket::Config::figment());

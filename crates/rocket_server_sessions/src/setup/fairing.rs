@@ -47,8 +47,8 @@ pub struct SessionFairing {
 }
 
 impl Session<'_> {
-    /// Returns the fairing, configured by `[default.session]`: it uses Redis if `url` is set, and
-    /// memory otherwise.
+    /// Returns the fairing, configured by `[default.session]`: it uses the store that `url` names, and
+    /// memory if that is unset.
     ///
     /// ```
     /// use rocket_server_sessions::Session;
@@ -62,8 +62,8 @@ impl Session<'_> {
 }
 
 impl SessionFairing {
-    /// A fairing that is configured by `[default.session]`: it uses Redis if `url` is set, and
-    /// memory otherwise.
+    /// A fairing that is configured by `[default.session]`: it uses the store that `url` names, and
+    /// memory if that is unset.
     fn new() -> Self {
         Self {
             store: None,

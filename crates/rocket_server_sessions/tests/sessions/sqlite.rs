@@ -277,11 +277,10 @@ fn check_reports_the_file_and_creates_none() {
     let before = report();
     assert!(before.is_ok() && before.to_string().contains("does not exist yet"), "{before}");
     assert!(!database.path().exists());
-    let store = Sqlite::open(database.path()).unwrap();
-    rocket::execute(create(&store, 1));
+    drop(Sqlite::open(database.path()).unwrap());
     let found = report();
     let text = found.to_string();
-    assert!(found.is_ok() && text.contains("sessions.db`, 1 live"), "{text}");
+    assert!(found.is_ok() && text.contains("SQLite 3.") && text.contains("sessions.db`"), "{text}");
     Connection::open(database.path()).unwrap().execute_batch("PRAGMA user_version = 7").unwrap();
     let wrong = report();
     assert!(!wrong.is_ok() && wrong.to_string().contains("has layout 7"), "{wrong}");

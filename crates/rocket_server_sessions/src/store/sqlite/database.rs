@@ -22,14 +22,15 @@ const LAYOUT: i32 = 1;
 /// How long to wait between two attempts to get the lock.
 const RETRY_INTERVAL: Duration = Duration::from_millis(1);
 
-/// A file of sessions. It is opened again after a failure, and if somebody has moved or deleted it:
+/// A file of sessions. It is opened again if it has failed, and if somebody has moved or deleted it:
 /// what is written to a deleted file is lost.
 pub(super) struct Database {
     pub(super) path: PathBuf,
     clock: Arc<dyn Clock>,
     /// How long to wait for another process' lock.
     lock_timeout: Duration,
-    open: Option<Open>,
+    open: Open,
+    has_failed: bool,
 }
 
 struct Open {
@@ -47,34 +48,30 @@ impl Database {
     ) -> Result<Self, StoreError> {
         let path = std::path::absolute(path)
             .map_err(|error| StoreError::refused(format!("`{}`: {error}", path.display())))?;
-        let open = Some(Open::new(&path, lock_timeout)?);
-        Ok(Self { path, clock, lock_timeout, open })
+        let open = Open::new(&path, lock_timeout)?;
+        Ok(Self { path, clock, lock_timeout, open, has_failed: false })
     }
 
     /// Begins a transaction in which nobody else can write. If it is dropped, nothing has changed.
     pub(super) fn begin(&mut self) -> Result<Rows<'_>, StoreError> {
-        let open = match self.open.take() {
-            Some(open) if open.identity == identity(&self.path) => open,
-            _ => Open::new(&self.path, self.lock_timeout)?,
-        };
-        let connection = &mut self.open.insert(open).connection;
-        let transaction = connection
+        if self.has_failed || self.open.identity != identity(&self.path) {
+            self.open = Open::new(&self.path, self.lock_timeout)?;
+            self.has_failed = false;
+        }
+        let transaction = self
+            .open
+            .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(|error| refused(&self.path, &error))?;
+            .map_err(|error| {
+                self.has_failed = !is_busy(&error);
+                refused(&self.path, &error)
+            })?;
         Ok(Rows::new(transaction, self.clock.now()))
     }
 
-    /// Closes the file until the next transaction.
-    pub(super) fn close(&mut self) {
-        self.open = None;
-    }
-
-    /// The version of SQLite, the file, and the number of live sessions.
-    pub(super) fn describe(&mut self) -> Result<String, StoreError> {
-        let path = self.path.clone();
-        let sessions = self.begin()?.count().map_err(|error| refused(&path, &error))?;
-        let version = rusqlite::version();
-        Ok(format!("SQLite {version}, `{}`, {sessions} live", path.display()))
+    /// Opens the file again for the next transaction.
+    pub(super) fn mark_failed(&mut self) {
+        self.has_failed = true;
     }
 }
 
@@ -136,7 +133,7 @@ fn connect(path: &Path, lock_timeout: Duration) -> Result<Connection, Unusable> 
     let mut connection = Connection::open_with_flags(path, flags)?;
     connection.busy_handler(Some(wait_for_lock(lock_timeout)))?;
     // Look before anything is written: the file may be another application's.
-    check(&connection)?;
+    let content = check(&connection)?;
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     if mode != "wal" {
@@ -145,14 +142,16 @@ fn connect(path: &Path, lock_timeout: Duration) -> Result<Connection, Unusable> 
         return Err(Unusable::Other(why.to_owned()));
     }
     connection.pragma_update(None, "synchronous", "NORMAL")?;
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    // Another process may have been faster.
-    if check(&transaction)? == Content::None {
-        transaction.execute_batch(SCHEMA)?;
-        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        transaction.pragma_update(None, "user_version", LAYOUT)?;
+    if content == Content::None {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Another process may have been faster.
+        if check(&transaction)? == Content::None {
+            transaction.execute_batch(SCHEMA)?;
+            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+            transaction.pragma_update(None, "user_version", LAYOUT)?;
+        }
+        transaction.commit()?;
     }
-    transaction.commit()?;
     Ok(connection)
 }
 

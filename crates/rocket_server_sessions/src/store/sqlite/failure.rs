@@ -40,8 +40,8 @@ fn explain(path: &Path, error: &Error) -> String {
              applies"
         }
         Some(ErrorCode::DatabaseCorrupt) => {
-            "the file is damaged; stop the application, and restore a backup, or move the file away \
-             together with `-wal` and `-shm`, which ends all sessions"
+            "the file is damaged; stop the application, and move the file away together with `-wal` \
+             and `-shm`, which ends all sessions, or restore a backup"
         }
         Some(ErrorCode::NotADatabase) => "it is not a SQLite database; choose another file",
         _ => "see the message",

@@ -35,7 +35,7 @@ fn check(path: &Path) -> Result<Vec<Finding>, String> {
     }
     let mut database = Database::open(&path, Arc::new(SystemClock), LOCK_TIMEOUT)
         .map_err(|error| error.to_string())?;
-    let version = database.describe().map_err(|error| error.to_string())?;
+    let version = format!("SQLite {}, `{}`", rusqlite::version(), path.display());
     let start = Instant::now();
     database.begin().map_err(|error| error.to_string())?;
     let micros = start.elapsed().as_micros();

@@ -60,12 +60,6 @@ impl<'c> Rows<'c> {
         delete.execute(params![self.now, i64::try_from(limit).unwrap_or(i64::MAX)]).map(drop)
     }
 
-    /// The number of sessions.
-    pub(super) fn count(&self) -> Result<i64, Error> {
-        let count = "SELECT count(*) FROM entry WHERE kind = ?1 AND expires > ?2";
-        self.transaction.query_row(count, params![SESSION, self.now], |row| row.get(0))
-    }
-
     fn expiry(&self, ttl: Duration) -> i64 {
         self.now.saturating_add(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX))
     }

@@ -148,7 +148,7 @@ impl Server {
                 if let Some(left_out) = FAILED.due() {
                     log::error!("a call of the session store failed: {error}{left_out}");
                 }
-                self.database.close();
+                self.database.mark_failed();
                 return answer_all(group, &Err(error));
             }
             Err(Failure::File(error)) => Err(error),
@@ -163,21 +163,20 @@ impl Server {
         let call = |error| Failure::Call(refused(&path, &error));
         let mut rows = self.database.begin().map_err(Failure::File)?;
         group.iter_mut().try_for_each(|job| job.run(&mut rows)).map_err(call)?;
-        let has_expired = rows.has_expired().map_err(call)?;
-        rows.commit().map_err(|error| Failure::File(not_committed(&path, &error)))?;
-        self.has_expired = has_expired;
-        Ok(())
+        self.has_expired = rows.has_expired().map_err(call)?;
+        rows.commit().map_err(|error| {
+            self.database.mark_failed();
+            Failure::File(not_committed(&path, &error))
+        })
     }
 
     /// Logs the beginning and the end of an outage.
     fn note(&mut self, outcome: &Result<(), StoreError>) {
         match outcome {
-            Err(error) => {
-                self.database.close();
-                if !self.is_failing {
-                    log::error!("SQLite is unavailable, requests get 503 until it works: {error}");
-                }
+            Err(error) if !self.is_failing => {
+                log::error!("SQLite is unavailable, requests get 503 until it works: {error}");
             }
+            Err(_) => {}
             Ok(()) if self.is_failing => log::warn!("SQLite works again"),
             Ok(()) => {}
         }
