@@ -39,13 +39,13 @@ impl Worker {
     /// Runs a call in a transaction, and returns its result after the commit. If a call beside it
     /// fails, it runs again in a transaction of its own. If the future is dropped before the call
     /// has begun, it does not run.
-    pub(super) async fn run<T, F>(&self, call: F) -> Result<T, StoreError>
+    pub(super) async fn run<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnMut(&mut Rows<'_>) -> Result<T, Error> + Send + 'static,
     {
         let (answer, result) = oneshot::channel();
-        let job = Box::new(Call { call, result: None, answer });
+        let job = Box::new(Call { work, result: None, answer });
         self.jobs.try_send(job).map_err(|error| match error {
             TrySendError::Full(_) => StoreError::refused("too many requests wait for SQLite"),
             TrySendError::Disconnected(_) => StoreError::refused("SQLite's thread has ended"),
@@ -64,7 +64,7 @@ trait Job: Send {
 }
 
 struct Call<T, F> {
-    call: F,
+    work: F,
     result: Option<T>,
     answer: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -75,7 +75,7 @@ where
     F: FnMut(&mut Rows<'_>) -> Result<T, Error> + Send,
 {
     fn run(&mut self, rows: &mut Rows<'_>) -> Result<(), Error> {
-        self.result = Some((self.call)(rows)?);
+        self.result = Some((self.work)(rows)?);
         Ok(())
     }
 
@@ -176,9 +176,8 @@ impl Server {
             Err(error) if !self.is_failing => {
                 log::error!("SQLite is unavailable, requests get 503 until it works: {error}");
             }
-            Err(_) => {}
             Ok(()) if self.is_failing => log::warn!("SQLite works again"),
-            Ok(()) => {}
+            _ => {}
         }
         self.is_failing = outcome.is_err();
     }
