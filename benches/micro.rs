@@ -143,6 +143,17 @@ fn store_memory(bencher: Bencher<'_, '_>) {
     counted(bencher, &Memory::new(1000));
 }
 
+/// One at a time, so nothing shares its transaction: `cargo bench --bench micro --features sqlite`.
+#[cfg(feature = "sqlite")]
+#[divan::bench]
+fn store_sqlite(bencher: Bencher<'_, '_>) {
+    let path = std::env::temp_dir().join(format!("micro-{}.db", std::process::id()));
+    counted(bencher, &rocket_server_sessions::store::Sqlite::open(&path).expect("it opens"));
+    for end in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{end}", path.display()));
+    }
+}
+
 /// One at a time, so most of it is waiting.
 #[divan::bench]
 fn store_redis(bencher: Bencher<'_, '_>) {
