@@ -10,7 +10,7 @@ use super::record::{Death, IndexEntry, RecordId, Values};
 use super::rotation::{RotateResult, Rotation};
 use super::time_to_live::TimeToLive;
 use super::update::{Update, UpdateResult};
-use crate::id::whole_seconds;
+use crate::time::whole_seconds;
 
 /// The key of an entry.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

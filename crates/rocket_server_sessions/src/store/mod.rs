@@ -29,7 +29,8 @@
 // | modules | content |
 // |---|---|
 // | `instrumented`, `wrap` | metrics and spans of every call; stores that wrap another |
-// | `redis`, `memory` | the stores |
+// | `redis`, `sqlite`, `memory` | the stores |
+// | `entries` | the calls of the contract, for stores that hold a lock or a transaction |
 // | `contract` | the trait |
 // | `rotation`, `logged_in`, `time_to_live`, `update` | what its calls take and return |
 // | `record`, `error` | a record's id and fields; errors |

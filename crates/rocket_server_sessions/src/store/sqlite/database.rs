@@ -212,5 +212,5 @@ fn identity(_: &Path) -> Option<Identity> {
 
 /// Milliseconds since the Unix epoch.
 pub(super) fn millis(time: SystemTime) -> i64 {
-    i64::try_from(crate::id::unix(time).as_millis()).unwrap_or(i64::MAX)
+    i64::try_from(crate::time::unix(time).as_millis()).unwrap_or(i64::MAX)
 }

@@ -7,9 +7,10 @@ use rusqlite::types::Type;
 use rusqlite::{Error, OptionalExtension, Transaction, params};
 
 use super::database::millis;
-use crate::id::{from_unix, unix};
+
 use crate::store::entries::{Entries, Key, Record, Value};
 use crate::store::record::{Death, RecordId, Values};
+use crate::time::{from_unix, unix};
 
 /// Times are in Unix seconds, `expires` in milliseconds.
 pub(super) const SCHEMA: &str = "
