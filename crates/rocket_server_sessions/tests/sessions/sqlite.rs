@@ -12,8 +12,8 @@ use rocket::figment::Figment;
 use rocket::local::asynchronous::Client;
 use rocket::tokio::time::sleep;
 use rocket_server_sessions::store::{
-    Fields, IndexEntry, Op, PublicId, RecordId, Sqlite, Store, StoreErrorKind, TokenHash, Update,
-    UpdateResult, Values,
+    IndexEntry, Op, PublicId, RecordId, Selection, Sqlite, Store, StoreErrorKind, TokenHash,
+    Update, UpdateResult, Values,
 };
 use rocket_server_sessions::testing::ManualClock;
 use rocket_server_sessions::{Config, Session, Verdict, check};
@@ -33,7 +33,7 @@ fn record(number: usize) -> RecordId {
 fn increment() -> Update {
     let field = "views".to_owned();
     let op = Op::Increment { field, by: 1, range: i64::MIN..=i64::MAX };
-    Update::new(vec![op], Fields::All)
+    Update::new(vec![op], Selection::All)
 }
 
 async fn create(store: &Sqlite, number: usize) {
@@ -84,7 +84,7 @@ async fn two_stores_on_one_file_count_exactly() {
 #[rocket::async_test]
 async fn file_does_not_grow_by_what_has_expired() {
     let (database, clock) = (Database::new(), ManualClock::now());
-    let store = Sqlite::with_clock(database.path(), Arc::new(clock.clone())).unwrap();
+    let store = Sqlite::with_clock(database.path(), clock.clone()).unwrap();
     let rows = || -> i64 {
         let file = Connection::open(database.path()).unwrap();
         file.query_row("SELECT count(*) FROM entry", [], |row| row.get(0)).unwrap()

@@ -15,7 +15,7 @@ pub(super) fn refused(path: &Path, error: &Error) -> StoreError {
 pub(super) fn not_committed(path: &Path, error: &Error) -> StoreError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy) => refused(path, error),
-        _ => StoreError::unanswered(explain(path, error)),
+        _ => StoreError::outcome_unknown(explain(path, error)),
     }
 }
 

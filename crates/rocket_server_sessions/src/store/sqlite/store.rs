@@ -49,7 +49,7 @@ impl Sqlite {
     /// [`StoreError`] if the file cannot be opened or created, or belongs to another application or
     /// to an unknown release. The message names the file and says what to do.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        Self::with_clock(path, Arc::new(SystemClock))
+        Self::with_clock(path, SystemClock)
     }
 
     /// Opens a file whose records expire by `clock`.
@@ -57,8 +57,8 @@ impl Sqlite {
     /// # Errors
     ///
     /// As [`open`](Self::open).
-    pub fn with_clock(path: impl AsRef<Path>, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        Self::from_config(path.as_ref(), &Config::default(), clock)
+    pub fn with_clock(path: impl AsRef<Path>, clock: impl Clock) -> Result<Self, StoreError> {
+        Self::from_config(path.as_ref(), &Config::default(), Arc::new(clock))
     }
 
     /// The settings that count are `deadline` and `queue`.

@@ -50,7 +50,9 @@ impl Worker {
             TrySendError::Full(_) => StoreError::refused("too many requests wait for SQLite"),
             TrySendError::Disconnected(_) => StoreError::refused("SQLite's thread has ended"),
         })?;
-        result.await.unwrap_or_else(|_| Err(StoreError::unanswered("SQLite's thread has ended")))
+        result
+            .await
+            .unwrap_or_else(|_| Err(StoreError::outcome_unknown("SQLite's thread has ended")))
     }
 }
 

@@ -1,12 +1,12 @@
 //! SQLite files of tests.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
 use rocket_server_sessions::Clock;
 use rocket_server_sessions::store::Sqlite;
+use rocket_server_sessions::testing::ManualClock;
 
 /// A file in a folder of its own, which is removed when this is dropped.
 pub struct Database(PathBuf);
@@ -38,7 +38,7 @@ impl Drop for Database {
 
 /// A clock that keeps the folder as long as the store keeps its clock.
 struct ClockWithFolder {
-    clock: Arc<dyn Clock>,
+    clock: ManualClock,
     _folder: Database,
 }
 
@@ -49,8 +49,8 @@ impl Clock for ClockWithFolder {
 }
 
 /// A store in a file of its own.
-pub fn new_store(clock: Arc<dyn Clock>) -> Sqlite {
+pub fn new_store(clock: ManualClock) -> Sqlite {
     let database = Database::new();
     let path = database.path();
-    Sqlite::with_clock(path, Arc::new(ClockWithFolder { clock, _folder: database })).unwrap()
+    Sqlite::with_clock(path, ClockWithFolder { clock, _folder: database }).unwrap()
 }

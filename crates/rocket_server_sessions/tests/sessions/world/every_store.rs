@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-#[cfg(feature = "sqlite")]
-use rocket_server_sessions::SystemClock;
 use rocket_server_sessions::store::{Memory, Store};
+#[cfg(feature = "sqlite")]
+use rocket_server_sessions::testing::ManualClock;
 
 use super::{World, cluster_store, new_prefix, redis_store};
 
@@ -62,7 +62,7 @@ impl OnEachStore for Arc<dyn Store> {
 
     #[cfg(feature = "sqlite")]
     async fn in_sqlite() -> Self {
-        Arc::new(super::database::new_store(Arc::new(SystemClock)))
+        Arc::new(super::database::new_store(ManualClock::now()))
     }
 }
 

@@ -92,7 +92,7 @@ impl World {
     #[cfg(feature = "sqlite")]
     pub async fn sqlite() -> Self {
         let clock = ManualClock::now();
-        let store = database::new_store(Arc::new(clock.clone()));
+        let store = database::new_store(clock.clone());
         Self::new(Arc::new(store), clock, String::new(), RedisKeys::none()).await
     }
 
