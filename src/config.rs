@@ -2,7 +2,7 @@
 //!
 //! Later sources override earlier ones: Rocket's defaults, those of the application (the project's
 //! `Rocket.toml`, which is built in), a `Rocket.toml` in the working directory or above, `ROCKET_*`,
-//! `REDIS_URL` and `PREVIOUS_SECRET_KEYS` (which come from secrets), and `PORT`.
+//! `REDIS_URL`, `PREVIOUS_SECRET_KEYS` and `EXPRESS_SECRET` (which come from secrets), and `PORT`.
 
 use std::env;
 use std::ffi::OsString;
@@ -18,11 +18,12 @@ use rocket_server_sessions::{Config as Sessions, Report, SettingError, UnusedSet
 
 use crate::observability::{METRICS_PORT, wrong_level};
 use crate::platform::is_on_cloud_run;
+use crate::site::express::Express;
 use crate::site::hsts::Hsts;
 use crate::site::templates;
 
 /// The application's own settings, besides those of Rocket and of sessions.
-const OWN_KEYS: [&str; 3] = [templates::FOLDER, METRICS_PORT, Hsts::KEY];
+const OWN_KEYS: [&str; 4] = [templates::FOLDER, METRICS_PORT, Hsts::KEY, Express::KEY];
 
 /// The file of the settings, unless `ROCKET_CONFIG` names another.
 const FILE: &str = "Rocket.toml";
@@ -40,9 +41,11 @@ pub fn figment() -> Figment {
         .merge(Toml::file(Env::var_or("ROCKET_CONFIG", FILE)).nested())
         .merge(Env::prefixed("ROCKET_").ignore(&["PROFILE"]).global())
         .select(Profile::from_env_or("ROCKET_PROFILE", rocket::Config::DEFAULT_PROFILE));
-    let url = Variable::read("REDIS_URL", "url", &figment, |text| text.into());
-    let keys = Variable::read("PREVIOUS_SECRET_KEYS", "previous_keys", &figment, list);
-    figment.merge(url).merge(keys).merge(Env::raw().only(&["PORT"]).global()).merge(RocketVariables)
+    let url = Variable::read("REDIS_URL", "session.url", &figment, |text| text.into());
+    let keys = Variable::read("PREVIOUS_SECRET_KEYS", "session.previous_keys", &figment, list);
+    let express = Variable::read("EXPRESS_SECRET", "express.secret", &figment, |text| text.into());
+    let figment = figment.merge(url).merge(keys).merge(express);
+    figment.merge(Env::raw().only(&["PORT"]).global()).merge(RocketVariables)
 }
 
 /// The file of the settings, if there is one. It may be in a folder above the working directory.
@@ -76,10 +79,12 @@ pub(crate) fn stage() -> AdHoc {
 pub fn check() -> Report {
     let figment = figment();
     let mut report = rocket_server_sessions::check(&figment);
-    for key in OWN_KEYS {
+    for key in OWN_KEYS.into_iter().filter(|key| *key != Express::KEY) {
         let value = figment.extract_inner::<serde_json::Value>(key);
         report.push(Verdict::Ok, key, value.map_or("default".to_owned(), |it| it.to_string()));
     }
+    let express = if figment.contains(Express::KEY) { "set" } else { "default" };
+    report.push(Verdict::Ok, Express::KEY, express);
     for error in own_errors(&figment) {
         report.push(Verdict::Failed, "settings", error);
     }
@@ -121,8 +126,8 @@ fn own_errors(figment: &Figment) -> Vec<SettingError> {
     });
     let errors =
         port.into_iter().chain(folder).chain(workers).chain(level).filter(|error| !error.missing());
-    let hsts = Hsts::extract(figment).err();
-    errors.map(SettingError::all).chain(hsts).flatten().collect()
+    let tables = [Hsts::extract(figment).err(), Express::extract(figment).err()];
+    errors.map(SettingError::all).chain(tables.into_iter().flatten()).flatten().collect()
 }
 
 fn missing_folder(figment: &Figment, folder: &Path) -> Option<Error> {
@@ -157,7 +162,7 @@ fn misnamed() -> impl Iterator<Item = String> {
     let meant = |name: &str| {
         // Variables are told apart by their case, except Rocket's own.
         let upper = name.to_ascii_uppercase();
-        let own = ["REDIS_URL", "PREVIOUS_SECRET_KEYS", "PORT"];
+        let own = ["REDIS_URL", "PREVIOUS_SECRET_KEYS", "EXPRESS_SECRET", "PORT"];
         if let Some(own) = own.into_iter().find(|own| upper == *own && name != *own) {
             return Some(own);
         }
@@ -227,23 +232,27 @@ impl Provider for Defaults {
     }
 }
 
-/// An environment variable that sets a setting of sessions. Error messages show the variable's
+/// An environment variable that sets a setting of a table. Error messages show the variable's
 /// name.
 struct Variable {
     name: &'static str,
-    path: String,
+    path: &'static str,
     value: Result<Option<Value>, String>,
 }
 
 impl Variable {
     /// Reads a variable. An empty one counts as unset, which is an error if the setting is `set`
     /// elsewhere.
-    fn read(name: &'static str, key: &'static str, set: &Figment, read: fn(&str) -> Value) -> Self {
-        let path = format!("{}.{key}", Sessions::KEY);
+    fn read(
+        name: &'static str,
+        path: &'static str,
+        set: &Figment,
+        read: fn(&str) -> Value,
+    ) -> Self {
         let value = match env::var_os(name).map(OsString::into_string) {
             Some(Err(_)) => Err(format!("the environment variable {name} is not UTF-8")),
             Some(Ok(text)) if !text.trim().is_empty() => Ok(Some(read(&text))),
-            Some(Ok(_)) if is_set(set, key) => Err(format!(
+            Some(Ok(_)) if is_set(set, path) => Err(format!(
                 "the environment variable {name} is empty, but `{path}` is set elsewhere; \
                  remove one of the two"
             )),
@@ -253,24 +262,25 @@ impl Variable {
     }
 }
 
-fn is_set(figment: &Figment, key: &str) -> bool {
-    let Ok(config) = Sessions::extract(figment) else { return false };
-    match key {
-        "url" => config.url.is_some(),
-        _ => !config.previous_keys.is_empty(),
+fn is_set(figment: &Figment, path: &str) -> bool {
+    let config = Sessions::extract(figment);
+    match path {
+        "session.url" => config.is_ok_and(|it| it.url.is_some()),
+        "session.previous_keys" => config.is_ok_and(|it| !it.previous_keys.is_empty()),
+        _ => figment.contains(path),
     }
 }
 
 impl Provider for Variable {
     fn metadata(&self) -> Metadata {
-        let path = self.path.clone();
+        let path = self.path;
         Metadata::named(format!("the environment variable {}", self.name))
-            .interpolater(move |_, _| path.clone())
+            .interpolater(move |_, _| path.to_owned())
     }
 
     fn data(&self) -> Result<Map<Profile, Dict>, Error> {
         match self.value.clone()? {
-            Some(value) => Serialized::global(&self.path, value).data(),
+            Some(value) => Serialized::global(self.path, value).data(),
             None => Ok(Map::new()),
         }
     }

@@ -9,6 +9,8 @@ pub mod site;
 
 use rocket_server_sessions::Session;
 
+use site::express::Express;
+
 /// The application, configured by `Rocket.toml` and the environment.
 ///
 /// ```no_run
@@ -20,9 +22,15 @@ use rocket_server_sessions::Session;
 /// ```
 #[must_use]
 pub fn rocket() -> rocket::Rocket<rocket::Build> {
-    rocket::custom(config::figment())
+    let figment = config::figment();
+    let sessions = match Express::extract(&figment) {
+        Ok(Some(express)) => Session::fairing().import(express.import()),
+        // The site's stage reports errors.
+        Ok(None) | Err(_) => Session::fairing(),
+    };
+    rocket::custom(figment)
         .attach(config::stage())
         .attach(observability::Prometheus::default())
-        .attach(Session::fairing())
+        .attach(sessions)
         .attach(site::stage())
 }

@@ -30,6 +30,7 @@ mod assets;
 mod cookie_notice;
 mod counts;
 mod errors;
+pub(crate) mod express;
 mod format;
 mod headers;
 mod health;
@@ -52,6 +53,7 @@ mod visit;
 
 use assets::Assets;
 use cookie_notice::NeedsHttps;
+use express::Express;
 use headers::SecurityHeaders;
 use instance::Instance;
 use page_cache::PageCache;
@@ -73,6 +75,12 @@ pub fn stage() -> AdHoc {
     AdHoc::try_on_ignite("Site", |rocket| async {
         // The fairing of sessions has reported errors already.
         let Ok(sessions) = Config::extract(rocket.figment()) else { return Err(rocket) };
+        if let Err(errors) = Express::extract(rocket.figment()) {
+            for error in errors {
+                log::error!("{error}");
+            }
+            return Err(rocket);
+        }
         let assets = Assets::built_in();
         let addresses = assets.addresses();
         let cache = PageCache::<PageShape>::default();

@@ -7,6 +7,7 @@ mod assets;
 mod configuration;
 mod cookies;
 mod corrupt_data;
+mod express;
 mod installation;
 mod instances;
 mod log;

@@ -14,6 +14,8 @@ use super::id::PublicId;
 pub enum Event {
     /// A session was created.
     Created(PublicId),
+    /// A session was created from one of Express, with the feature `express`. Follows `Created`.
+    Imported(PublicId),
     /// The browser has returned the cookie of a new session for the first time. If this is never
     /// emitted for a session, its client sent no second request, or does not keep the cookie. Most
     /// robots do not.
@@ -67,6 +69,7 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Created(id) => write!(f, "session {id} was created"),
+            Self::Imported(id) => write!(f, "session {id} was imported from Express"),
             Self::Returned(id) => write!(f, "the cookie of session {id} has returned"),
             Self::Quoted(id) => write!(f, "the cookie of session {id} came in double quotes"),
             Self::Touched(id) => write!(f, "session {id} was touched"),

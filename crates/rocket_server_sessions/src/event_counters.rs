@@ -9,6 +9,7 @@ use crate::event::{Event, Rejection};
 /// They are registered once, because looking a counter up is slower than incrementing it.
 pub(crate) struct EventCounters {
     created: Counter,
+    imported: Counter,
     returned: Counter,
     quoted: Counter,
     touched: Counter,
@@ -36,6 +37,7 @@ impl EventCounters {
         describe_counter!(REJECTIONS, "Session cookies that were ignored, by reason.");
         Self {
             created: counter!(EVENTS, "event" => "created"),
+            imported: counter!(EVENTS, "event" => "imported"),
             returned: counter!(EVENTS, "event" => "returned"),
             quoted: counter!(EVENTS, "event" => "quoted"),
             touched: counter!(EVENTS, "event" => "touched"),
@@ -59,6 +61,7 @@ impl EventCounters {
     pub(crate) fn count(&self, event: Event) {
         let counter = match event {
             Event::Created(_) => &self.created,
+            Event::Imported(_) => &self.imported,
             Event::Returned(_) => &self.returned,
             Event::Quoted(_) => &self.quoted,
             Event::Touched(_) => &self.touched,

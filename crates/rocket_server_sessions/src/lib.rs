@@ -40,6 +40,7 @@
 //! | manage the sessions of a user | [`UserSessions`], [`ActiveSession`]; outside of a request, [`Sessions`] |
 //! | reject requests from other sites | [`SameOrigin`] |
 //! | handle errors and observe events | [`Error`], [`Event`], [`Rejection`], [`note_dropped_cookies`] |
+//! | take over the sessions of Express | `express`, with the feature of that name |
 //! | write tests | [`testing`] |
 //! | implement a custom store | [`store`] |
 
@@ -54,6 +55,7 @@
 // | `request` | what one request does with its session |
 // | `user_index`, `sessions` | the sessions of a user; those of the whole application |
 // | `shared`, `cookie_report`, `event_counters` | what all sessions share; what becomes of events |
+// | `express` | sessions of Express that are taken over |
 // | `check` | checks a configuration |
 // | `session_cookie`, `value`, `key`, `error` | the cookie; fields as keys and JSON; errors for applications |
 // | `store` | the contract of a store, and the stores |
@@ -73,6 +75,8 @@ mod dropped_cookies;
 mod error;
 mod event;
 mod event_counters;
+#[cfg(feature = "express")]
+pub mod express;
 mod finding;
 mod id;
 mod key;

@@ -138,6 +138,12 @@ impl KeyRing {
         if value.len() < SEALED_LENGTH {
             return Err(Rejection::CutOff);
         }
+        let (value, is_key_old) = self.decrypt(name, value).ok_or(Rejection::InvalidCookie)?;
+        Ok(Opened { value, is_key_old, is_quoted })
+    }
+
+    /// Decrypts a value. Returns also whether it was encrypted with a previous key.
+    pub(crate) fn decrypt(&self, name: &str, value: &str) -> Option<(CookieValue, bool)> {
         let value = from_cookie(value);
         let jar = CookieJar::new();
         let open = |key: &Key| {
@@ -145,20 +151,23 @@ impl KeyRing {
             CookieValue::read(jar.private(key).decrypt(cookie)?.value())
         };
         if let Some(value) = open(&self.first) {
-            return Ok(Opened { value, is_key_old: false, is_quoted });
+            return Some((value, false));
         }
-        let value = self.previous.iter().find_map(open).ok_or(Rejection::InvalidCookie)?;
-        Ok(Opened { value, is_key_old: true, is_quoted })
+        self.previous.iter().find_map(open).map(|value| (value, true))
+    }
+
+    /// Encrypts a value. It can only be decrypted under the same name.
+    pub(crate) fn encrypt(&self, name: &str, value: &CookieValue) -> String {
+        let mut jar = CookieJar::new();
+        jar.private_mut(&self.first).add(Cookie::new(name.to_owned(), value.write()));
+        to_cookie(jar.get(name).map(Cookie::value).unwrap_or_default())
     }
 
     /// The `Set-Cookie` value that sets the cookie. It lasts for the rest of the session's absolute
     /// lifetime, or for the browser's own session.
     pub(crate) fn seal(&self, value: &CookieValue, config: &Config, now: SystemTime) -> String {
         let name = config.cookie_name.as_str();
-        let mut jar = CookieJar::new();
-        jar.private_mut(&self.first).add(Cookie::new(name.to_owned(), value.write()));
-        let sealed = jar.get(name).map(Cookie::value).unwrap_or_default();
-        let mut cookie = attributes(Cookie::new(name, to_cookie(sealed)), config);
+        let mut cookie = attributes(Cookie::new(name, self.encrypt(name, value)), config);
         if value.is_remembered {
             let expiry = config.absolute_expiry(value.id);
             let rest = expiry.duration_since(now).unwrap_or_default();
@@ -205,12 +214,15 @@ fn from_cookie(value: &str) -> String {
     sealed
 }
 
-/// The values of the cookies with exactly our name.
+/// The values of the cookies with exactly this name.
 ///
 /// They are read from the raw header, because Rocket's jar percent-decodes and trims names: there,
 /// a cookie `%5F%5FHost-session`, which any subdomain can set, would be accepted as ours. A request
 /// without that header comes from Rocket's local client, which fills the jar alone.
-fn candidates<'r>(name: &'r str, request: &'r Request<'_>) -> impl Iterator<Item = &'r str> {
+pub(crate) fn candidates<'r>(
+    name: &'r str,
+    request: &'r Request<'_>,
+) -> impl Iterator<Item = &'r str> {
     let mut headers = request.headers().get("cookie").peekable();
     let jar = match headers.peek() {
         Some(_) => None,
@@ -225,7 +237,7 @@ fn candidates<'r>(name: &'r str, request: &'r Request<'_>) -> impl Iterator<Item
 
 /// A value may come back in double quotes (RFC 6265, section 4.1.1). Returns the value without them,
 /// and whether there were any.
-fn unquoted(value: &str) -> (&str, bool) {
+pub(crate) fn unquoted(value: &str) -> (&str, bool) {
     let inner = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     inner.map_or((value, false), |inner| (inner, true))
 }

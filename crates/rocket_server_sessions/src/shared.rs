@@ -10,6 +10,8 @@ use crate::config::{Config, Place, SecretKey, SettingError, UnusedSetting};
 use crate::cookie_report::CookieReport;
 use crate::event::Event;
 use crate::event_counters::EventCounters;
+#[cfg(feature = "express")]
+use crate::express::{Import, Importer};
 use crate::session_cookie::KeyRing;
 use crate::store::{self, Instrumented, Memory, Store};
 
@@ -23,6 +25,9 @@ pub(crate) struct Shared {
     pub(crate) keys: KeyRing,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) observer: Option<Arc<Observer>>,
+    /// Imports the sessions of Express.
+    #[cfg(feature = "express")]
+    pub(crate) importer: Option<Importer>,
     counters: EventCounters,
     cookie_report: CookieReport,
     /// Whether the store was opened from the settings.
@@ -68,7 +73,32 @@ impl Shared {
         let keys = KeyRing::new(first, previous);
         let (store, counters) = (Arc::new(Instrumented::new(store)), EventCounters::register());
         let cookie_report = CookieReport::new();
-        Ok(Self { store, config, keys, clock, observer, counters, cookie_report, is_own, notices })
+        Ok(Self {
+            store,
+            config,
+            keys,
+            clock,
+            observer,
+            #[cfg(feature = "express")]
+            importer: None,
+            counters,
+            cookie_report,
+            is_own,
+            notices,
+        })
+    }
+
+    /// Adds the import of old sessions.
+    #[cfg(feature = "express")]
+    pub(crate) fn with_import(
+        self,
+        import: Option<&Import>,
+        figment: &Figment,
+    ) -> Result<Self, Vec<SettingError>> {
+        let url = self.config.url.as_ref().filter(|_| self.is_own);
+        let open = |import| Importer::open(import, figment, &self.config, url);
+        let importer = import.map(open).transpose()?;
+        Ok(Self { importer, ..self })
     }
 
     /// Counts an event, reports it if it is about a damaged cookie, and calls the observer.

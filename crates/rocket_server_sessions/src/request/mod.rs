@@ -12,6 +12,7 @@
 //! | [`update`] | reading and writing fields |
 //! | [`findings`] | what the store's answers say about the record |
 //! | [`identity_lock`] | one change of the identity at a time; settles a pending token first |
+//! | `import` | importing the session that an old cookie leads to |
 //! | [`creation`] | creating a session |
 //! | [`limits`] | how much a request may store |
 //! | [`lifetime`] | how long a record lives |
@@ -28,6 +29,8 @@ pub(crate) mod guard;
 mod hidden_cookie;
 pub(crate) mod identity;
 mod identity_lock;
+#[cfg(feature = "express")]
+mod import;
 mod lifetime;
 mod limits;
 mod login;

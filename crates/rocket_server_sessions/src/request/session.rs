@@ -50,6 +50,9 @@ pub(super) struct Choices {
     pub(super) idle_timeout: Option<Duration>,
     /// Whether to send the cookie again with the same token. Also if its key is an old one.
     pub(super) is_repeated: bool,
+    /// Removes the cookie of a session that was imported.
+    #[cfg(feature = "express")]
+    pub(super) old_cookie_removal: Option<String>,
 }
 
 impl RequestSession {
@@ -79,6 +82,14 @@ impl RequestSession {
         };
         let opened = opened.filter(|it| !is_expired(it.value.id));
         let session = Self::new(shared, arrived(request), opened);
+        // Another site could otherwise act in the visitor's session with the old cookie alone.
+        #[cfg(feature = "express")]
+        if session.identity().is_none()
+            && !may_hide_cookie
+            && let Some(old) = shared.importer.as_ref().and_then(|it| it.find(request))
+        {
+            *session.state.lock() = State::Importable(old);
+        }
         Self { may_hide_cookie, rejection: Mutex::new(rejection), ..session }
     }
 
@@ -92,6 +103,8 @@ impl RequestSession {
             is_remembered: None,
             idle_timeout: None,
             is_repeated: opened.as_ref().is_some_and(|it| it.is_key_old),
+            #[cfg(feature = "express")]
+            old_cookie_removal: None,
         };
         let state =
             opened.map_or(State::None, |it| State::Presented(Identity::presented(it.value)));

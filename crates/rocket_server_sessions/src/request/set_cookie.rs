@@ -6,7 +6,7 @@ use std::time::Duration;
 use rocket::tokio::time::{Instant, timeout};
 
 use super::session::RequestSession;
-use super::state::CookieChange;
+use super::state::{CookieChange, Next};
 use crate::error::{Error, Result};
 use crate::remember_me::RememberMe;
 use crate::session_cookie::removal;
@@ -27,9 +27,10 @@ impl RequestSession {
             choices.is_remembered = Some(is_remembered);
             std::mem::replace(&mut choices.idle_timeout, idle_timeout).is_some()
         };
-        let is_unsettled = self.state.lock().is_unsettled();
-        if is_unsettled {
-            // An operation that was dropped, or that still runs, may have created a session.
+        let next = self.next();
+        if next == Next::Settle {
+            // An operation that was dropped, or that still runs, may have created a session; or there is
+            // one to import.
             self.with_deadline(async { self.lock_identity().await.map(drop) }).await?;
         }
         if self.identity().is_some() {
@@ -67,9 +68,10 @@ impl RequestSession {
         Ok(())
     }
 
-    /// The `Set-Cookie` value of the response. Call this once, before the headers are sent. Makes a
-    /// round trip only to settle a token of a dropped operation.
-    pub(crate) async fn finish(&self) -> Option<String> {
+    /// The `Set-Cookie` values of the response: ours, and the removal of an old cookie whose session was
+    /// imported. Call this once, before the headers are sent. Makes a round trip only to settle a token
+    /// of a dropped operation.
+    pub(crate) async fn finish(&self) -> Vec<String> {
         let is_unsettled = {
             // From here on, no operation begins to change the token.
             let state = self.state.lock();
@@ -88,12 +90,17 @@ impl RequestSession {
         let state = self.state.lock();
         let change = state.cookie(self.choices.lock().is_repeated, Instant::now());
         drop(state);
-        match change {
+        let own = match change {
             CookieChange::Keep => None,
             CookieChange::Set(value) if self.may_hide_cookie && !value.has_user => None,
             CookieChange::Set(value) => Some(self.shared.keys.seal(&value, config, self.now())),
             CookieChange::Clear if self.may_hide_cookie => None,
             CookieChange::Clear => Some(removal(config)),
-        }
+        };
+        #[cfg(feature = "express")]
+        let old = own.is_some().then(|| self.choices.lock().old_cookie_removal.take()).flatten();
+        #[cfg(not(feature = "express"))]
+        let old = None;
+        own.into_iter().chain(old).collect()
     }
 }

@@ -9,6 +9,7 @@
 //! | `Destroyed` | this request destroyed the session | nothing, no round trip | creates | cleared |
 //! | `Dead` | the cookie's token is dead | nothing, no round trip | conflict | kept |
 //! | `Lost` | was live, then found dead or gone | conflict | conflict | kept |
+//! | `Importable` | no valid cookie of ours, but a signed one of Express | imports first | imports first | kept |
 //! | `Unsettled` | a new token was sent, and the answer is missing | settles first | settles first | settled first |
 //!
 //! | what happens | from | to |
@@ -21,6 +22,7 @@
 //! | | `Confirmed`, `Issued` | `Lost` |
 //! | a write finds nothing | `Presented` | `None`, or `Dead` if the request has run for 15 s or more |
 //! | | `Confirmed`, `Issued` | `Lost` |
+//! | the session of the old cookie is imported | `Importable` | `Presented`, or `None` if there is none |
 //! | a new token is sent (create, regenerate, log in) | any | `Unsettled` |
 //! | … and the store has it | `Unsettled` | `Issued` |
 //! | … and the store never will | `Unsettled` | the state before |
@@ -39,6 +41,8 @@ use std::time::{Duration, SystemTime};
 use rocket::tokio::time::Instant;
 
 use crate::event::Event;
+#[cfg(feature = "express")]
+use crate::express::OldId;
 use crate::session_cookie::CookieValue;
 use crate::store::{Death, RecordId};
 
@@ -92,6 +96,8 @@ pub(crate) enum State {
     Dead(Death),
     /// The reason, if known.
     Lost(Option<Death>),
+    #[cfg(feature = "express")]
+    Importable(OldId),
     Unsettled {
         before: Box<State>,
         pending: Identity,
@@ -108,7 +114,7 @@ pub(crate) enum Next {
     FindNothing,
     /// Create a session.
     Create,
-    /// Find out whether the store has the new token.
+    /// Find out whether the store has the new token, or import the session of the old cookie.
     Settle,
     /// Fail: the session has changed.
     Conflict,
@@ -131,6 +137,8 @@ impl State {
             | Self::Issued(identity) => Some(identity),
             Self::Unsettled { before, .. } => before.identity(),
             Self::None | Self::Destroyed { .. } | Self::Dead(_) | Self::Lost(_) => None,
+            #[cfg(feature = "express")]
+            Self::Importable(_) => None,
         }
     }
 
@@ -145,7 +153,27 @@ impl State {
 
     /// Whether the identity is pinned: the store has answered for it, so no other may replace it.
     pub(crate) fn is_pinned(&self) -> bool {
-        !matches!(self, Self::None | Self::Presented(_))
+        !matches!(self, Self::None | Self::Presented(_)) && !self.is_importable()
+    }
+
+    /// Whether there is an old cookie, and no operation has imported its session yet.
+    #[cfg(feature = "express")]
+    pub(crate) fn is_importable(&self) -> bool {
+        matches!(self, Self::Importable(_))
+    }
+
+    #[cfg(not(feature = "express"))]
+    #[expect(clippy::unused_self, reason = "there are no old cookies")]
+    fn is_importable(&self) -> bool {
+        false
+    }
+
+    /// The session that the old cookie leads to, if any.
+    #[cfg(feature = "express")]
+    pub(crate) fn imported(&mut self, identity: Option<Identity>) {
+        if self.is_importable() {
+            *self = identity.map_or(Self::None, Self::Presented);
+        }
     }
 
     /// Whether a new token was sent, and the answer is missing.
@@ -153,9 +181,9 @@ impl State {
         matches!(self, Self::Unsettled { .. })
     }
 
-    /// Whether the session is unsettled or lost.
+    /// Whether the session is unsettled, lost, or not imported yet.
     pub(crate) fn is_undecided(&self) -> bool {
-        matches!(self, Self::Unsettled { .. } | Self::Lost(_))
+        matches!(self, Self::Unsettled { .. } | Self::Lost(_)) || self.is_importable()
     }
 
     pub(crate) fn next(&self, is_read: bool) -> Next {
@@ -164,6 +192,8 @@ impl State {
             | Self::Confirmed { identity, .. }
             | Self::Issued(identity) => Next::Ask(identity.clone()),
             Self::Unsettled { .. } => Next::Settle,
+            #[cfg(feature = "express")]
+            Self::Importable(_) => Next::Settle,
             Self::None | Self::Destroyed { .. } | Self::Dead(_) if is_read => Next::FindNothing,
             Self::None | Self::Destroyed { .. } => Next::Create,
             Self::Dead(_) | Self::Lost(_) => Next::Conflict,

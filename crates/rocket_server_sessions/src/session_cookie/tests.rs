@@ -130,3 +130,12 @@ proptest::proptest! {
         proptest::prop_assert!(opened.ok().is_none_or(|it| it.value == original));
     }
 }
+
+#[test]
+fn value_that_is_encrypted_under_another_name_is_no_cookie() {
+    let (ring, value) = (KeyRing::new(Key::generate(), vec![]), value());
+    let claim = ring.encrypt("express:id", &value);
+    assert_eq!(ring.decrypt("express:id", &claim).unwrap().0, value);
+    assert!(ring.decrypt("express:other", &claim).is_none());
+    assert!(ring.unseal("session", &claim).is_err());
+}

@@ -23,8 +23,11 @@ impl Fairing for CookieFairing {
     /// clear it.
     async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
         let Some(session) = request.local_cache(|| None::<Arc<RequestSession>>) else { return };
-        if let Some(cookie) = session.finish().await {
-            response.adjoin_header(Header::new("Set-Cookie", cookie));
+        let cookies = session.finish().await;
+        if !cookies.is_empty() {
+            for cookie in cookies {
+                response.adjoin_header(Header::new("Set-Cookie", cookie));
+            }
             let is_unshared = |value: &str| value.contains("no-store") || value.contains("private");
             if !response.headers().get("Cache-Control").any(is_unshared) {
                 // RFC 9111, section 7.3: a stored response would give one visitor's cookie to others.

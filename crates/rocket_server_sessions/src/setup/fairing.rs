@@ -13,6 +13,8 @@ use crate::config::SettingError;
 use crate::cross_site::{self, Exceptions};
 use crate::dropped_cookies::has_dropped_cookies;
 use crate::event::Event;
+#[cfg(feature = "express")]
+use crate::express::Import;
 use crate::request::session::arrived;
 use crate::session::Session;
 use crate::sessions::Sessions;
@@ -44,6 +46,8 @@ pub struct SessionFairing {
     /// Which paths are excepted, if all others need the same origin.
     same_origin: Option<Exceptions>,
     errors: Vec<String>,
+    #[cfg(feature = "express")]
+    import: Option<Import>,
 }
 
 impl Session<'_> {
@@ -71,6 +75,8 @@ impl SessionFairing {
             observer: None,
             same_origin: None,
             errors: Vec::new(),
+            #[cfg(feature = "express")]
+            import: None,
         }
     }
 
@@ -135,6 +141,13 @@ impl SessionFairing {
         self
     }
 
+    /// Takes over the sessions of Express. See [`express`](crate::express).
+    #[cfg(feature = "express")]
+    #[must_use]
+    pub fn import(self, import: Import) -> Self {
+        Self { import: Some(import), ..self }
+    }
+
     /// Opens the sessions without launching a Rocket, for a command-line tool or a separate job.
     /// See [`Sessions`].
     ///
@@ -143,7 +156,10 @@ impl SessionFairing {
     /// The errors that would stop the launch, such as invalid settings and where they were set.
     pub fn open(&self, figment: &Figment) -> Result<Sessions, Vec<SettingError>> {
         let (store, observer) = (self.store.clone(), self.observer.clone());
-        Shared::open(figment, store, self.clock.clone(), observer).map(Sessions::new)
+        let shared = Shared::open(figment, store, self.clock.clone(), observer)?;
+        #[cfg(feature = "express")]
+        let shared = shared.with_import(self.import.as_ref(), figment)?;
+        Ok(Sessions::new(shared))
     }
 }
 

@@ -59,6 +59,8 @@ pub(crate) use logged_in::{LOGIN, USER};
 pub use memory::Memory;
 pub use record::{Death, IndexEntry, RecordId, Values};
 pub(crate) use record::{is_reserved, size};
+#[cfg(feature = "express")]
+pub(crate) use redis::{ClaimReply, hash_tag};
 #[cfg(feature = "redis")]
 pub use redis::{OpenError, Redis, RedisSettings};
 pub use rotation::{RotateResult, Rotation};

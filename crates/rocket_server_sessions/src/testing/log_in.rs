@@ -39,6 +39,7 @@ pub async fn force_log_in(rocket: &Rocket<Orbit>, user: &str) -> Result<Cookie<'
     let session = RequestSession::detached(&sessions.shared);
     let log_in = identity::log_in(&session, user, "test", Values::new());
     session.with_deadline(log_in).await?;
-    let cookie = session.finish().await.and_then(|cookie| Cookie::parse(cookie).ok());
+    let cookie = session.finish().await.into_iter().next();
+    let cookie = cookie.and_then(|cookie| Cookie::parse(cookie).ok());
     cookie.ok_or(Error::Conflict)
 }

@@ -79,9 +79,26 @@ const ROWS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// A row of the documentation: round trips, and the commands of each.
-fn documented() -> BTreeMap<&'static str, (usize, Vec<Vec<String>>)> {
-    let rows = DOCUMENTED.lines().filter_map(|line| {
+/// The section about imports. A suite of its own executes its rows.
+const IMPORTS: &str = "## Imports from Express";
+
+/// Rows of the documentation: round trips, and the commands of each.
+type Rows = BTreeMap<&'static str, (usize, Vec<Vec<String>>)>;
+
+fn documented() -> Rows {
+    let (before, rest) = DOCUMENTED.split_once(IMPORTS).unwrap();
+    let (_, after) = rest.split_once("\n## ").unwrap();
+    [before, after].into_iter().flat_map(rows).collect()
+}
+
+#[cfg(feature = "express")]
+pub fn documented_imports() -> Rows {
+    let (_, rest) = DOCUMENTED.split_once(IMPORTS).unwrap();
+    rows(rest.split("\n## ").next().unwrap())
+}
+
+fn rows(section: &'static str) -> Rows {
+    let rows = section.lines().filter_map(|line| {
         let cells: Vec<_> = line.strip_prefix("| ")?.split('|').map(str::trim).collect();
         let trips = cells.get(1)?.parse().ok()?;
         let commands = cells[2].split(';').map(|trip| trip.trim().trim_matches('`'));

@@ -7,6 +7,7 @@
 //! - `lifecycle`, `timeouts`, `cookie`, `fields`, `update`, `guards`, `log_in`, `users`, `outside`, `events`,
 //!   `same_origin`, `own_store`: what an application sees, one file for each part of the API. `examples`:
 //!   they do what they say.
+//! - `express`: sessions of Express that are taken over, with the feature of that name.
 //! - `identity`: which session a request is in while its cookie changes. `streams`, `websockets`:
 //!   after the headers have left. `races`: requests at once, and connections that are cut between them.
 //! - `interleaving`: what another request does between two commands of one.
@@ -34,6 +35,8 @@ mod cost;
 mod damaged_cookies;
 mod events;
 mod examples;
+#[cfg(feature = "express")]
+mod express;
 mod fields;
 mod guards;
 mod identity;

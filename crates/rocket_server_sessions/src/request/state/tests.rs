@@ -14,6 +14,11 @@ fn confirmed(identity: &Identity) -> State {
     State::Confirmed { identity: identity.clone(), at: Instant::now() }
 }
 
+#[cfg(feature = "express")]
+fn importable() -> State {
+    State::Importable(crate::express::OldId::new("id"))
+}
+
 /// Every state, about one session.
 fn all(identity: &Identity) -> Vec<State> {
     let unsettled = |before: State| State::Unsettled {
@@ -33,6 +38,8 @@ fn all(identity: &Identity) -> Vec<State> {
         State::Lost(Some(Death::Rotated)),
         unsettled(State::None),
         unsettled(State::Presented(identity.clone())),
+        #[cfg(feature = "express")]
+        importable(),
     ]
 }
 
@@ -201,5 +208,22 @@ fn no_other_state_touches_the_cookie() {
         let may =
             matches!(state, State::Issued(_) | State::Confirmed { .. } | State::Destroyed { .. });
         assert_eq!(touches, may, "{state:?}");
+    }
+}
+
+#[cfg(feature = "express")]
+#[test]
+fn old_cookie_is_imported_first_and_leads_to_a_session_or_to_none() {
+    let identity = identity();
+    for is_read in [true, false] {
+        assert_eq!(importable().next(is_read), Next::Settle);
+    }
+    assert!(!importable().is_pinned() && !importable().is_unsettled());
+    assert_eq!(importable().cookie(true, Instant::now()), CookieChange::Keep);
+    let imported = after(&importable(), |state| state.imported(Some(identity.clone())));
+    assert_eq!(imported, State::Presented(identity.clone()));
+    assert_eq!(after(&importable(), |state| state.imported(None)), State::None);
+    for state in all(&identity).into_iter().filter(|it| *it != importable()) {
+        assert_eq!(after(&state, |state| state.imported(Some(self::identity()))), state);
     }
 }

@@ -5,6 +5,7 @@
 //!
 //! | modules | content |
 //! |---|---|
+//! | `claim` | claims of old sessions, for the feature `express` |
 //! | `store` | implements the contract |
 //! | `orphan_keys` | keys that may have no time to live, until they are deleted |
 //! | `user_index`, `replies`, `commands`, `scripts` | encode the calls as a `pipeline`, and read the replies; `scripts` has the Lua |
@@ -35,6 +36,8 @@
 mod address;
 mod answers;
 mod breaker;
+#[cfg(feature = "express")]
+mod claim;
 mod cluster;
 mod commands;
 mod connect_error;
@@ -73,5 +76,9 @@ mod transport;
 mod upstream;
 mod user_index;
 
+#[cfg(feature = "express")]
+pub(crate) use claim::ClaimReply;
+#[cfg(feature = "express")]
+pub(crate) use pipeline::hash_tag;
 pub use settings::{OpenError, RedisSettings};
 pub use store::Redis;

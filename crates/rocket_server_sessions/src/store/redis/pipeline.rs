@@ -104,12 +104,17 @@ fn write(packed: &mut Vec<u8>, name: &'static str, key: &str, args: impl ToRedis
     command.write_packed_command(packed);
 }
 
-/// The cluster slot of a key, computed from its hash tag (the text in braces) as specified by Redis
-/// Cluster.
-fn slot(key: &str) -> u16 {
+/// The cluster slot of a key, computed from its hash tag as specified by Redis Cluster.
+pub(super) fn slot(key: &str) -> u16 {
     static CRC: crc::Crc<u16> = crc::Crc::<u16>::new(&crc::CRC_16_XMODEM);
-    let tag = key.split_once('{').and_then(|(_, rest)| Some(rest.split_once('}')?.0));
-    CRC.checksum(tag.filter(|tag| !tag.is_empty()).unwrap_or(key).as_bytes()) % SLOTS
+    CRC.checksum(hash_tag(key).unwrap_or(key).as_bytes()) % SLOTS
+}
+
+/// The text in a key's first braces. If there is any, it alone decides about the slot.
+pub(crate) fn hash_tag(key: &str) -> Option<&str> {
+    let (_, rest) = key.split_once('{')?;
+    let (tag, _) = rest.split_once('}')?;
+    (!tag.is_empty()).then_some(tag)
 }
 
 #[cfg(test)]

@@ -198,13 +198,13 @@ fn read_one_status(id: PublicId, fields: Value) -> Result<RecordStatus, StoreErr
 }
 
 /// The reply of a script.
-struct Answer {
-    found: String,
+pub(super) struct Answer {
+    pub(super) found: String,
     rest: std::vec::IntoIter<Value>,
 }
 
 impl Answer {
-    fn read(replies: Vec<Value>) -> Result<Self, StoreError> {
+    pub(super) fn read(replies: Vec<Value>) -> Result<Self, StoreError> {
         let mut rest = array(last(replies)?)?.into_iter();
         let found = text(rest.next().unwrap_or(Value::Nil))?;
         Ok(Self { found, rest })
@@ -214,7 +214,7 @@ impl Answer {
         self.rest.next().ok_or_else(|| nonsense("a script returned too little"))
     }
 
-    fn text(&mut self) -> Result<Option<String>, StoreError> {
+    pub(super) fn text(&mut self) -> Result<Option<String>, StoreError> {
         optional(self.rest.next().unwrap_or(Value::Nil))
     }
 

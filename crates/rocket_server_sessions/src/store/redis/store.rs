@@ -27,7 +27,7 @@ use crate::store::update::{Applied, Op, OpResult, Selection, Update, UpdateResul
 pub struct Redis {
     servers: Arc<Servers>,
     orphans: Arc<OrphanKeys>,
-    prefix: String,
+    pub(super) prefix: String,
 }
 
 impl Redis {
@@ -57,7 +57,7 @@ impl Redis {
         self.orphans.clear();
     }
 
-    async fn ask(&self, pipeline: Pipeline) -> Result<Vec<Value>, StoreError> {
+    pub(super) async fn ask(&self, pipeline: Pipeline) -> Result<Vec<Value>, StoreError> {
         self.delete_old_orphans();
         self.servers.ask(pipeline).await
     }

@@ -35,7 +35,7 @@ use rocket::tokio::time::sleep;
 use rocket::{Build, Rocket, Route};
 use rocket_server_sessions::store::{Memory, Redis, RedisSettings, Store};
 use rocket_server_sessions::testing::{ManualClock, Spy};
-use rocket_server_sessions::{Clock, Config, Event, Session};
+use rocket_server_sessions::{Clock, Config, Event, Session, SessionFairing};
 use test_support::{Cluster, RedisServer};
 
 use held_store::HeldStore;
@@ -158,7 +158,7 @@ impl World {
         let store = Arc::new(Spy::new(store));
         let figment = figment().merge(("session.deadline", DEADLINE.as_secs()));
         let events = Arc::default();
-        let rocket = build(&store, &clock, &events, &gate, &figment);
+        let rocket = build(&store, &clock, &events, &gate, &figment, |it| it);
         let client = Client::untracked(rocket).await.unwrap();
         Self { client, store, clock, prefix, keys, gate, events, figment }
     }
@@ -173,9 +173,15 @@ impl World {
     /// The same store behind an application with another configuration.
     pub async fn reconfigured<T: serde::Serialize>(self, key: &str, value: T) -> Self {
         let figment = self.figment.merge((key, value));
-        let rocket = build(&self.store, &self.clock, &self.events, &self.gate, &figment);
+        Self { figment, ..self }.rebuilt(|it| it).await
+    }
+
+    /// The same store behind an application with another fairing.
+    pub async fn rebuilt(self, change: impl FnOnce(SessionFairing) -> SessionFairing) -> Self {
+        let Self { store, clock, events, gate, figment, .. } = &self;
+        let rocket = build(store, clock, events, gate, figment, change);
         let client = Client::untracked(rocket).await.unwrap();
-        Self { client, figment, ..self }
+        Self { client, ..self }
     }
 
     /// Serves the application at a port of its own, for what a local client cannot do.
@@ -226,12 +232,14 @@ fn build(
     events: &Arc<Mutex<Vec<Event>>>,
     gate: &Arc<Gate>,
     figment: &Figment,
+    change: impl FnOnce(SessionFairing) -> SessionFairing,
 ) -> Rocket<Build> {
     let events = events.clone();
     let sessions = Session::fairing()
         .store(store.clone())
         .clock(clock.clone())
         .observer(move |event| events.lock().unwrap().push(event));
+    let sessions = change(sessions);
     let routes =
         [routes(), step_routes::routes(), user_routes::routes(), limit_routes::routes()].concat();
     rocket::custom(figment.clone())
@@ -265,7 +273,7 @@ pub fn cluster_store(prefix: &str) -> Redis {
     open_store(prefix, &CLUSTER.url(), CLUSTER_DEADLINE)
 }
 
-fn open_store(prefix: &str, url: &str, deadline: Duration) -> Redis {
+pub fn open_store(prefix: &str, url: &str, deadline: Duration) -> Redis {
     let mut config = Config::default();
     config.deadline = deadline;
     prefix.clone_into(&mut config.prefix);

@@ -1,0 +1,133 @@
+//! The settings of an import.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::new_session::NewSession;
+use super::old_session::OldSession;
+use crate::error::Result;
+use crate::store::{Redis, hash_tag};
+
+/// Makes a new session of an old one.
+pub(super) type CarryOver = dyn Fn(&OldSession) -> Result<NewSession> + Send + Sync;
+
+/// Which sessions of Express are taken over, and what becomes of them. See the
+/// [module documentation](super).
+///
+/// ```
+/// use rocket_server_sessions::Session;
+/// use rocket_server_sessions::express::{Import, NewSession};
+///
+/// let import = Import::new("the secret", |_| Ok(NewSession::default()))
+///     .previous_secret("the secret before")
+///     .cookie_name("sid")
+///     .prefix("shop:");
+/// let rocket = rocket::build().attach(Session::fairing().import(import));
+/// ```
+#[derive(Clone)]
+pub struct Import {
+    pub(super) secrets: Vec<String>,
+    pub(super) cookie_name: String,
+    pub(super) prefix: String,
+    pub(super) redis: Option<Arc<Redis>>,
+    pub(super) carry_over: Arc<CarryOver>,
+}
+
+impl Import {
+    /// Takes over the sessions whose cookies are signed with `secret`, the `secret` of
+    /// express-session.
+    ///
+    /// `carry_over` makes a new session of an old one. It may be called again for the same old
+    /// session, so it should do nothing else.
+    #[must_use]
+    pub fn new(
+        secret: &str,
+        carry_over: impl Fn(&OldSession) -> Result<NewSession> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            secrets: vec![secret.to_owned()],
+            cookie_name: "connect.sid".to_owned(),
+            prefix: "sess:".to_owned(),
+            redis: None,
+            carry_over: Arc::new(carry_over),
+        }
+    }
+
+    /// Accepts cookies that are signed with an earlier secret, too: a further item of the array
+    /// `secret` of express-session.
+    #[must_use]
+    pub fn previous_secret(mut self, secret: &str) -> Self {
+        self.secrets.push(secret.to_owned());
+        self
+    }
+
+    /// The `name` of express-session. _Default:_ `connect.sid`.
+    #[must_use]
+    pub fn cookie_name(self, name: &str) -> Self {
+        Self { cookie_name: name.to_owned(), ..self }
+    }
+
+    /// The `prefix` of connect-redis. _Default:_ `sess:`.
+    #[must_use]
+    pub fn prefix(self, prefix: &str) -> Self {
+        Self { prefix: prefix.to_owned(), ..self }
+    }
+
+    /// The Redis in which the old sessions are. _Default:_ that of `url` in `[default.session]`, unless
+    /// the application has a custom store.
+    ///
+    /// Its own prefix is the one of the claims, which all instances must share.
+    #[must_use]
+    pub fn redis(self, redis: impl Into<Arc<Redis>>) -> Self {
+        Self { redis: Some(redis.into()), ..self }
+    }
+
+    /// What is wrong with the settings.
+    pub(super) fn mistake(&self) -> Option<&'static str> {
+        let is_printable = |it: &str| it.bytes().all(|byte| byte.is_ascii_graphic());
+        let is_name =
+            |it: &str| is_printable(it) && !it.is_empty() && !it.contains(['=', ';', ',']);
+        let has_braces = self.prefix.contains(['{', '}']);
+        if self.secrets.iter().any(String::is_empty) {
+            Some("has an empty secret; pass the `secret` of express-session")
+        } else if !is_name(&self.cookie_name) {
+            Some("has a `cookie_name` that no cookie can have; pass the `name` of express-session")
+        } else if !is_printable(&self.prefix) || has_braces && hash_tag(&self.prefix).is_none() {
+            Some("has a `prefix` with spaces, control characters or a single brace")
+        } else {
+            None
+        }
+    }
+}
+
+impl fmt::Debug for Import {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Import")
+            .field("cookie_name", &self.cookie_name)
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_cannot_work_are_refused() {
+        let import = |secret| Import::new(secret, |_| Ok(NewSession::default()));
+        for good in [import("cat"), import("cat").prefix(""), import("cat").prefix("{shop}:s:")] {
+            assert_eq!(good.mistake(), None, "{good:?}");
+        }
+        for bad in [
+            import(""),
+            import("cat").previous_secret(""),
+            import("cat").cookie_name(""),
+            import("cat").cookie_name("a=b"),
+            import("cat").prefix("my shop:"),
+            import("cat").prefix("shop}:"),
+        ] {
+            assert!(bad.mistake().is_some(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Takes over the sessions of [express-session] with [connect-redis], so that a migration logs nobody
+//! out. Needs the feature `express`.
+//!
+//! At the first use of the session in a request that has no valid cookie of ours, but a correctly
+//! signed `connect.sid`, the old record is read, your function makes a [`NewSession`] of it, and the
+//! request goes on in that session. The response sets our cookie and removes the old one.
+//!
+//! ```
+//! use rocket_server_sessions::express::{Import, NewSession, OldSession};
+//! use rocket_server_sessions::{Key, Result, Session};
+//!
+//! const CART: Key<Vec<String>> = Key::new("cart");
+//!
+//! /// What `passport` keeps in `req.session`.
+//! #[derive(serde::Deserialize)]
+//! struct Passport {
+//!     user: String,
+//! }
+//!
+//! fn carry_over(old: &OldSession) -> Result<NewSession> {
+//!     let mut new = NewSession::default();
+//!     if let Some(cart) = old.get::<Vec<String>>("cart")? {
+//!         new = new.insert(CART, cart);
+//!     }
+//!     if let Some(passport) = old.get::<Passport>("passport")? {
+//!         new = new.log_in(&passport.user, "since before the migration");
+//!     }
+//!     Ok(new)
+//! }
+//!
+//! let import = Import::new("the secret of express-session", carry_over);
+//! let rocket = rocket::build().attach(Session::fairing().import(import));
+//! ```
+//!
+//! # What you can rely on
+//!
+//! - A request that does not use its session, or whose `connect.sid` is forged, costs no round trip.
+//! - Requests with the same old cookie end up in the same session, however many run at once, on
+//!   however many instances. The first one creates it.
+//! - The old record is removed after the new session exists, and before the response. If the store
+//!   fails in between, the request fails with a 503, and the next one goes on from there.
+//! - After a log-out or a new token, the old cookie gives access to nothing. Until then, it leads to
+//!   the new session, as it led to the old one. So a visitor whose first response was lost is not
+//!   logged out.
+//! - A record is taken over as long as it is in Redis, as Express does it. `cookie.expires` in the
+//!   record does not count: connect-redis does not renew it when it renews the record.
+//! - The new session's absolute lifetime begins with the import.
+//! - If your function returns an error, or the record is not a JSON object, that is logged, the
+//!   visitor begins a new session, and the old record stays as it is.
+//!
+//! # What you should know
+//!
+//! - Switch all traffic of a host from Express to Rocket at once. An Express that still runs does not
+//!   know our cookie, and does not find the old record any more, so it begins a new session. If a
+//!   request that it was serving writes the old record back, that record is ignored, and removed when
+//!   its cookie is seen again, for as long as `absolute_lifetime`.
+//! - `destroy_all` finds a user's imported sessions only. The others can still be imported after it.
+//!   If you must log a user out of all of them, delete the old records too.
+//! - `session.info()` is `None` until the session is first used.
+//! - An old cookie is not as safe as ours: in many setups, a subdomain can plant one. Remove the import
+//!   when the last old record has expired; connect-redis keeps them for a day unless told otherwise.
+//! - The rights of Redis' user must cover the old keys, for example `~sess:*`.
+//!
+//! # The protocol
+//!
+//! Beside the old record lies a *claim*: `<prefix>express:{<old key>}`, in the same cluster slot. It
+//! holds the identity of the new session, encrypted with `secret_key` and bound to the old id, so it
+//! can neither be used as a cookie nor be moved to another old session.
+//!
+//! | step | script or command | what it decides |
+//! |---|---|---|
+//! | 1. claim | *claim*, on old record and claim | The first request stores the identity that it proposes. Every other one gets the same identity. |
+//! | 2. index | `index_add`, if a user is logged in | As at any log-in, the entry comes before the record. |
+//! | 3. create | *create*, at the claimed identity | Only the first creates the record. Others find it there, live or dead, and go on with that. |
+//! | 4. close | *close*, on old record and claim | Removes the old record, and marks the claim as closed. From now on nothing is imported. |
+//!
+//! A response carries our cookie only if the request has seen the claim closed. So whatever the browser
+//! does with the new session, such as a log-out, comes after that.
+//!
+//! | a process dies, or the answer is lost, after | what is there | the next request with the old cookie |
+//! |---|---|---|
+//! | nothing | the old record | begins at 1 |
+//! | claim | the old record, an open claim | gets the same identity, and goes on at 2 |
+//! | index | also an index entry without a record | the same |
+//! | create | the old record, an open claim, the new record | the same; create finds the record |
+//! | close | a closed claim, the new record | gets the identity from the claim, and uses it |
+//! | close, then a log-out | a closed claim | finds no session |
+//! | close, then the old record is written back | a closed claim, an old record | removes the old record, and uses the identity |
+//!
+//! A request that has run for 15 seconds creates nothing any more: by then, others may have closed the
+//! claim, and its visitor may have logged out.
+//!
+//! The claim lives for `absolute_lifetime`, so no longer than the session can.
+//!
+//! [express-session]: https://www.npmjs.com/package/express-session
+//! [connect-redis]: https://www.npmjs.com/package/connect-redis
+
+mod cookie;
+mod import;
+mod importer;
+mod new_session;
+mod old_session;
+
+pub(crate) use cookie::OldId;
+pub use import::Import;
+pub(crate) use importer::{Claim, Importer};
+pub use new_session::NewSession;
+pub use old_session::OldSession;

@@ -1,0 +1,62 @@
+//! What becomes of a session of Express.
+
+use std::fmt;
+
+use crate::error::Result;
+use crate::key::Field;
+use crate::store::Values;
+use crate::value::{Value, encode};
+
+/// What an old session becomes. An empty one creates no session.
+pub struct NewSession {
+    /// Whom to log in, and the label.
+    pub(crate) user: Option<(String, String)>,
+    pub(crate) fields: Result<Values>,
+}
+
+impl Default for NewSession {
+    fn default() -> Self {
+        Self { user: None, fields: Ok(Values::new()) }
+    }
+}
+
+impl NewSession {
+    /// Sets `field` to `value`, as [`Session::insert`](crate::Session::insert) does.
+    ///
+    /// ```
+    /// # use rocket_server_sessions::Key;
+    /// # use rocket_server_sessions::express::NewSession;
+    /// const NICKNAME: Key<String> = Key::new("nickname");
+    ///
+    /// let new = NewSession::default().insert(NICKNAME, "Al");
+    /// ```
+    #[must_use]
+    pub fn insert<T>(mut self, field: impl Into<Field<T>>, value: impl Value<T>) -> Self {
+        let field = field.into();
+        let text = encode(&field, value);
+        self.fields = self.fields.and_then(|mut fields| {
+            fields.insert(field.into_name(), text?);
+            Ok(fields)
+        });
+        self
+    }
+
+    /// Logs a user in, as [`Session::log_in`](crate::Session::log_in) does. `label` describes the
+    /// session in the user's list.
+    ///
+    /// ```
+    /// # use rocket_server_sessions::express::NewSession;
+    /// let new = NewSession::default().log_in("alice", "since before the migration");
+    /// ```
+    #[must_use]
+    pub fn log_in(self, user: &str, label: &str) -> Self {
+        Self { user: Some((user.to_owned(), label.to_owned())), ..self }
+    }
+}
+
+/// Shows no values, because they may be personal.
+impl fmt::Debug for NewSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewSession").field("has_user", &self.user.is_some()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,113 @@
+//! Importing the session that an old cookie leads to.
+
+use super::session::{RequestSession, Turn};
+use super::state::{Identity, Seen, State};
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::express::{Claim, Importer, NewSession, OldId, OldSession};
+use crate::session_cookie::CookieValue;
+use crate::store::{LoggedIn, RecordStatus, Store, Values};
+use crate::user_index::UserIndex;
+
+impl RequestSession {
+    /// Finds the session that the request's old cookie leads to, and creates it if no request has.
+    /// Does nothing if there is no old cookie, or if that was done before.
+    ///
+    /// The state stays `Importable` until the end. So if this fails or is dropped halfway, the next
+    /// operation or request goes on from there.
+    pub(super) async fn import(&self, _turn: &Turn<'_>) -> Result<()> {
+        let old = match &*self.state.lock() {
+            State::Importable(old) => old.clone(),
+            _ => return Ok(()),
+        };
+        let Some(importer) = &self.shared.importer else { return Ok(()) };
+        let (keys, config) = (&self.shared.keys, &self.shared.config);
+        let proposed = self.new_identity(false).value;
+        let ttl = config.absolute_lifetime;
+        let found = match importer.claim(&old, keys, &proposed, ttl).await? {
+            Claim::Nothing => None,
+            Claim::Closed(value) => {
+                self.choices.lock().old_cookie_removal = Some(importer.removal(None));
+                value.map(Identity::presented)
+            }
+            Claim::Open(value, record) => self.take_over(importer, &old, value, &record).await?,
+        };
+        let found = found.filter(|it| self.now() < config.absolute_expiry(it.record.id));
+        // The browser does not have our cookie.
+        self.choices.lock().is_repeated = found.is_some();
+        self.state.lock().imported(found);
+        Ok(())
+    }
+
+    /// Creates the new session, unless it is there, and removes the old one.
+    async fn take_over(
+        &self,
+        importer: &Importer,
+        old: &OldId,
+        value: CookieValue,
+        record: &OldSession,
+    ) -> Result<Option<Identity>> {
+        let new = importer.carry_over(record).and_then(|new| self.check_new(new));
+        let (fields, user) = match new {
+            Ok(new) => new,
+            Err(error) => {
+                importer.report(&error.to_string());
+                return Ok(None);
+            }
+        };
+        let identity = if fields.is_empty() {
+            None
+        } else {
+            Some(self.create_claimed(value, &fields, user.as_ref()).await?)
+        };
+        let (keys, ttl) = (&self.shared.keys, self.shared.config.absolute_lifetime);
+        importer.close(old, keys, identity.as_ref().map(|it| &it.value), ttl).await?;
+        self.choices.lock().old_cookie_removal = Some(importer.removal(Some(record)));
+        Ok(identity)
+    }
+
+    /// The fields of a new session, with those of its user.
+    fn check_new(&self, new: NewSession) -> Result<(Values, Option<LoggedIn>)> {
+        let mut fields = new.fields?;
+        self.check_fields(&fields)?;
+        let login = new.user.map(|(user, label)| self.login_of(&user, &label)).transpose()?;
+        fields.extend(login.iter().flat_map(LoggedIn::fields));
+        Ok((fields, login))
+    }
+
+    /// Creates the record of a claimed identity, unless another request has.
+    async fn create_claimed(
+        &self,
+        value: CookieValue,
+        fields: &Values,
+        user: Option<&LoggedIn>,
+    ) -> Result<Identity> {
+        let record = value.record();
+        let index = user.map(|user| UserIndex::new(&self.shared, &user.name));
+        let entries = match &index {
+            Some(index) => index.add(record).await?,
+            None => Vec::new(),
+        };
+        // By now, the visitor may have logged out, and the tombstone may be gone.
+        if self.is_old() {
+            return Err(Error::Conflict);
+        }
+        let (store, now) = (&self.shared.store, self.now());
+        let ttl = self.ttl(record.id, now).of(fields);
+        if !self.soon(store.create(record, fields, ttl)).await? {
+            // Express may have changed the old record between the two requests.
+            let status = store.status(&[record]).await?;
+            let has_user = matches!(status[..], [RecordStatus::Live { user: Some(_), .. }]);
+            return Ok(Identity::presented(CookieValue { has_user, ..value }));
+        }
+        self.shared.emit(Event::Created(record.id));
+        self.shared.emit(Event::Imported(record.id));
+        if let Some(index) = &index {
+            self.shared.emit(Event::LoggedIn(record.id));
+            index.enforce_limit(entries, record);
+        }
+        let seen = Some(Seen { at: now, expiry: now + ttl });
+        let value = CookieValue { has_user: user.is_some(), ..value };
+        Ok(Identity { seen, ..Identity::presented(value) })
+    }
+}
