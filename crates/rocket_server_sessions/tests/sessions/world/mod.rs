@@ -187,7 +187,7 @@ impl World {
     /// Serves the application at a port of its own, for what a local client cannot do.
     pub async fn serve(&self) -> Server {
         let figment = self.figment.clone().merge(("port", 0));
-        let rocket = build(&self.store, &self.clock, &self.events, &self.gate, &figment);
+        let rocket = build(&self.store, &self.clock, &self.events, &self.gate, &figment, |it| it);
         Server::launch(rocket).await
     }
 
