@@ -51,7 +51,6 @@ async fn view(page: Page, request: PageRequest<'_>) -> session::Result<PageView<
     let rejection = session.rejection();
     let created = info.map_or(now, |it| it.created);
     let expires = info.map_or(now, |it| it.idle_expiry.unwrap_or(it.absolute_expiry));
-    let counts = Counts::of(page, &snapshot);
     // The cookie may be an old one, of Express.
     let is_returning = has_cookie || counts.total() > 1;
     Ok(PageView {

@@ -11,7 +11,7 @@ use super::cookie::OldId;
 use super::import::Import;
 use super::new_session::NewSession;
 use super::old_session::OldSession;
-use crate::config::{Config, RedisUrl, SettingError};
+use crate::config::{Config, SettingError, StoreUrl};
 use crate::error::Result;
 use crate::limited_log::LogLimit;
 use crate::session_cookie::{CookieValue, KeyRing};
@@ -44,7 +44,7 @@ impl Importer {
         import: &Import,
         figment: &Figment,
         config: &Config,
-        url: Option<&RedisUrl>,
+        url: Option<&StoreUrl>,
     ) -> Result<Self, Vec<SettingError>> {
         let error = |key: &str, why: &str| {
             vec![SettingError::new(figment, &format!("{}.{key}", Config::KEY), why)]

@@ -111,6 +111,11 @@ impl OnEachStore for Migration {
         Self::new(World::cluster().await, &*CLUSTER, cluster_store).await
     }
 
+    #[cfg(feature = "sqlite")]
+    async fn in_sqlite() -> Self {
+        Self::new(World::sqlite().await, REDIS.client(), redis_store).await
+    }
+
     async fn run(self, test: impl AsyncFnOnce(Self)) {
         let keys = self.world.keys.clone();
         test(self).await;
