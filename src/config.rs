@@ -121,7 +121,7 @@ fn own_errors(figment: &Figment) -> Vec<SettingError> {
     let level = wrong_level().map(|level| {
         Error::from(format!(
             "RUST_LOG contains `{level}`, which is not a level; the levels are off, error, warn, info, \
-             debug and trace, and one crate has its own if you write `info,rocket=debug`"
+             debug and trace; to set the level of one crate, write `info,rocket=debug`"
         ))
     });
     let errors =
@@ -143,7 +143,7 @@ fn at(figment: &Figment, key: &str, why: String) -> Error {
     error
 }
 
-/// Names by which people set a variable that has another name.
+/// Wrong names that are often used for a variable, and the right ones.
 const MISNAMED: [(&str, &str); 10] = [
     ("REDIS_URI", "REDIS_URL"),
     ("REDISURL", "REDIS_URL"),
@@ -157,7 +157,7 @@ const MISNAMED: [(&str, &str); 10] = [
     ("ROCKET_PREVIOUS_SECRET_KEYS", "PREVIOUS_SECRET_KEYS"),
 ];
 
-/// Variables that were probably meant to be others, which are not set.
+/// Warnings about variables with a wrong name, unless the right one is set as well.
 fn misnamed() -> impl Iterator<Item = String> {
     let meant = |name: &str| {
         // Variables are told apart by their case, except Rocket's own.
@@ -212,8 +212,8 @@ fn warnings(figment: &Figment) -> impl Iterator<Item = Warning> {
     }))
 }
 
-/// The application's defaults: the project's `Rocket.toml`. On Cloud Run, requests come from outside
-/// the container, so the address is another.
+/// The application's defaults: the project's `Rocket.toml`. On Cloud Run, requests come from
+/// outside the container, so the default address is different.
 struct Defaults;
 
 impl Provider for Defaults {

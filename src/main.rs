@@ -45,7 +45,7 @@ fn check() -> ExitCode {
     if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Checks the settings before Rocket's runtime starts, which panics at some of them.
+/// Checks the settings before Rocket's runtime starts, because it panics on some invalid ones.
 fn launch() -> ExitCode {
     cloud_run_sessions::site::parse_templates_early();
     let errors = cloud_run_sessions::config::errors();
@@ -95,7 +95,7 @@ async fn run(rocket: Rocket<Build>) -> ExitCode {
     {
         return ExitCode::SUCCESS;
     }
-    // This logs the details, unless RUST_LOG is against it.
+    // This logs the details, unless RUST_LOG suppresses them.
     let outcome = error.pretty_print();
     log::error!(target: LAUNCH, "{outcome}: {error}");
     ExitCode::FAILURE

@@ -12,11 +12,13 @@ use serde_json::{Map, Value, json};
 use super::trace_context::TraceContext;
 use crate::platform::is_on_cloud_run;
 
-/// Rocket logs each request in several lines, and an unknown path as an error. The platform has its
-/// own request log, so these lines are omitted. The other one follows each line about a header that is
-/// not UTF-8, and says nothing more.
-/// The last one tells that a guard refused a request of another site, which has a 403 in the request
-/// log.
+/// The targets that are off:
+///
+/// - `rocket::server` logs each request in several lines, and an unknown path as an error. The
+///   platform has its own request log.
+/// - `rocket::request::request::_` repeats that a header is not UTF-8.
+/// - `session_page::_` says that a guard has refused a request from another site. The request log
+///   has its 403.
 const FILTER: &str = "info,rocket::server=off,rocket::request::request::_=off,\
                       cloud_run_sessions::site::session_page::_=off";
 
@@ -29,8 +31,8 @@ fn filter() -> Option<String> {
     env::var("RUST_LOG").ok().filter(|filter| !filter.trim().is_empty())
 }
 
-/// Returns a word in `RUST_LOG` that should be a level and is none. For the logger it would be the
-/// name of a module, and it would log nothing else.
+/// Returns a word in `RUST_LOG` that should be a level but is not. The logger would take it for the
+/// name of a module, and log nothing else.
 pub(crate) fn wrong_level() -> Option<String> {
     let filter = filter()?;
     // What follows is a pattern for messages.
@@ -61,7 +63,7 @@ pub(super) fn start() {
     let logger = builder.build();
     let max_level = logger.filter();
     if log::set_boxed_logger(Box::new(Logger(logger))).is_ok() {
-        // Rocket tells only the log that it has dropped a request's cookies, as a warning.
+        // Rocket reports dropped cookies only in the log, as a warning.
         log::set_max_level(max_level.max(LevelFilter::Warn));
     }
 }
@@ -77,7 +79,7 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        // Sessions sum these up.
+        // The session crate counts these, and logs one line a minute.
         if note_dropped_cookies(record) {
             return;
         }

@@ -85,7 +85,7 @@ impl CookieNotice {
                  browsers, such as Safari, keep this cookie over https only, even on this machine."
             }
             Self::OtherCookies => {
-                "Your browser has sent other cookies of this address, but not the one of a session, so a \
+                "Your browser has sent other cookies for this address, but no session cookie, so a \
                  new session begins. If the count stays at 1, something on the way removes the cookie, \
                  or the browser refuses it: look for a message in its developer tools."
             }
@@ -111,7 +111,7 @@ fn rejected(rejection: Rejection) -> &'static str {
              or something between it and this site shortens cookies."
         }
         Rejection::Malformed => {
-            "Your cookie came back with characters that were not in it and does not count. If the count \
+            "Your cookie came back with unexpected characters and does not count. If the count \
              stays at 1, your browser or something between it and this site changes cookies, or \
              another application on this host has a cookie of the same name."
         }
@@ -130,8 +130,8 @@ fn rejected(rejection: Rejection) -> &'static str {
     }
 }
 
-/// Browsers send `Sec-Fetch-Site` over HTTPS and to their own machine only. Without TLS in sight,
-/// that header or an `https` referrer shows that a proxy has it.
+/// Browsers send `Sec-Fetch-Site` only over HTTPS and to their own machine. If this process sees no
+/// TLS, that header or an `https` referrer shows that a proxy terminates it.
 fn is_plain_http(request: &Request<'_>) -> bool {
     let headers = request.headers();
     let is_https = Scheme::of(request) == Scheme::Https

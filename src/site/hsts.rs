@@ -4,7 +4,7 @@ use figment::error::{Actual, Kind};
 use figment::{Error, Figment};
 use rocket_server_sessions::SettingError;
 
-/// The header `Strict-Transport-Security`: for how long browsers use HTTPS alone.
+/// The header `Strict-Transport-Security`: for how long browsers use only HTTPS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hsts(pub(super) Option<String>);
 

@@ -25,7 +25,7 @@ pub(super) struct Instance {
 pub(super) struct SeenInstances {
     /// Their ids, in the order of their first answer.
     pub(super) ids: Vec<String>,
-    /// Whether the session does not remember this instance yet.
+    /// Whether this instance is new to the session.
     is_new: bool,
 }
 

@@ -5,7 +5,7 @@
 //! | `GET /`, `/foo`, `/bar` | a page that counts its views | `views` |
 //! | `GET /session`, `POST /session/regenerate`, `POST /session/destroy` | the visitor's session | `session_page` |
 //! | `GET /about` | how it works | `about` |
-//! | `GET /health/live`, `/health/ready` | for the platform; never asks the store | `health` |
+//! | `GET /health/live`, `/health/ready` | for the platform; never accesses the store | `health` |
 //! | `GET /static/…` | stylesheet and icon | `assets` |
 //! | anything else | error pages | `errors` |
 //!

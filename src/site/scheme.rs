@@ -12,13 +12,13 @@ pub(super) enum Scheme {
 }
 
 impl Scheme {
-    /// What requests use that do not say it: Cloud Run serves HTTPS, and so does Rocket with TLS.
+    /// The scheme of requests without such a header. Cloud Run serves HTTPS.
     /// Rocket manages it.
     pub(super) fn of_platform() -> Self {
         if is_on_cloud_run() { Self::Https } else { Self::Http }
     }
 
-    /// The proxy that ends TLS says it in a header. If there are several, the first one knows.
+    /// The proxy that terminates TLS sends the scheme in a header. The first value counts.
     ///
     /// A client can send that header too. It then gets a header in return that it ignores, because
     /// browsers ignore `Strict-Transport-Security` over HTTP (RFC 6797, section 8.1).

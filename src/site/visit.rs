@@ -37,7 +37,7 @@ impl Visit {
 
     pub(super) fn of(request: &Request<'_>) -> Self {
         *request.local_cache(|| {
-            // One pass over the headers costs less than to look up four names.
+            // One pass over the headers costs less than four lookups.
             let is_ahead = request.headers().iter().any(|header| {
                 PURPOSE_HEADERS.iter().any(|name| header.name() == *name)
                     && (header.value().contains("prefetch") || header.value().contains("preview"))

@@ -1,4 +1,4 @@
-//! Redis away and back, as a person sees it.
+//! An outage of Redis and its end, as a visitor sees them.
 
 use crate::driver::Browser;
 use test_support::app::App;

@@ -66,7 +66,7 @@ fn slots_that_move_under_load_lose_no_count_and_refuse_no_request() {
         for slot in &slots {
             cluster.move_slot(*slot, to, || std::thread::sleep(Duration::from_millis(100)));
         }
-        // And back, where the application has learnt better meanwhile.
+        // And back: by now, the application knows the new owner.
         for slot in &slots {
             cluster.move_slot(*slot, from, || {});
         }

@@ -1,4 +1,4 @@
-//! Connections on which no request comes. Rocket 0.5 waits for one without a time limit.
+//! Connections on which no request arrives. Rocket 0.5 waits for one without a time limit.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

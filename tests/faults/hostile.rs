@@ -32,7 +32,7 @@ impl Site {
         Self { redis, app, visitor }
     }
 
-    /// Sends bytes as they are, and gives the status; 0 where the connection was closed.
+    /// Sends bytes as they are, and returns the status, or 0 if the connection was closed.
     fn status(&self, bytes: &[u8]) -> u16 {
         let mut stream = TcpStream::connect(("127.0.0.1", self.app.port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -44,7 +44,7 @@ impl Site {
         text.split(' ').nth(1).and_then(|it| it.parse().ok()).unwrap_or_default()
     }
 
-    /// Sends one further header line, and gives the status.
+    /// Sends one more header line, and returns the status.
     fn with_header(&self, path: &str, header: &[u8]) -> u16 {
         let mut bytes = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n").into_bytes();
         bytes.extend_from_slice(header);
@@ -59,7 +59,7 @@ impl Site {
         send(self.app.port, &head).views()
     }
 
-    /// The application is well, its visitor's session too, and Redis holds so many keys.
+    /// Checks that the application and its visitor's session work, and how many keys Redis has.
     fn end(mut self, keys: usize) {
         assert_eq!(self.visitor.get("/foo").views(), 3);
         assert_eq!(self.redis.keys("").len(), keys, "{:?}", self.redis.keys(""));

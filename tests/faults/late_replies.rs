@@ -1,4 +1,4 @@
-//! Replies that come too late, and whose they are then: the Redis store itself, below the site.
+//! Replies that arrive too late must not reach another request. Tests the Redis store directly.
 
 use std::time::Duration;
 

@@ -6,16 +6,17 @@
 //!
 //! - `unreachable`, `replies`, `refusals`, `missing_record`: one Redis that is away, answers wrongly,
 //!   refuses, or has lost records. Names begin with the case's number in `docs/reliability.md`.
-//! - `failover`: clusters and sentinels. `tls`: what stands between the application and Redis.
+//! - `failover`: clusters and sentinels. `tls`: encrypted connections to Redis.
 //! - `crowds`, `overload`: many requests at once, and more than Redis can answer. `soak`: all faults,
 //!   for minutes or hours.
 //! - `sqlite`: a file instead of Redis.
-//! - `late_replies`: below the application, whose reply is whose.
-//! - `hostile`: what clients send. `half_open`: connections on which no request comes. `platform`: signals, freezes, several instances.
+//! - `late_replies`: the store without the application: a late reply never reaches another request.
+//! - `hostile`: what clients send. `half_open`: connections on which no request arrives.
+//!   `platform`: signals, freezes, several instances.
 //!
 //! Most are a [`trial::Trial`]: load, a fault, recovery, and what must hold after it. With
 //! `--nocapture`, each prints its row of the table in `docs/reliability.md`. [`proxy`] and [`stub`]
-//! stand between the application and Redis.
+//! sit between the application and Redis.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

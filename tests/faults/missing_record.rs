@@ -1,4 +1,4 @@
-//! Records that Redis has lost, or has in an older state.
+//! Records that Redis has lost, or has restored in an older state.
 
 use test_support::RedisServer;
 use test_support::app::App;

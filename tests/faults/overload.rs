@@ -1,4 +1,4 @@
-//! More visitors than Redis can serve, or than are near it, and records that no visitor can have.
+//! More visitors than Redis can serve, a distant Redis, and records that are too large.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};

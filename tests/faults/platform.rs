@@ -1,4 +1,4 @@
-//! What the platform does to an instance: it stops it, freezes it and runs several of it.
+//! What the platform does to instances: it stops them, freezes them and runs several at once.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{RwLock, TryLockError};

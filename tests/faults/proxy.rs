@@ -1,7 +1,7 @@
 //! A wire between the application and Redis that can be made to misbehave.
 //!
-//! Replies pass through a [`Fault`]: a function that gets each chunk that the server has sent and
-//! does with it what it likes. So a new fault is a few lines, as those below are.
+//! Replies pass through a [`Fault`]: a function that receives each chunk from the server and may
+//! forward, delay, change or drop it. So a new fault takes only a few lines.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -57,7 +57,7 @@ pub fn faultless() -> Fault {
     Arc::new(Wire::pass)
 }
 
-/// Every reply comes so much later.
+/// Every reply is delayed by this much.
 pub fn late(by: Duration) -> Fault {
     Arc::new(move |wire, chunk| {
         sleep(by);
@@ -97,7 +97,7 @@ pub fn swallowing() -> Fault {
     Arc::new(|_, _| {})
 }
 
-/// Each connection ends, by `how`, once it has passed so many bytes.
+/// Each connection ends, by `how`, once it has forwarded this many bytes.
 pub fn cut_after(bytes: usize, how: fn(&mut Wire)) -> Fault {
     Arc::new(move |wire, chunk| {
         let rest = bytes.saturating_sub(wire.passed).min(chunk.len());

@@ -8,7 +8,7 @@ use std::thread::spawn;
 
 use test_support::free_port;
 
-/// Gives the reply to a command, by its name in capitals; `None` where a real server is to answer.
+/// Gives the reply to a command, by its name in capitals, or `None` if a real server answers.
 pub type Script = Arc<dyn Fn(&str) -> Option<Vec<u8>> + Send + Sync>;
 
 pub struct Stub {

@@ -1,4 +1,4 @@
-//! Servers that prove, wrongly or not at all, who they are: nothing is sent to them in plain text.
+//! Servers with a wrong certificate or without TLS: nothing is sent to them in plain text.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -150,9 +150,9 @@ fn page_says_why_the_count_stays_at_one_as_far_as_the_request_shows_it() {
         ("Host: localhost\r\nReferer: http://localhost/about\r\n", "This is your first view"),
         ("Host: localhost\r\nReferer: http://elsewhere/foo\r\n", "This is your first view"),
         (at_page, "If the count stays at 1, the browser keeps none"),
-        (&format!("{at_page}Cookie: theme=dark\r\n"), "has sent other cookies of this address"),
+        (&format!("{at_page}Cookie: theme=dark\r\n"), "has sent other cookies for this address"),
         (&format!("Host: localhost\r\nCookie: {}\r\n", &cookie[..99]), "cut off"),
-        (&format!("Host: localhost\r\nCookie: {cookie}=\r\n"), "characters that were not in it"),
+        (&format!("Host: localhost\r\nCookie: {cookie}=\r\n"), "unexpected characters"),
         (
             "Host: localhost\r\nCookie: session=eyJhIjoxfQ.aSh.x\r\n",
             "another application on this host has a cookie of the same name",

@@ -1,4 +1,4 @@
-//! Counts that are no counts: the next view repairs them.
+//! Counts that are not numbers: the next view repairs them.
 
 use redis::Commands;
 

@@ -1,4 +1,4 @@
-//! The count goes on, whichever instance answers.
+//! The count continues, whichever instance answers.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;

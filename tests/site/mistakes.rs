@@ -1,4 +1,4 @@
-//! Mistakes in the environment: each is told with its place and its remedy, and none is dropped.
+//! Mistakes in the environment: each is reported with its place and remedy, and none is ignored.
 
 use std::process::Command;
 
@@ -126,7 +126,7 @@ fn setting_of_rocket_that_cannot_be_used_is_told_in_plain_words() {
             "contains `wran`, which is not a level; the levels are off, error, warn",
         ),
         ("RUST_LOG", "info,rocket", "contains `rocket`, which is not a level"),
-        ("RUST_LOG", "rocket=wran", "one crate has its own if you write `info,rocket=debug`"),
+        ("RUST_LOG", "rocket=wran", "to set the level of one crate, write `info,rocket=debug`"),
     ] {
         assert_told(&[(name, value)], "FAIL", told);
     }

@@ -1,4 +1,4 @@
-//! Redis away, slow or gone: a 503 in time, everything else as usual, and recovery without help.
+//! Redis is down or slow: a 503 in time, everything else as usual, and recovery without help.
 
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What the pages say, and what a request for one does.
+//! The content of the pages, and the effect of requests for them.
 
 use cloud_run_sessions::config;
 use rocket::http::{Accept, ContentType, Header, Method, Status};

@@ -1,5 +1,5 @@
-//! Requests of one visitor that meet in two processes: whatever comes first, no count is lost, no
-//! session comes back, no rotation has two successors, and every key lapses.
+//! Concurrent requests of one visitor to two processes: in any order, no count is lost, no
+//! destroyed session is revived, no rotation has two successors, and every key expires.
 
 use std::collections::BTreeSet;
 use std::thread::scope;
@@ -21,7 +21,7 @@ struct Arena {
     _server: RedisServer,
 }
 
-/// What stands in Redis after a round, with every key's time to live checked.
+/// What Redis contains after a round. Checks that every key has a time to live.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Left {
     records: usize,

@@ -11,7 +11,7 @@ use rocket::serde::{Deserialize, Serialize};
 use rocket::{FromForm, FromFormField, get, launch, post, routes};
 use rocket_server_sessions::{self as session, Key, SameOrigin, Session};
 
-/// How many of each fruit: a field for each, so that two tabs that add at once both count.
+/// The number of each fruit, in a field of its own, so that no tab overwrites another's change.
 const FRUIT: Key<u32> = Key::new("fruit");
 const DELIVERY: Key<Delivery> = Key::new("delivery");
 const NOTICE: Key<String> = Key::new("notice");

@@ -10,7 +10,7 @@ const VIEWS: Key<i64> = Key::new("views");
 
 #[get("/<page>")]
 async fn page(page: &str, session: Session<'_>) -> session::Result<String> {
-    // The visitor chooses the field's name: a batch keeps the session's size in view.
+    // The visitor chooses the field's name, so use a batch: it limits the size of the session.
     let now = session.batch().increment(VIEWS.at(page), 1).commit().await?;
     let views = now.get(VIEWS.at(page))?.unwrap_or_default();
     Ok(format!("you viewed this page {views} times\n"))

@@ -16,7 +16,7 @@ use rocket_server_sessions::store::{
 };
 use rocket_server_sessions::{self as session, Key, Session};
 
-/// What is kept under a record's id. There is nothing once it has expired.
+/// What is stored under a record's id. Expired entries are removed.
 enum Place {
     Live { fields: Values, seen: Option<SystemTime> },
     Dead(Death),
@@ -59,7 +59,7 @@ impl Map {
     }
 }
 
-/// The contract has whole seconds.
+/// The contract requires whole seconds.
 fn whole_seconds(time: SystemTime) -> SystemTime {
     let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     UNIX_EPOCH + Duration::from_secs(seconds)

@@ -91,7 +91,7 @@ impl<'r> Batch<'r> {
             let field = op.field();
             if matches!(op, Op::Increment { .. }) {
                 match sum_of(field, &result, integers.next().unwrap_or_default()) {
-                    // Others may have counted before the fields were read.
+                    // Another request may have incremented the field before it was read.
                     Ok(Some(sum)) => drop(fields.insert(field.to_owned(), sum.to_string())),
                     Ok(None) => {}
                     Err(refused) => error = error.or(Some(refused)),

@@ -10,8 +10,8 @@ use crate::event::{Event, Rejection};
 /// The shortest time between two lines, and the time that new sessions have to return.
 const INTERVAL: Duration = Duration::from_mins(1);
 
-/// If so many new sessions begin and none returns, something is wrong. Robots alone rarely make so
-/// many before one visitor views a second page.
+/// If this many new sessions begin and none returns, something is wrong. Robots rarely begin this
+/// many before some visitor views a second page.
 const MANY: u32 = 20;
 
 /// Counts cookies that return damaged or not at all, for at most one line a minute.
@@ -120,8 +120,8 @@ impl Counts {
                 "requests whose cookies are not UTF-8, so that Rocket drops them all",
             ),
             (self.cut_off, "cookies cut off"),
-            (self.malformed, "cookies with characters that were not in them"),
-            (self.sealed_otherwise, "cookies that no key opens"),
+            (self.malformed, "cookies with unexpected characters"),
+            (self.sealed_otherwise, "cookies that no key decrypts"),
             (self.quoted, "cookies in double quotes, which were accepted"),
         ] {
             if count > 0 {
@@ -161,7 +161,7 @@ mod tests {
         PublicId::new(SystemTime::now())
     }
 
-    /// Notes the event at so many seconds.
+    /// Notes the event `seconds` after the start.
     fn at(report: &CookieReport, start: Instant, seconds: u64, event: Event) -> Option<String> {
         report.note_at(event, start + Duration::from_secs(seconds))
     }

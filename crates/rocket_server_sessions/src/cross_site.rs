@@ -32,8 +32,8 @@ impl Exceptions {
         self.0.iter().any(is_below)
     }
 
-    /// Returns whether another site has sent the request, and it may change something: every request
-    /// but `GET`, `HEAD` and `OPTIONS`, and the handshake of a websocket.
+    /// Returns whether another site has sent the request, and the request may change something: it
+    /// is the handshake of a websocket, or its method is not `GET`, `HEAD` or `OPTIONS`.
     pub(crate) fn is_refused(&self, request: &Request<'_>) -> bool {
         let is_safe = matches!(request.method(), Method::Get | Method::Head | Method::Options)
             && !request.headers().contains("Sec-WebSocket-Key");
@@ -61,8 +61,8 @@ impl Exceptions {
     }
 }
 
-/// Returns whether a fairing that came later has directed a refused request to a route of the
-/// application after all, or has made a request one to be refused.
+/// Returns whether a later fairing has directed a refused request to a route of the application
+/// after all, or has changed a request so that it must be refused.
 pub(crate) fn is_refused(request: &Request<'_>) -> bool {
     request.method() != Method::Connect
         && request.rocket().state::<Exceptions>().is_some_and(|it| it.is_refused(request))
@@ -101,7 +101,7 @@ fn split(authority: &str) -> (&str, Option<u16>) {
     match authority.rsplit_once(':') {
         Some((name, port)) if !port.contains(']') => match port.parse() {
             Ok(port) => (name, Some(port)),
-            // No port, and so no host that anything could be the same as.
+            // Not a valid port. The whole text is compared, and matches no valid host.
             Err(_) => (authority, None),
         },
         _ => (authority, None),

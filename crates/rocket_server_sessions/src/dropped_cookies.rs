@@ -1,9 +1,9 @@
 //! `Cookie` headers that Rocket drops.
 //!
 //! Rocket 0.5 drops a header that is not UTF-8, and one such byte in any cookie of the host is enough.
-//! The request then looks like one without cookies. Nothing but Rocket's log tells the difference,
-//! and it does so in the task that answers the request. So a logger passes the record on, and the
-//! fairing asks whether one came from its task.
+//! The request then looks like one without cookies. Only Rocket's log shows the difference. Rocket
+//! logs in the task that answers the request, so the logger notes the task, and the fairing checks
+//! whether its own task was noted.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,8 +43,8 @@ impl Tasks {
 /// Whether there are any, so that other requests need no lock.
 static HAS_TASKS: AtomicBool = AtomicBool::new(false);
 
-/// Notes if Rocket logs that it drops a request's cookies. Returns `true` if it does; the record
-/// need not be logged then.
+/// Recognizes the log record that Rocket writes when it drops a request's cookies. Returns `true`
+/// for such a record, which you need not log.
 ///
 /// One byte that is not UTF-8 in any cookie makes Rocket 0.5 drop all of a request's cookies, and
 /// only its log says so. Call this from your logger for every record, and such a request

@@ -249,7 +249,7 @@ impl<'r> Responder<'r, 'static> for Error {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
         static OUT_OF_RANGE: LogLimit = LogLimit::new();
 
-        // A visitor can cause this at will, by taking one from nothing.
+        // A visitor can cause this at will, for example by decrementing an unsigned counter at 0.
         let limit = matches!(self, Self::OutOfRange { .. }).then_some(&OUT_OF_RANGE);
         if self.status() == Status::InternalServerError {
             match limit.map(LogLimit::due) {

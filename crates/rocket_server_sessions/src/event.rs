@@ -87,7 +87,7 @@ impl fmt::Display for Event {
             }
             Self::Rejected(Rejection::CutOff) => f.write_str("a session cookie was cut off"),
             Self::Rejected(Rejection::Malformed) => {
-                f.write_str("a session cookie has characters that were not in it")
+                f.write_str("a session cookie has unexpected characters")
             }
             Self::Rejected(Rejection::UnreadableHeader) => {
                 f.write_str("a request's cookies are not UTF-8, so Rocket has dropped them all")

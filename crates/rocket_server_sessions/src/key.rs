@@ -21,14 +21,14 @@ use crate::store::is_reserved;
 ///
 /// # Changing a type
 ///
-/// Sessions live for weeks, so a new release meets values that an earlier one has stored. A value
+/// Sessions live for weeks, so a new release finds values that an earlier one has stored. A value
 /// that is not a `T` any more is an [`Error::Deserialize`](crate::Error::Deserialize), and stays one
 /// until the field is replaced or removed. To change the type of a key:
 ///
 /// - Add fields that have a default: `#[serde(default)]`. Old values can still be read.
 /// - Or make the key [lenient](Self::lenient), if the value may be lost. An old value then counts as
 ///   missing.
-/// - Or declare a key with another name, such as `cart2`. The old field goes with its session.
+/// - Or declare a key with another name, such as `cart2`. The old field ends with its session.
 ///
 /// While instances of both releases run, each reads what the other has stored.
 pub struct Key<T> {

@@ -13,7 +13,7 @@ pub enum RememberMe {
     /// unless an earlier request has set a [duration](Self::For).
     Yes,
     /// The cookie outlives the browser, and the session ends if it is not used for this long, or after
-    /// the configured idle timeout if that is longer. The absolute lifetime stays.
+    /// the configured idle timeout if that is longer. The absolute lifetime still applies.
     For(Duration),
 }
 

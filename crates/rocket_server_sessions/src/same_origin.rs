@@ -15,7 +15,7 @@ use crate::error::Error;
 /// every request over HTTPS or to localhost, and `Origin` on every `POST`. A `POST` with neither
 /// header is accepted: current browsers always send at least one, so it comes from a client that is
 /// not a browser, and such a client cannot be tricked into sending a visitor's cookie. Do not rely
-/// on the guard for other `GET` routes than websockets: over plain HTTP, and in Safari before 16.4,
+/// on the guard for `GET` routes other than websockets: over plain HTTP, and in Safari before 16.4,
 /// an ordinary `GET` has neither header. Browsers send `Origin` with every websocket.
 ///
 /// `Origin` is compared with the host and port of the request, not with its scheme. The cookie's

@@ -218,7 +218,7 @@ fn from_cookie(value: &str) -> String {
 ///
 /// They are read from the raw header, because Rocket's jar percent-decodes and trims names: there,
 /// a cookie `%5F%5FHost-session`, which any subdomain can set, would be accepted as ours. A request
-/// without that header comes from Rocket's local client, which fills the jar alone.
+/// without that header comes from Rocket's local client, which only fills the jar.
 pub(crate) fn candidates<'r>(
     name: &'r str,
     request: &'r Request<'_>,

@@ -15,10 +15,10 @@ use crate::store::LoggedIn;
 /// If no user is logged in, the request is forwarded to the next matching route, for example to a
 /// log-in page. If there is none, the response is a 401. `Option<User>` is `None` then.
 ///
-/// One round trip, one command, however many guards of a request ask; none if no user is logged in.
-/// During an outage, the guard fails with a 503. `Option<User>` hides that, and is `None`: use
-/// `Result<User, session::Error>` or [`User::of`] if a page must not look logged out then. If
-/// [`on_outage`](crate::Config::on_outage) is `anonymous`, no user is logged in then.
+/// One round trip and one command, however many guards a request has; none if no user is logged in.
+/// During an outage, the guard fails with a 503. `Option<User>` hides that, and is `None`. If a
+/// page must not look logged out during an outage, use `Result<User, session::Error>` or
+/// [`User::of`]. If [`on_outage`](crate::Config::on_outage) is `anonymous`, users seem logged out.
 ///
 /// ```
 /// use rocket::response::Redirect;

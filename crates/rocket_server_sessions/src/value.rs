@@ -116,7 +116,7 @@ pub(crate) fn increment<T: Integer>(field: impl Into<Field<T>>, by: i64) -> Op {
     Op::Increment { field: field.into().into_name(), by, range: min..=max }
 }
 
-/// The sum of an increment of a field of the type `integer`; none if the result is another's.
+/// The sum of an increment of a field of type `integer`. `None` for the result of another change.
 pub(crate) fn sum_of(field: &str, result: &OpResult, integer: &'static str) -> Result<Option<i64>> {
     let field = || field.to_owned();
     match *result {

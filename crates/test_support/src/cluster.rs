@@ -1,4 +1,4 @@
-//! A Redis Cluster of the suite's own: three masters, and a replica of each where asked for.
+//! A Redis Cluster for a test: three masters, with replicas if the test asks for them.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ const SLOTS: usize = 16_384;
 
 const MASTERS: usize = 3;
 
-/// Milliseconds without a word from a server until the others call it dead.
+/// How long a server may be silent before the others consider it down, in milliseconds.
 const NODE_TIMEOUT: u32 = 1_500;
 
 pub struct Cluster {
@@ -56,7 +56,7 @@ impl Cluster {
         cluster
     }
 
-    /// A further server, which has no slots yet.
+    /// Adds a server, which has no slots yet.
     pub fn add_server(&mut self) {
         let bus = free_port();
         let new = server(&self.folder, bus);
@@ -114,7 +114,7 @@ impl Cluster {
         }
     }
 
-    /// What an application is told: one server, and another one.
+    /// The URL for an application. It names two of the servers.
     pub fn url(&self) -> String {
         let [first, second, ..] = &self.servers[..] else { panic!("a cluster has servers") };
         format!("redis-cluster://127.0.0.1:{}?node=127.0.0.1:{}", first.port, second.port)
@@ -179,7 +179,7 @@ impl Cluster {
         }
     }
 
-    /// Sends a master a signal that it does not bear, and waits until its replica has taken over.
+    /// Stops or kills a master by a signal, and waits until its replica has taken over.
     pub fn lose(&self, server: &RedisServer, signal: &str) {
         self.lost.lock().unwrap().insert(server.port);
         server.signal(signal);

@@ -1,4 +1,4 @@
-//! Visitors who all come at the same time, and how they were served.
+//! Concurrent visitors, and how they were served.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{ScopedJoinHandle, scope, sleep};

@@ -93,7 +93,7 @@ impl Trial {
         self.with_fault(Duration::from_millis(200));
     }
 
-    /// How long it takes until every request is served again although the fault goes on.
+    /// How long it takes until every request is served again although the fault continues.
     pub fn outlast(&mut self, at_most: Duration) -> Duration {
         let start = Instant::now();
         loop {

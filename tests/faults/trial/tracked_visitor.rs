@@ -1,4 +1,4 @@
-//! A visitor whose views are counted by the test too, and what each of their responses must be.
+//! A visitor whose views the test counts too. It checks each response.
 
 use std::collections::BTreeSet;
 

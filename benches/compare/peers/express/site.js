@@ -45,7 +45,7 @@ export const PAGES = [
     href: "&#x2F;bar",
     title: "Bar",
     lede:
-      "This is a third page. Stay away for an hour: the instance that answers you then may never " +
+      "This is a third page. Stay away for half an hour: the instance that answers you then may never " +
       "have met you, and still the count goes on.",
   },
 ];

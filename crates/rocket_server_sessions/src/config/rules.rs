@@ -57,9 +57,9 @@ const REFUSED: [(&[&str], &str); 7] = [
     ),
     (
         &["cookie_path", "path"],
-        "cannot be set: the path is `/`, as it does not keep the cookie from other applications on \
-         the host, and browsers refuse a `__Host-` cookie with another one; to run two applications \
-         on one host, give each its own `cookie_name`",
+        "cannot be set: the path is `/`, because another path would not hide the cookie from other \
+         applications on the host, and browsers refuse a `__Host-` cookie with another path; to \
+         run two applications on one host, give each its own `cookie_name`",
     ),
     (
         &["http_only", "httponly", "cookie_http_only", "cookie_httponly"],
@@ -69,7 +69,7 @@ const REFUSED: [(&[&str], &str); 7] = [
     (
         &["secure", "cookie_secure"],
         "cannot be set: the cookie is `Secure` unless `insecure_http` is `true`, which is the \
-         default in the profile debug",
+         default in the `debug` profile",
     ),
     (&["cookie_same_site", "cookie_samesite"], "is called `same_site`"),
     (
@@ -80,7 +80,7 @@ const REFUSED: [(&[&str], &str); 7] = [
     ),
     (
         &["partitioned", "cookie_partitioned"],
-        "is not supported: a partitioned cookie is another one in each site that embeds yours",
+        "is not supported: a partitioned cookie is a different one on each site that embeds yours",
     ),
 ];
 

@@ -17,7 +17,7 @@ pub struct SettingError {
 }
 
 impl SettingError {
-    /// An error about the setting at `path`. The figment tells where it was set.
+    /// An error about the setting at `path`. The figment knows where it was set.
     pub(crate) fn new(figment: &Figment, path: &str, message: &str) -> Self {
         let place = place(figment, path);
         Self { key: path.to_owned(), message: message.to_owned(), place }

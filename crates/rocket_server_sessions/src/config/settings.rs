@@ -20,9 +20,9 @@ pub struct Config {
     /// `rediss://[user:password@]host[:port][/database]`, or in a file, `sqlite:sessions.db`. If it is
     /// unset or empty, they are kept in the process's memory.
     ///
-    /// For a cluster, use `redis-cluster://…` or `rediss-cluster://…`, with further servers as
+    /// For a cluster, use `redis-cluster://…` or `rediss-cluster://…`, with more servers as
     /// `?node=host:port&node=…`. For Sentinel, use `redis-sentinel://…` or `rediss-sentinel://…`,
-    /// with `?sentinelServiceName=NAME` and further sentinels as `&node=…`. The user, password and
+    /// with `?sentinelServiceName=NAME` and more sentinels as `&node=…`. The user, password and
     /// database apply to the master; `sentinelUsername` and `sentinelPassword` apply to the
     /// sentinels.
     ///
@@ -123,8 +123,8 @@ pub struct Config {
     /// _Default:_ `65536`, or `max_field_size` if that is larger.
     pub max_record_size: usize,
 
-    /// The maximum number of [logged-in](crate::Session::log_in) sessions per user. Further log-ins
-    /// destroy the oldest.
+    /// The maximum number of [logged-in](crate::Session::log_in) sessions per user. One more
+    /// log-in destroys the oldest.
     ///
     /// _Default:_ `100`.
     pub max_user_sessions: usize,
@@ -147,7 +147,7 @@ pub struct Config {
     /// _Default:_ `1`.
     pub connections: u32,
 
-    /// How many requests may wait for Redis or SQLite at the same time. Further ones fail with a 503
+    /// How many requests may wait for Redis or SQLite at the same time. Any more fail with a 503
     /// immediately.
     ///
     /// _Default:_ `2048`.

@@ -26,7 +26,7 @@ pub(crate) use query::Servers;
 ///
 /// `rediss` is encrypted. The scheme of Redis is followed by `[user:password@]host[:port][/database]`.
 /// Special characters of the password are percent-encoded: `#` is `%23`, `/` is `%2F`, `?` is
-/// `%3F`, `@` is `%40`. Clusters and sentinels take further parameters, which
+/// `%3F`, `@` is `%40`. Clusters and sentinels take more parameters, which
 /// [`Config::url`](crate::Config::url) lists.
 ///
 /// `sqlite:` is followed by a path, which begins at the working directory unless it is absolute:

@@ -80,7 +80,7 @@ impl UnusedSetting {
         let remedy = match (path.as_str(), meant) {
             (path, _) if path.starts_with("session_") => {
                 let key = &path["session_".len()..];
-                format!("; settings of sessions are one variable: ROCKET_SESSION='{{{key}=…}}'")
+                format!("; all session settings go into one variable: ROCKET_SESSION='{{{key}=…}}'")
             }
             ("tls", _) => "; this build of Rocket does not serve TLS".to_owned(),
             (_, Some(meant)) => format!("; did you mean `{meant}`?"),

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::event::{Event, Rejection};
 use crate::store::{Death, RecordId, Store};
 
-/// When a record was last seen that was touched before its cookie has come back.
+/// The last-seen time of a record that is touched before the browser has sent its cookie back.
 const NEVER: SystemTime = SystemTime::UNIX_EPOCH;
 
 impl RequestSession {

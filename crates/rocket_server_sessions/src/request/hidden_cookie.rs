@@ -9,8 +9,8 @@ use crate::event::Rejection;
 /// Returns whether the browser may hold a good cookie although the request shows none. A new session
 /// must not replace that cookie, unless a user logs in.
 ///
-/// Besides cookies that cannot be read, these are requests that other sites have caused, if
-/// `SameSite` keeps the cookie off them: any page could otherwise end a visitor's session.
+/// This is the case if the cookies cannot be read, or if another site has caused the request and
+/// `SameSite` keeps the cookie off it. Otherwise, any page could end a visitor's session.
 pub(super) fn may_hide_cookie(
     request: &Request<'_>,
     config: &Config,

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::store::{LOGIN, LoggedIn, USER};
 
 impl RequestSession {
-    /// The user who is logged in, as the store says now.
+    /// The user who is logged in. Always reads the store.
     pub(crate) async fn login(&self) -> Result<Option<LoggedIn>> {
         if !self.may_have_user() {
             return Ok(None);
@@ -13,8 +13,7 @@ impl RequestSession {
         Ok(LoggedIn::from_fields(&self.read(&[USER, LOGIN]).await?))
     }
 
-    /// The user who is logged in, as the store has said before in this request. A new token makes it
-    /// ask again.
+    /// The user who is logged in. Reads the store at most once for each token that the request has.
     pub(crate) async fn known_login(&self) -> Result<Option<LoggedIn>> {
         let record = || self.identity().map(|it| it.record);
         let before = record();

@@ -36,7 +36,7 @@ pub(crate) struct RequestSession {
     /// Whether the browser may hold a cookie that this request could not show.
     pub(super) may_hide_cookie: bool,
     pub(super) wait: Wait,
-    /// The user of the session, once a guard has asked.
+    /// The logged-in user, once a guard has read it.
     pub(super) known_login: Mutex<Option<(RecordId, Option<LoggedIn>)>>,
     /// Held while an operation changes the request's identity.
     pub(super) identity_lock: AsyncMutex<()>,

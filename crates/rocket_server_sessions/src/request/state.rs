@@ -28,9 +28,9 @@
 //! | … and the store never will | `Unsettled` | the state before |
 //! | the record is destroyed by this request | any | `Destroyed` |
 //!
-//! A request stays in one session. After the store has answered, only the request itself can change
-//! it: by `regenerate`, `log_in` or `destroy`. So nothing that was read in one session is written
-//! into another.
+//! A request stays in one session. Once the store has answered, only the request itself can change
+//! which one, by `regenerate`, `log_in` or `destroy`. So nothing that was read in one session is
+//! written into another.
 //!
 //! A replaced token is dead immediately. While its tombstone exists, the browser has or is about to
 //! get a newer cookie, so a request that presents the old token writes nothing and sets no cookie.

@@ -160,7 +160,7 @@ impl<'r> Session<'r> {
     /// # Errors
     ///
     /// The same as [`get`](Self::get) and [`insert`](Self::insert).
-    /// [`Error::OutcomeUnknown`] if others were faster until the deadline.
+    /// [`Error::OutcomeUnknown`] if other requests kept changing the field until the deadline.
     pub async fn update<T, R>(
         &self,
         field: impl Into<Field<T>>,

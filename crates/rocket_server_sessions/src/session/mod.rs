@@ -1,4 +1,5 @@
-//! The request guard `Session`: which session it is here, its `fields`, its `token`, and its `login`.
+//! The request guard `Session`. Its methods for fields are in `fields`, those for the token and the
+//! cookie in `token`, and those for users in `login`.
 
 use std::sync::Arc;
 use std::time::SystemTime;

@@ -62,7 +62,7 @@ impl Session<'_> {
     /// Sets how long the session and its cookie are kept. With `false`, the browser drops the
     /// cookie when it is closed. With `true`, it keeps the cookie. With a
     /// [`Duration`](std::time::Duration), it keeps the cookie, and the session gets this idle
-    /// timeout if it is longer than the configured one. The absolute lifetime stays the limit.
+    /// timeout if it is longer than the configured one. The absolute lifetime remains the limit.
     ///
     /// If there is a session, its cookie is sent again; otherwise, the setting applies to the session
     /// that this request creates. After a [`destroy`](Self::destroy), a new session has the configured

@@ -112,12 +112,13 @@ impl SessionFairing {
     /// `HEAD` and `OPTIONS` are let through: they should change nothing. The handshake of a websocket
     /// is refused like a `POST`.
     ///
-    /// Attach the fairing after those that change a request's method or path, because it decides by
-    /// them. If one comes later all the same, routes without a session are not protected; in all
-    /// others, the guards of this crate fail with [`Error::CrossSite`](crate::Error::CrossSite).
+    /// Attach the fairing after those that change a request's method or path, because its decision
+    /// depends on them. If such a fairing runs later, routes without a session are not protected;
+    /// in all others, the guards of this crate fail with
+    /// [`Error::CrossSite`](crate::Error::CrossSite).
     ///
     /// The rules are those of the guard [`SameOrigin`](crate::SameOrigin), which protects a single
-    /// route. Use [`allow_cross_site`](Self::allow_cross_site) for routes that others must reach.
+    /// route. Use [`allow_cross_site`](Self::allow_cross_site) for routes that they must reach.
     ///
     /// ```
     /// use rocket_server_sessions::Session;
@@ -208,7 +209,7 @@ impl Fairing for SessionFairing {
                 let name = &shared.config.cookie_name;
                 if rocket.config().profile == rocket::Config::DEBUG_PROFILE {
                     log::info!(
-                        "this is the profile debug, so plain http works: the cookie is `{name}`, \
+                        "the profile is debug, so plain http works: the cookie is `{name}`, \
                          without `Secure`; in a release, it needs https"
                     );
                 } else {

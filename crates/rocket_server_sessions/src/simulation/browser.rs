@@ -7,7 +7,7 @@ pub(super) struct Browser {
 }
 
 impl Browser {
-    /// Takes what a response says of the cookie.
+    /// Applies a response's `Set-Cookie` header.
     pub(super) fn take(&mut self, set_cookie: &str) {
         let pair = set_cookie.split(';').next().unwrap_or_default();
         let is_removal = set_cookie.contains("Max-Age=0");

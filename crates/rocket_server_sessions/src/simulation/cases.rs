@@ -1,10 +1,10 @@
-//! Which requests are put beside each other.
+//! The cases: which requests run concurrently.
 
 use super::plan::Plan;
 use super::start::Start;
 use super::step::Step;
 
-/// Requests beside each other, and from where.
+/// Concurrent requests, and the state in which they begin.
 #[derive(Clone, Debug)]
 pub(super) struct Case {
     pub(super) start: Start,
@@ -36,7 +36,7 @@ pub(super) const OPERATIONS: [&[Step]; 20] = [
     &[Step::Regenerate, Step::Insert],
 ];
 
-/// What one request does besides. It sends the commands of others, so not every order is gone through.
+/// Rarer operations. They send the same commands as others, so not every order is explored.
 pub(super) const RARE: [&[Step]; 6] = [
     &[Step::Small],
     &[Step::Small, Step::Small],
@@ -96,7 +96,7 @@ pub(super) fn pairs(faults: usize) -> Vec<Case> {
     from_everywhere(&plans, faults)
 }
 
-/// A request that takes long beside one that changes who a browser is.
+/// A slow request, and one that changes the browser's session.
 pub(super) fn slow(faults: usize) -> Vec<Case> {
     let mut plans = Vec::new();
     for slow in SLOW {

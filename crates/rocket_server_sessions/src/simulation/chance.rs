@@ -1,4 +1,4 @@
-//! Three and four requests, in an order and with faults that chance decides.
+//! Three and four requests, in a random order and with random faults.
 
 use std::thread;
 use std::time::Instant;
@@ -48,7 +48,7 @@ fn case(random: &mut Random) -> Case {
     Case { start, plans, faults: *random.pick(&[0, 0, 1, 1, 2]) }
 }
 
-/// Makes runs with these seeds, and returns what has broken a rule, or so many of those.
+/// Makes runs with these seeds, and returns the failures, up to a limit.
 pub(super) fn try_seeds(
     seeds: std::ops::Range<u64>,
     mutation: Mutation,

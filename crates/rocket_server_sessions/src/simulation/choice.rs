@@ -1,22 +1,22 @@
-//! Who decides what comes next, where several things can.
+//! Choosing what happens next, if several things can.
 
 use super::random::Random;
 
-/// Something that can happen next, as far as choosing needs to know it.
+/// Something that can happen next, with what a choice depends on.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Option {
-    /// What tells it from others, in whatever order they have come about. Without one, it is taken to
-    /// bear on everything else.
+    /// Identifies it, in any order of events. Without a name, it is assumed to depend on everything
+    /// else.
     pub(super) name: std::option::Option<Name>,
     pub(super) reads: Vec<u64>,
     pub(super) writes: Vec<u64>,
 }
 
-/// A unit of a pipeline: whose it is, whether it is detached, which of theirs, and which unit of it.
+/// A unit of a pipeline: the request, whether the work is detached, the pipeline, and the unit.
 pub(super) type Name = (usize, bool, usize, usize);
 
 impl Option {
-    /// Whether it comes to the same which of the two happens first.
+    /// Whether the order of the two makes no difference.
     fn is_independent_of(&self, other: &Self) -> bool {
         let is_disjoint = |one: &[u64], two: &[u64]| one.iter().all(|key| !two.contains(key));
         self.name.is_some()
@@ -29,15 +29,15 @@ impl Option {
 
 /// Decides what comes next.
 pub(super) trait Choose {
-    /// One of the options. `None`: whatever comes now was gone through in another order.
+    /// Chooses an option. `None` if everything from here on was explored in another order.
     fn choose(&mut self, options: &[Option]) -> std::option::Option<usize>;
 
-    /// Whether everything that can happen is offered at any time. If not, what obviously comes to
-    /// the same in another order is offered once.
+    /// Whether all possible events are offered at any time. If not, events whose order obviously
+    /// makes no difference are offered once.
     fn is_free(&self) -> bool;
 }
 
-/// The first of everything.
+/// Always chooses the first option.
 pub(super) struct First;
 
 impl Choose for First {
@@ -50,7 +50,7 @@ impl Choose for First {
     }
 }
 
-/// Chance, as a seed has it.
+/// Chooses at random, from a seed.
 pub(super) struct Dice {
     pub(super) random: Random,
     pub(super) is_free: bool,
@@ -66,19 +66,19 @@ impl Choose for Dice {
     }
 }
 
-/// Goes through all orders, depth first: each time the last choice that can be made otherwise is. What
-/// would only swap steps that do not bear on each other is left out (Godefroid's sleep sets).
+/// Explores all orders, depth first: each run changes the last choice that has an alternative.
+/// Orders that only swap independent steps are left out (Godefroid's sleep sets).
 pub(super) struct Walk {
     path: Vec<Node>,
     at: usize,
-    /// What is gone through, for messages.
+    /// The case that is explored, for messages.
     case: String,
 }
 
 struct Node {
     options: Vec<Option>,
     chosen: usize,
-    /// What was gone through before, and no step since has borne on.
+    /// Options that were explored before, and that are independent of every step since.
     asleep: Vec<Option>,
 }
 
@@ -124,7 +124,7 @@ impl Walk {
         Self { path: Vec::new(), at: 0, case }
     }
 
-    /// Begins at the start again, with the same choices.
+    /// Starts again, with the same choices.
     pub(super) fn again(&mut self) {
         self.at = 0;
     }

@@ -25,7 +25,7 @@ pub(super) fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
 }
 
-/// Makes one run. If it breaks a rule, `again` brings the choices to their beginning, and it is shown.
+/// Makes one run. If it breaks a rule, `again` resets the choices, and the run is printed.
 pub(super) async fn run<C: Choose>(
     machine: &Machine,
     from: &Snapshot,
@@ -48,14 +48,14 @@ pub(super) async fn run<C: Choose>(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Search {
     Every,
-    /// Every one, if there are not more; if there are, as many again by chance.
+    /// The first orders, up to this number. If there are more, as many random ones are added.
     UpTo(usize),
-    /// So many, by chance.
+    /// This many random orders.
     Some(usize),
 }
 
 impl Search {
-    /// As a variable of the environment says: `every`, or a number that `of` makes a search of.
+    /// Reads an environment variable: `every`, or a number, which `of` turns into a search.
     fn from_env(name: &str, of: fn(usize) -> Self, default: usize) -> Self {
         match std::env::var(name).as_deref() {
             Ok("every") => Self::Every,
@@ -150,7 +150,7 @@ fn assert_all_hold(what: &str, cases: &[Case], search: Search) {
     assert!(failures.is_empty(), "{} cases:\n{}", failures.len(), failures.join("\n"));
 }
 
-/// `SIMULATION_ORDERS=every` leaves out none of the few cases that have thousands.
+/// `SIMULATION_ORDERS=every` also explores all orders of the few cases that have thousands.
 #[test]
 fn every_order_of_two_requests_keeps_every_rule() {
     let search = Search::from_env("SIMULATION_ORDERS", Search::UpTo, 60);

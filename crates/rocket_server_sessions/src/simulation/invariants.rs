@@ -1,8 +1,7 @@
 //! What holds at every point of every run, whatever the order.
 //!
-//! An onlooker sees each change of a record at the moment when Redis makes it, knows whose command it
-//! was, and hears what each step told its handler. So every rule is checked where it can first be
-//! broken:
+//! The invariants observe each change of a record when Redis makes it, know which request sent the
+//! command, and see the result of each step. So every rule is checked as soon as it can be broken:
 //!
 //! | rule | checked |
 //! |---|---|
@@ -186,7 +185,7 @@ impl Invariants {
         self.live.iter().filter(is_known).cloned().collect()
     }
 
-    /// A step has begun, or has told its handler what it came to.
+    /// A step has begun, or has returned its result.
     pub(super) fn happened(&mut self, event: Event) -> Checked {
         match event {
             Event::Began { request, step } => {

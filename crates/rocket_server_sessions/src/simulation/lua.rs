@@ -1,4 +1,4 @@
-//! Scripts, run by a real Lua 5.1 as Redis does: in one step, with `redis.call` and its kin.
+//! Runs scripts in a real Lua 5.1, as Redis does: atomically, with `redis.call` and `redis.pcall`.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -173,7 +173,7 @@ fn with_code(text: &str) -> String {
 #[error("{0}")]
 struct Raised(String);
 
-/// What a client is told if a script fails: Redis adds where it happened.
+/// The error that a client gets if a script fails. Redis adds the position.
 fn failure(error: &mlua::Error) -> Reply {
     let text = match error.chain().find_map(|it| it.downcast_ref::<Raised>()) {
         Some(Raised(text)) => text.clone(),

@@ -25,7 +25,7 @@ use crate::{Clock as _, Config, Session};
 /// Where a session is found: the name of its record's key.
 pub(super) type Place = String;
 
-/// How everything stands when a run begins.
+/// The state of everything when a run begins.
 #[derive(Clone)]
 pub(super) struct Snapshot {
     pub(super) keyspace: Keyspace,
@@ -64,7 +64,7 @@ impl Machine {
         Self { client, server, world, mutation, store, clock, places, ends }
     }
 
-    /// How everything stands before anything has happened.
+    /// The initial state, before any request.
     pub(super) fn empty(&self) -> Snapshot {
         Snapshot { seed: 0, ..self.snapshot(vec![Browser::default(); 3]) }
     }

@@ -1,4 +1,4 @@
-//! Each seeded bug is found: so each rule is looked after.
+//! Each seeded bug is found, so each rule is really checked.
 
 use super::cases::{pairs, slow};
 use super::chance::try_seeds;

@@ -16,7 +16,7 @@ pub(super) enum Mutation {
     ShortTombstone,
     /// Scripts write into any hash.
     NoMarker,
-    /// A rotation or update goes ahead where the record is another's.
+    /// A log-in takes over the session of another user.
     NoOwner,
     /// A user's new place is not entered into the index.
     NoIndexEntry,
@@ -24,14 +24,14 @@ pub(super) enum Mutation {
     OldEntryFirst,
     /// A batch is carried out up to the middle.
     HalfBatch,
-    /// A place that is found empty, by who settles what was sent or destroys a user's sessions, is not
-    /// barred.
+    /// A place that is found empty when a token is settled or a user's sessions are destroyed gets
+    /// no tombstone.
     NoSettlement,
     /// A destroyed record stays, and the answer says that it is gone.
     NoDeletion,
     /// What is inserted is not written.
     NoInsert,
-    /// What an increment has left where there was no record stays.
+    /// An orphan key that an increment created is not deleted.
     NoOrphanDeletion,
     /// A new record has no time to live.
     NoExpiry,

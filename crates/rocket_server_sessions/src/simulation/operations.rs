@@ -105,7 +105,7 @@ fn failed(error: &session::Error) -> Outcome {
     }
 }
 
-/// Waits for a step until the scheduler wants it given up: its future is dropped then.
+/// Waits for a step, but drops its future if the scheduler says so.
 async fn patient<T>(world: &World, number: usize, step: impl Future<Output = T>) -> Option<T> {
     let mut step = pin!(step);
     poll_fn(|context| {

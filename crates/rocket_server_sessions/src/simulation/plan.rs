@@ -1,4 +1,4 @@
-//! What a browser will ask for.
+//! The requests that browsers will send.
 
 use super::step::Step;
 

@@ -1,4 +1,4 @@
-//! What an onlooker sees in the simulated Redis: live records, and what a step has done to them.
+//! The live records in the simulated Redis, and the changes that a step has made to them.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

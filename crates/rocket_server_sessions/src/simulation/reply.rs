@@ -5,7 +5,7 @@ use redis::Value;
 /// A command's name and arguments.
 pub(super) type Command = Vec<Vec<u8>>;
 
-/// What a command is answered.
+/// The reply to a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reply {
     Status(String),

@@ -107,8 +107,8 @@ impl<'m, C: Choose> Run<'m, C> {
         }
     }
 
-    /// Lets everything happen, and then looks at what is left. `false`: it was broken off, since what
-    /// comes was gone through in another order.
+    /// Completes the run, and then checks what is left. Returns `false` if the run was abandoned,
+    /// because the rest was explored in another order.
     pub(super) async fn complete(&mut self) -> Result<bool, String> {
         if !self.choice.is_free() {
             self.begin_first().await?;
@@ -337,7 +337,7 @@ impl<'m, C: Choose> Run<'m, C> {
     }
 
     async fn advance(&mut self, time: Duration) -> Result<(), String> {
-        // What has been under way for so long does not arrive any more.
+        // After this time, nothing that is still in flight arrives.
         self.jobs.clear();
         self.machine.advance(time).await;
         self.invariants.aged(&self.machine.server.keyspace.borrow());

@@ -1,4 +1,4 @@
-//! A step of a handler, and what it comes to.
+//! A step of a handler, and its result.
 
 /// One thing that a handler does with its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -43,7 +43,7 @@ pub(super) enum Event {
     Ended { request: usize, step: usize, outcome: Outcome },
 }
 
-/// One run's shared state. Its clones are one.
+/// One run's shared state. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct World(Arc<Mutex<State>>);
 
@@ -52,7 +52,7 @@ pub(super) struct State {
     pub(super) plans: Vec<Vec<Step>>,
     /// Which step each request is at.
     pub(super) steps: Vec<usize>,
-    /// Whether a request's handler is to give up what it waits for.
+    /// Whether a request's handler should stop waiting.
     pub(super) gives_up: Vec<bool>,
     /// The request that is being polled.
     pub(super) current: Option<usize>,

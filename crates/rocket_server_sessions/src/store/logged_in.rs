@@ -18,7 +18,7 @@ pub struct LoggedIn {
 }
 
 impl LoggedIn {
-    /// A user who logged in at that time, cut to seconds.
+    /// A user who logged in at `time`, which is truncated to seconds.
     #[must_use]
     pub fn new(name: &str, label: &str, time: SystemTime) -> Self {
         let logged_in_at = whole_seconds(time);

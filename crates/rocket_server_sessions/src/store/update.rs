@@ -7,8 +7,8 @@ use super::record::{Death, Values, is_reserved, size};
 
 /// One change of a record.
 ///
-/// Later releases may add others. [`Update::apply`] knows them all; a store that sends changes
-/// elsewhere refuses those that it does not know.
+/// Later releases may add others. [`Update::apply`] handles all of them. A store that translates
+/// changes itself, for example to SQL, must refuse those that it does not know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Op {

@@ -1,4 +1,4 @@
-//! The least rights in Redis, as `docs/operations.md` has them.
+//! The rights that sessions need in Redis, as `docs/operations.md` lists them.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What `check` finds, and the remedy that it names.
+//! What `check` finds, and the remedies that it suggests.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -94,7 +94,7 @@ fn refused_login_is_told_with_its_remedy() {
         (closed.port, ":hunter2@", "check the user and the password"),
         (closed.port, "alice:hunter2@", "check the user and the password"),
         (closed.port, "", "it requires a password"),
-        (open.port, ":hunter2@", "no password is set there"),
+        (open.port, ":hunter2@", "the server has no password"),
         (open.port, "alice:hunter2@", "check the user and the password"),
     ] {
         assert_fails(&report(&format!("redis://{rest}127.0.0.1:{port}")), "authentication", remedy);

@@ -1,4 +1,4 @@
-//! Each store keeps the contract of `Store`; and what memory alone does.
+//! Each store keeps the contract of `Store`; and what is special about the memory store.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

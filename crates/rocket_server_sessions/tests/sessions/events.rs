@@ -1,4 +1,4 @@
-//! The events that an observer is told of.
+//! The events that an observer receives.
 
 use std::collections::BTreeSet;
 

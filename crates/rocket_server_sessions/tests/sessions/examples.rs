@@ -1,4 +1,4 @@
-//! The examples do what they say.
+//! The examples work as they are described.
 
 use rocket::http::{ContentType, Header, Status};
 use rocket::local::blocking::Client;

@@ -1,5 +1,5 @@
-//! Which session a request is in, when its cookie changes meanwhile: by a rotation, a log-in or a
-//! destroy of another request, or by a thief with a copy of the cookie.
+//! Which session a request uses if its cookie is replaced meanwhile: by a rotation, a log-in or a
+//! destroy in another request, or by a thief with a copy of the cookie.
 
 use rocket::futures::future::join_all;
 use rocket::http::Status;

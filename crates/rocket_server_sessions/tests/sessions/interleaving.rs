@@ -1,4 +1,4 @@
-//! What others do between two commands of one request, and what their traces must not do later.
+//! Other requests between two commands of one request, and the side effects that must not remain.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What must not launch, and that it says why.
+//! Configurations that must fail the launch, with an error that says why.
 
 use rocket::fairing::AdHoc;
 use rocket::figment::Figment;

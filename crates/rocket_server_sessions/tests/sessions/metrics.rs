@@ -1,4 +1,4 @@
-//! What a recorder of metrics and a subscriber of spans get from the layer.
+//! The metrics and spans that a recorder and a subscriber receive from the crate.
 
 #![expect(clippy::float_cmp, reason = "what is counted is whole")]
 
@@ -161,7 +161,7 @@ async fn call_that_the_deadline_cuts_off_is_timed_as_unknown() {
     let _guard = set_default_local_recorder(&recorder);
     let server = RedisServer::start();
     let world = World::on(&server).await;
-    // The layer gives up before the store does.
+    // The deadline of the request passes before that of the store.
     let world = world.reconfigured("session.deadline", "50ms").await;
     server.signal("STOP");
     assert_eq!(world.visitor().get("/count/a").await.status, Status::ServiceUnavailable);

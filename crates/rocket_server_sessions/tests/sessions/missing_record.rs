@@ -1,5 +1,5 @@
-//! Records that vanish or are damaged under a live cookie: a new or repaired session, never an
-//! error for ever.
+//! Records that vanish or are damaged while their cookie is valid: the session is replaced or
+//! repaired, and no error is permanent.
 
 use std::time::UNIX_EPOCH;
 

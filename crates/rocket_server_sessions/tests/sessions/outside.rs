@@ -1,4 +1,4 @@
-//! Sessions outside of a request: jobs, tasks and command lines.
+//! Sessions outside of a request: in jobs, tasks and command-line tools.
 
 use rocket::http::Status;
 use rocket::local::asynchronous::Client;

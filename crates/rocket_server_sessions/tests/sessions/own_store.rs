@@ -1,4 +1,4 @@
-//! An application that brings its own store.
+//! An application with its own store.
 
 use rocket::figment::Figment;
 use rocket::local::asynchronous::Client;

@@ -1,4 +1,4 @@
-//! A proxy before the suite's Redis that lets something happen between two commands.
+//! A proxy in front of the suite's Redis that lets something happen between two commands.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -24,12 +24,12 @@ pub enum Action {
     CloseAfter(usize),
 }
 
-/// Starts to listen before the suite's Redis: the URL.
+/// Starts a proxy in front of the suite's Redis, and returns its URL.
 pub fn start(hook: impl FnMut(&[u8]) -> Action + Send + 'static) -> String {
     before(REDIS.port, hook)
 }
 
-/// The same before another server.
+/// The same in front of another server.
 pub fn before(port: u16, hook: impl FnMut(&[u8]) -> Action + Send + 'static) -> String {
     let hook: Hook = Arc::new(Mutex::new(Box::new(hook)));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -80,7 +80,7 @@ fn close(client: &TcpStream, server: &TcpStream) {
     }
 }
 
-/// A world whose commands are on their way for so long, each time.
+/// A world in which each command takes this long to arrive.
 pub async fn paused() -> (World, Arc<Mutex<Duration>>) {
     let pause = Arc::new(Mutex::new(Duration::ZERO));
     let length = pause.clone();
@@ -98,7 +98,7 @@ pub struct Trap(Arc<Mutex<Option<Spring>>>);
 type Spring = Box<dyn FnMut(&[u8]) -> Option<Action> + Send>;
 
 impl Trap {
-    /// Sets the trap. Chunks are forwarded until one of them gives an action.
+    /// Sets the trap. Chunks are forwarded until `spring` returns an action for one.
     pub fn set(&self, spring: impl FnMut(&[u8]) -> Option<Action> + Send + 'static) {
         *self.0.lock().unwrap() = Some(Box::new(spring));
     }

@@ -1,4 +1,4 @@
-//! Requests beside each other, and a wire that is cut between them: what each is told is what has
+//! Concurrent requests, and connections that break between them: each result is what really
 //! happened, and no key is left without a time to live.
 
 use std::sync::{Arc, Mutex};

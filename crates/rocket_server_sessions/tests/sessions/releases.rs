@@ -1,5 +1,5 @@
-//! What release 0.1.0 has given to browsers and left in Redis is read by the release under test. The
-//! texts are what it wrote, once; they stay as they are when the formats change.
+//! The release under test reads the cookies and records that release 0.1.0 wrote. The texts here
+//! are what it wrote, and stay as they are when the formats change.
 
 use std::time::{Duration, SystemTime};
 

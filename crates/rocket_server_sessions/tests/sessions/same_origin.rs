@@ -1,4 +1,4 @@
-//! The guard against other sites, as browsers and proxies name the site itself.
+//! The guard `SameOrigin`, with the headers that browsers and proxies send.
 
 use rocket::fairing::AdHoc;
 use rocket::http::uri::Host;

@@ -1,4 +1,4 @@
-//! What a session does after the headers of the response have left: in a stream or a websocket.
+//! Operations after the headers of the response are sent: in a stream or a websocket.
 
 use std::time::Duration;
 

@@ -15,7 +15,7 @@ pub(crate) struct Location {
     pub(crate) username: Option<String>,
     pub(crate) password: Option<String>,
     pub(crate) database: i64,
-    /// Further nodes of a cluster, or further sentinels.
+    /// More nodes of a cluster, or more sentinels.
     pub(crate) nodes: Vec<Node>,
 }
 
@@ -54,8 +54,8 @@ impl Location {
                         the password, as `%2F`, `%3F` or `%23`");
         }
         if fragment.is_some() {
-            return Err("has a part after `#`, which is not supported; certificates are always \
-                        checked: name a private authority in `ca_file`");
+            return Err("has a part after `#`, such as `#insecure`, which is not supported; \
+                        certificates are always checked: name a private authority in `ca_file`");
         }
         let (login, host) = authority.rsplit_once('@').map_or(("", authority), |it| it);
         let (username, password) = credentials(login)?;

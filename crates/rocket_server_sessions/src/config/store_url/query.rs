@@ -93,7 +93,7 @@ fn unknown_parameter(name: &str, kind: &str) -> &'static str {
              in `ca_file`"
         }
         ("node", "") => {
-            "names further nodes; write `redis-cluster://` or `redis-sentinel://`, or the same \
+            "names more nodes; write `redis-cluster://` or `redis-sentinel://`, or the same \
              with `rediss`"
         }
         (_, "") => {

@@ -45,7 +45,7 @@ pub(super) enum Found {
     In(String),
     /// What was found is what a request without a session finds.
     Nothing,
-    /// It was never so.
+    /// This was never true.
     Never,
 }
 
@@ -54,14 +54,14 @@ pub(super) struct Stage {
     pub(super) step: Step,
     pub(super) effects: Vec<Effect>,
     pub(super) outcome: Option<Outcome>,
-    /// What stood in the places that the request knew, at any time during the step.
+    /// The records in the places that the request knew, at any time during the step.
     pub(super) views: Vec<Vec<Record>>,
     /// Sessions that its user had when it began.
     pub(super) meant: Vec<String>,
 }
 
 impl Stage {
-    /// In which session it was so, at some time during the step.
+    /// The session for which `is_so` was true at some time during the step.
     pub(super) fn found(&self, is_so: impl Fn(&Record) -> bool) -> Found {
         let nothing = Record {
             place: String::new(),

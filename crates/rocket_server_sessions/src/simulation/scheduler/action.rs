@@ -14,7 +14,7 @@ pub(super) enum Action {
     /// between is the request's own.
     Execute(usize),
     Deliver(usize),
-    /// All wait until a handler has done what else it does.
+    /// Time passes, because all requests wait for a handler that does something else.
     Advance(Duration),
     Fault(Fault),
 }

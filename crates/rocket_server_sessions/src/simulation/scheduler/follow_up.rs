@@ -1,4 +1,4 @@
-//! Requests that come when all else is over.
+//! Requests that are sent after everything else.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

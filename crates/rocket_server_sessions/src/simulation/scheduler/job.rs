@@ -14,7 +14,7 @@ use crate::store::StoreError;
 /// A pipeline that Redis has, or will have.
 pub(super) struct Job {
     pub(super) author: Author,
-    /// What tells it from others: whose it is, whether it is detached, and which of theirs.
+    /// Identifies it: the request, whether the work is detached, and the number of the pipeline.
     pub(super) name: (usize, bool, usize),
     pub(super) done: usize,
     pub(super) units: std::vec::IntoIter<Vec<Command>>,

@@ -16,7 +16,7 @@ const TOLERANCE: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A used-up quota is not refilled within seconds, and every further command is billed.
+/// A used-up quota is not refilled within seconds, and every command is billed.
 const QUOTA_PAUSE: Duration = Duration::from_secs(30);
 
 /// If a probe is overdue by this much, the process was frozen, and the breaker's state is outdated.

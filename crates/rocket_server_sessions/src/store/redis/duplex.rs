@@ -148,7 +148,7 @@ impl<'s> Duplex<'s> {
     /// Assigns the received replies to requests.
     fn decode(&mut self) -> Result<(), End> {
         let now = Instant::now();
-        // What comes now may have come at any time since.
+        // What is received now may have arrived at any time since then.
         let lag = now - self.turned;
         loop {
             let decoder = &mut self.transport.connection().decoder;

@@ -132,7 +132,7 @@ impl InFlight {
         // Lower the estimate quickly, because a high one refuses requests that could be answered.
         let weight = if took < self.round_trip { 2 } else { 8 };
         self.round_trip = (self.round_trip * (weight - 1) + took) / weight;
-        // What this process has added tells nothing about Redis.
+        // The delay that this process has added says nothing about Redis.
         self.limit.answered(ahead, took.saturating_sub(lag));
         Ok(Some(Answered { request, answer: error.map_or(Ok(values), Err) }))
     }

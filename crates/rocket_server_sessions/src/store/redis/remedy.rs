@@ -24,12 +24,12 @@ const SERVER: [(&str, &str, &str); 15] = [
     (
         "ERR",
         "without any password",
-        "no password is set there: remove it from `url`, or set `requirepass` on the server",
+        "the server has no password: remove yours from `url`, or set `requirepass` on the server",
     ),
     (
         "ERR",
         "no password is set",
-        "no password is set there: remove it from `url`, or set `requirepass` on the server",
+        "the server has no password: remove yours from `url`, or set `requirepass` on the server",
     ),
     (
         "ERR",
@@ -71,7 +71,7 @@ const TLS: [(&str, &str); 15] = [
     (
         "not valid for name",
         "its certificate is for another name: use that name in `url`, set it as \
-         `tls_server_name`, or issue a certificate with this name as `subjectAltName`",
+         `tls_server_name`, or issue a certificate for the host in `url`, as `subjectAltName`",
     ),
     ("alert: CertificateExpired", "it finds `client_cert_file` expired: renew it"),
     ("expired", "its certificate has expired: renew it"),
@@ -90,7 +90,7 @@ const NO_CLIENT_CERTIFICATE: &str = "it requires a client certificate: set `clie
                                      `client_key_file`, or `tls-auth-clients no` on the server";
 
 const WRONG_CLIENT_CERTIFICATE: &str = "it does not accept the certificate in `client_cert_file`: \
-                                        is it of the authority in the server's `tls-ca-cert-file`?";
+                                        is its authority in the server's `tls-ca-cert-file`?";
 
 /// A server that requires a client certificate sends an alert and closes the connection. The close
 /// may be seen first.

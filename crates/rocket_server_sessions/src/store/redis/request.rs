@@ -16,7 +16,7 @@ use crate::store::error::StoreError;
 pub(super) type Answer = Result<Vec<Value>, StoreError>;
 
 /// Whether a request was sent. This decides which error its caller gets after a timeout, so both
-/// ends share it atomically. It changes once: the first end that leaves the queue wins.
+/// ends share it atomically. It changes once: the first end to change it wins.
 #[derive(Default)]
 struct Stage(AtomicU8);
 
@@ -71,7 +71,7 @@ impl Request {
     }
 
     pub(super) fn answer(self, answer: Answer) {
-        // If the caller has given up, it was already told that the outcome is unknown.
+        // If the caller has given up, it has already returned "outcome unknown".
         let _ = self.answer.send(answer);
     }
 }

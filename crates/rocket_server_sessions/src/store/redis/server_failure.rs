@@ -39,8 +39,8 @@ pub(super) fn server_failure(replies: &[Value], is_cluster: bool) -> Option<Serv
         _ if code == "NOPERM" => format!("Redis refused: NOPERM{}", missing_right(details)),
         _ => format!("Redis refused: {code}"),
     };
-    // What was answered before was done; a pipeline of ours reads after it has written. A script that
-    // lacks a right may have done a part of its work.
+    // The commands that were answered before the error were applied: our pipelines read after they
+    // write. A script that lacks a right may have been applied in part.
     let is_partly_done = replies[..at].iter().any(is_done)
         || is_done_in_part(&replies[at])
         || (code == "NOPERM" && is_of_script(details));
@@ -70,7 +70,7 @@ fn cause(error: &ServerError) -> &str {
 /// Whether a script has failed by itself, and none of its commands has.
 fn is_raised_by_script(error: &ServerError) -> bool {
     let details = error.details().unwrap_or_default();
-    // Redis 6 puts the place behind its own words.
+    // Redis 6 appends the position to its own message.
     let is_of_redis_6 = details.starts_with("Error running script") && !details.contains(": -");
     error.code() == "ERR"
         && (details.starts_with("user_script:") || is_of_redis_6)
@@ -84,7 +84,7 @@ fn is_of_script(details: &str) -> bool {
         .any(|it| details.contains(it))
 }
 
-/// Whether a list of replies, such as that of a transaction, holds one to something that was done.
+/// Whether a list of replies, such as a transaction's, contains that of a command that was applied.
 fn is_done_in_part(reply: &Value) -> bool {
     matches!(reply, Value::Array(items) if items.iter().any(is_done))
 }

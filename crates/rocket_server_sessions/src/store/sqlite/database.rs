@@ -22,7 +22,7 @@ const LAYOUT: i32 = 1;
 /// How long to wait between two attempts to get the lock.
 const RETRY_INTERVAL: Duration = Duration::from_millis(1);
 
-/// A file of sessions. It is opened again if it has failed, and if somebody has moved or deleted it:
+/// A file of sessions. It is opened again if it has failed, and if it was moved or deleted:
 /// what is written to a deleted file is lost.
 pub(super) struct Database {
     pub(super) path: PathBuf,
@@ -52,7 +52,7 @@ impl Database {
         Ok(Self { path, clock, lock_timeout, open, has_failed: false })
     }
 
-    /// Begins a transaction in which nobody else can write. If it is dropped, nothing has changed.
+    /// Begins a transaction in which no other process can write. If it is dropped, nothing has changed.
     pub(super) fn begin(&mut self) -> Result<Rows<'_>, StoreError> {
         if self.has_failed || self.open.identity != identity(&self.path) {
             self.open = Open::new(&self.path, self.lock_timeout)?;

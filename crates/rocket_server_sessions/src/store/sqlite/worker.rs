@@ -85,7 +85,7 @@ where
         let Self { result, answer, .. } = *self;
         let result = outcome
             .and_then(|()| result.ok_or_else(|| StoreError::refused("the call has not run")));
-        // If nobody waits any more, the outcome is of no interest.
+        // If the caller has given up, the outcome is of no interest.
         let _ = answer.send(result);
     }
 

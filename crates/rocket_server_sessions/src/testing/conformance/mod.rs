@@ -136,7 +136,7 @@ fn op_field(op: &Op) -> &str {
     }
 }
 
-/// Changes of every kind that become other commands.
+/// Changes of each kind that the Redis store encodes as different commands.
 fn changes() -> Vec<Vec<Op>> {
     vec![
         vec![],

@@ -1,5 +1,5 @@
-//! Sessions against a model of them: whatever visitors do in whatever order, with old cookies too,
-//! each store answers as the model does.
+//! Random sequences of requests, some with old cookies. Each store must answer as a model of
+//! sessions does.
 
 mod reference;
 mod steps;

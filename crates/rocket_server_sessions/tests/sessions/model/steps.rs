@@ -6,7 +6,7 @@ use proptest::sample::select;
 
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// A request by a visitor, with the cookie that they got so many cookies ago.
+    /// A request by a visitor, with the current cookie or an older one, counted back from it.
     Visit { visitor: usize, age: usize, what: What },
     /// So many seconds pass.
     Advance(u64),

@@ -1,4 +1,4 @@
-//! A place in the middle of a request at which it waits until the test lets it go on.
+//! A gate at which a request waits until the test lets it continue.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The application's paths that come up against limits: many fields at once, and a counter of a narrow
+//! The application's routes that reach limits: many fields at once, and a counter of a narrow
 //! type.
 
 use rocket::tokio::join;

@@ -1,5 +1,5 @@
-//! The application's paths for requests of several steps: with a pause in between, after the headers
-//! have left, or given up half-way.
+//! The application's routes for requests of several steps: with a pause between them, after the
+//! headers are sent, or cancelled halfway.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex};

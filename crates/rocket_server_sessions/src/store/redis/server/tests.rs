@@ -30,7 +30,7 @@ impl Echo {
         Self::with(usize::MAX, 0)
     }
 
-    /// Closes further connections immediately.
+    /// Closes any more connections immediately.
     fn with_room_for(number: usize) -> Self {
         Self::with(number, 0)
     }
