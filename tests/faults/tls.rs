@@ -134,6 +134,28 @@ fn a20_server_that_proves_who_it_is_is_used() {
     assert_eq!((visitor.get("/foo").views(), visitor.get("/foo").views()), (1, 2));
 }
 
+/// The handshake takes round trips too, but requests take only one.
+#[test]
+fn first_views_over_tls_are_served_by_a_distant_redis() {
+    let authority = Authority::new();
+    let redis = authority.redis("IP:127.0.0.1", 2);
+    let proxy = Proxy::before(redis.tls_port);
+    proxy.set_round_trip(Duration::from_millis(600));
+    let url = format!("rediss://127.0.0.1:{}", proxy.port);
+    let session = format!("{{ca_file={:?},deadline=\"3s\"}}", authority.file());
+    let app = App::start(&[
+        ("REDIS_URL", &url),
+        ("ROCKET_SECRET_KEY", KEY),
+        ("ROCKET_SESSION", &session),
+    ]);
+    let status = || app.visitor().get("/foo").status;
+    let views = std::thread::scope(|scope| {
+        let views: Vec<_> = (0..10).map(|_| scope.spawn(status)).collect();
+        views.into_iter().map(|view| view.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert_eq!(views, [200; 10]);
+}
+
 #[test]
 fn a20_server_that_demands_a_client_certificate_is_used_with_one_and_asks_for_it_without() {
     let authority = Authority::new();

@@ -25,7 +25,7 @@ pub(super) struct Connection {
     pub(super) decoder: Decoder,
     /// When data was last received.
     pub(super) used: Instant,
-    /// How long the server took to answer the greeting.
+    /// How long the server took to answer the greeting, without the TLS handshake.
     pub(super) round_trip: Duration,
     is_broken: bool,
     /// Identifies the master that it leads to, with sentinels.
@@ -108,6 +108,8 @@ impl Connection {
             commands.push(cmd("SELECT").arg(address.database).take());
         }
         commands.push(cmd("PING"));
+        // The handshake takes round trips of its own, which later requests do not need.
+        self.shake_hands(deadline).map_err(|error| self.why_closed(error, deadline))?;
         let start = Instant::now();
         self.exchange(&commands, deadline)?;
         self.round_trip = start.elapsed();
@@ -156,6 +158,16 @@ impl Connection {
             None => step(&mut timed),
             Some(tls) => step(&mut rustls::Stream::new(tls.as_mut(), &mut timed)),
         }
+    }
+
+    /// Completes the TLS handshake, if there is one.
+    fn shake_hands(&mut self, deadline: Instant) -> io::Result<()> {
+        let Some(tls) = &mut self.tls else { return Ok(()) };
+        let mut timed = Timed { socket: &self.socket, deadline };
+        while tls.is_handshaking() {
+            tls.complete_io(&mut timed)?;
+        }
+        Ok(())
     }
 
     /// Writes packed commands. After an error the connection must not be used again.

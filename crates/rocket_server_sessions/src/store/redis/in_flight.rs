@@ -43,13 +43,14 @@ pub(super) struct Unsolicited;
 
 impl InFlight {
     /// `patience` is the time after which an answer counts as slow. `round_trip` is how long the
-    /// server took to answer when the connection was opened.
+    /// server took to answer when the connection was opened. If that was longer than `patience`, the
+    /// process may have been frozen meanwhile.
     pub(super) fn new(now: Instant, patience: Duration, round_trip: Duration) -> Self {
         Self {
             sent: VecDeque::new(),
             bytes: 0,
             progress: now,
-            round_trip,
+            round_trip: round_trip.min(patience),
             limit: Limit::new(patience),
         }
     }
@@ -74,8 +75,11 @@ impl InFlight {
     pub(super) fn can_answer(&self, request: &Request, now: Instant) -> bool {
         let left = request.deadline.saturating_duration_since(now);
         let is_fresh = left * 2 > request.deadline.saturating_duration_since(request.queued_at);
+        if self.is_empty() {
+            return is_fresh || left > self.round_trip;
+        }
         // Add a quarter, because more requests may be in flight now.
-        left > self.round_trip * 5 / 4 || (is_fresh && self.is_empty())
+        left > self.round_trip * 5 / 4
     }
 
     pub(super) fn push(&mut self, request: Request, now: Instant) {
@@ -213,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn request_is_hopeless_if_less_is_left_than_answers_have_taken_unless_nothing_is_in_flight() {
+    fn request_is_hopeless_if_less_is_left_than_answers_have_taken_unless_it_is_fresh_and_alone() {
         let start = Instant::now();
         let mut in_flight = InFlight::new(start, 500 * MILLIS, Duration::ZERO);
         for _ in 0..40 {
@@ -232,8 +236,16 @@ mod tests {
         let now = Instant::now();
         let in_flight = InFlight::new(now, 500 * MILLIS, 100 * MILLIS);
         let (request, _reply) = request(now, 1000 * MILLIS);
-        assert!(in_flight.can_answer(&request, now + 870 * MILLIS));
-        assert!(!in_flight.can_answer(&request, now + 880 * MILLIS));
+        assert!(in_flight.can_answer(&request, now + 899 * MILLIS));
+        assert!(!in_flight.can_answer(&request, now + 901 * MILLIS));
+    }
+
+    #[test]
+    fn freeze_while_the_connection_was_opened_is_not_taken_for_the_round_trip() {
+        let now = Instant::now();
+        let mut in_flight = InFlight::new(now, 400 * MILLIS, 5000 * MILLIS);
+        in_flight.push(request(now, 900 * MILLIS).0, now);
+        assert!(in_flight.can_answer(&request(now, 900 * MILLIS).0, now));
     }
 
     /// Simulates a server that answers `each_milli` requests per millisecond, in order, while
