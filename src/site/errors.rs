@@ -88,9 +88,10 @@ impl ErrorText {
             ),
             409 => (
                 "Your session has just changed.",
-                "Another of your requests was faster: it renewed your session or ended it. This one \
-                 changed nothing.",
-                "Load the page again.",
+                "Another request was faster: it renewed your session or ended it. This one changed \
+                 nothing.",
+                "Load the page again. If that does not help, your session was ended elsewhere: try \
+                 again in half a minute.",
             ),
             413 => (
                 "That is too much.",

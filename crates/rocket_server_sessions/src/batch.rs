@@ -12,7 +12,24 @@ use crate::value::{Integer, Value, encode, increment, sum_of};
 /// A set of changes that are sent in one round trip. Created by
 /// [`Session::batch`](super::Session::batch).
 ///
-/// Nothing is sent before [`commit`](Self::commit).
+/// Nothing is sent before [`commit`](Self::commit). Each method takes the batch and returns it, so
+/// a loop assigns it again:
+///
+/// ```
+/// # use rocket_server_sessions::{Key, Result, Session};
+/// const CART: Key<u32> = Key::new("cart");
+///
+/// # async fn run(session: Session<'_>, sold_out: Vec<String>) -> Result<()> {
+/// let mut batch = session.batch();
+/// for item in &sold_out {
+///     batch = batch.remove(CART.at(item));
+/// }
+/// batch.commit().await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// [`Session::remove_items`](crate::Session::remove_items) removes a whole family.
 #[must_use = "a batch does nothing until it is committed"]
 pub struct Batch<'r> {
     request: &'r RequestSession,

@@ -42,9 +42,28 @@ pub enum Error {
     },
 
     /// Another request rotated or destroyed the session while this one was using the old token, or
-    /// the record disappeared during the request. Nothing was changed. Usually the browser has
-    /// received a newer cookie by now, so reloading the page helps. After a destroy, writes with the
-    /// old cookie fail for 30 seconds; then they create a new session.
+    /// the record disappeared during the request. Nothing was changed.
+    ///
+    /// If another request of this browser did it, the browser has received a newer cookie by now, or
+    /// none, and reloading the page helps.
+    ///
+    /// If the session was destroyed from elsewhere, such as with
+    /// [`UserSessions::destroy`](crate::UserSessions::destroy), reloading does not help: reads find
+    /// nothing, and writes fail for up to 30 seconds. After that, a write creates a new session.
+    /// [`log_in`](crate::Session::log_in) works at once. Tell the visitor so:
+    ///
+    /// ```
+    /// use rocket::{Request, catch};
+    /// use rocket_server_sessions::{Rejection, Session};
+    ///
+    /// #[catch(409)]
+    /// fn conflict(request: &Request<'_>) -> &'static str {
+    ///     match Session::of(request).ok().and_then(|session| session.rejection()) {
+    ///         Some(Rejection::Destroyed(_)) => "You were logged out. Log in again.",
+    ///         _ => "Your session has just changed. Reload the page.",
+    ///     }
+    /// }
+    /// ```
     #[error("the session was rotated, destroyed or lost while this request was using it")]
     Conflict,
 

@@ -75,6 +75,19 @@ impl<T> Key<T> {
     }
 
     /// The field `item` of this family. `VIEWS.at("/foo")` is the field `views:/foo`.
+    ///
+    /// Format an item with `format!`, not with `format_args!`: what that borrows lives until the end
+    /// of the statement, and a handler cannot hold it across an `.await`.
+    ///
+    /// ```
+    /// # use rocket_server_sessions::{Key, Result, Session};
+    /// const CART: Key<u32> = Key::new("cart");
+    ///
+    /// #[rocket::post("/cart/<id>")]
+    /// async fn add(id: u32, session: Session<'_>) -> Result<()> {
+    ///     session.batch().increment(CART.at(format!("{id:010}")), 1).commit().await.map(drop)
+    /// }
+    /// ```
     #[must_use]
     pub fn at(self, item: impl fmt::Display) -> Field<T> {
         Field { name: Cow::Owned(format!("{}:{item}", self.name)), key: self }

@@ -96,7 +96,8 @@ impl Snapshot {
         self.fields.keys().map(String::as_str).filter(|name| !is_reserved(name))
     }
 
-    /// The items of a family with their values, sorted by item.
+    /// The items of a family with their values, sorted by item, as text: `10` comes before `9`. To
+    /// have numbers in order, pad them: `CART.at(format!("{id:010}"))`.
     ///
     /// # Errors
     ///

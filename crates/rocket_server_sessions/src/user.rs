@@ -70,7 +70,8 @@ pub struct User {
     pub name: String,
     /// The label that was passed to [`log_in`](crate::Session::log_in).
     pub label: String,
-    /// When the user logged in, to the second.
+    /// When the user logged in, to the second. Logging in the same user again renews it.
+    /// [`Session::logged_in_within`](crate::Session::logged_in_within) compares it with the clock.
     pub logged_in_at: SystemTime,
 }
 

@@ -72,7 +72,8 @@ pub struct ActiveSession {
 }
 
 impl UserSessions<'_> {
-    /// The sessions in which `user` is logged in, the latest log-in first.
+    /// The sessions in which `user` is logged in, the latest log-in first. Of log-ins within one
+    /// second, the one in the newest session is first.
     ///
     /// Two round trips: one command for the index, and one for each session in it. Four round trips
     /// if a session was rotated or destroyed at about the same time.
@@ -100,6 +101,12 @@ impl UserSessions<'_> {
     }
 
     /// Destroys one session of `user`. Returns `false` if the user has no such session.
+    ///
+    /// If it is the session of another browser, that browser still sends its cookie. Reads then
+    /// find nothing, writes fail with [`Error::Conflict`] for up to 30 seconds, and a log-in works
+    /// at once. No response removes the cookie, because it could arrive after the response to a
+    /// newer log-in, and would undo that. If it is the session of this request, its cookie is
+    /// removed, and writes work at once, in a new session.
     ///
     /// Two round trips: one command for the index, five for the session.
     ///
@@ -131,6 +138,9 @@ impl UserSessions<'_> {
 
     /// Destroys all sessions of `user`, including the current one, and returns how many were
     /// destroyed. Use it when an account is closed (OWASP ASVS 5.0, 7.4.2).
+    ///
+    /// If the current session is one of them, this browser's cookie is removed, and writes work at
+    /// once, in a new session. For other browsers, see [`destroy`](Self::destroy).
     ///
     /// As many round trips as [`destroy_others`](Self::destroy_others).
     ///

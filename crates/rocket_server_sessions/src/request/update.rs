@@ -117,6 +117,22 @@ impl RequestSession {
         Ok(Some(applied))
     }
 
+    /// Removes the fields that are there now and whose names begin with `prefix`.
+    pub(crate) async fn remove_all(&self, prefix: &str) -> Result<()> {
+        self.with_deadline(async {
+            let fields = self.attempt(&Update::look(Selection::All)).await?.fields;
+            let names = fields.into_keys().filter(|name| name.starts_with(prefix));
+            let ops: Vec<_> = names.map(Op::Remove).collect();
+            if ops.is_empty() {
+                return Ok(());
+            }
+            self.check(&ops)?;
+            let update = Update { ops, read: Selection::Some(vec![]), max_size: None };
+            self.attempt(&update).await.map(drop)
+        })
+        .await
+    }
+
     /// Reads a field, and replaces it if no other request has changed it meanwhile. Otherwise tries
     /// again with what the field holds then, until the deadline.
     ///

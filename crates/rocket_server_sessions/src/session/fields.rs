@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::Session;
 use crate::batch::Batch;
 use crate::error::{Error, Result};
-use crate::key::Field;
+use crate::key::{Field, Key};
 use crate::snapshot::Snapshot;
 use crate::store::{Op, OpResult, Selection, Update};
 use crate::value::{Integer, Value, decode, encode, increment, sum_of};
@@ -247,6 +247,32 @@ impl<'r> Session<'r> {
     /// See [`Session`](#errors).
     pub async fn remove<T>(&self, field: impl Into<Field<T>>) -> Result<()> {
         self.change(Op::Remove(field.into().into_name())).await.map(drop)
+    }
+
+    /// Deletes all items of a family: reads all fields, and then deletes the items that are there, all
+    /// at once. The key's own field stays.
+    ///
+    /// An item that another request adds in between stays. One that another request changes in
+    /// between is deleted.
+    ///
+    /// Two round trips: one command, and then two and one for each item; one round trip if there are
+    /// no items.
+    ///
+    /// ```
+    /// # use rocket_server_sessions::{Key, Result, Session};
+    /// const CART: Key<u32> = Key::new("cart");
+    ///
+    /// #[rocket::post("/cart/empty")]
+    /// async fn empty(session: Session<'_>) -> Result<()> {
+    ///     session.remove_items(CART).await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyChanges`] for more than 10,000 items. Nothing was changed.
+    pub async fn remove_items<T>(&self, family: Key<T>) -> Result<()> {
+        self.request.remove_all(&family.family()).await
     }
 
     /// Atomically reads and deletes a field, for example a flash message. One round trip, three

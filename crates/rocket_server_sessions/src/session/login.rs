@@ -3,6 +3,7 @@
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Session;
 #[cfg(doc)]
@@ -18,16 +19,29 @@ impl<'r> Session<'r> {
     /// Returns the logged-in user, as the store says now. The guard [`User`] asks once per request
     /// instead. One round trip, one command; none if no user is logged in.
     ///
-    /// Use [`logged_in_at`](User::logged_in_at) to ask for the password again before something
-    /// important:
+    /// # Errors
+    ///
+    /// See [`Session`](#errors).
+    pub async fn user(&self) -> Result<Option<User>> {
+        Ok(self.request.login().await?.map(User::from))
+    }
+
+    /// Returns `true` if a user is logged in, and logged in at most this long ago, by the clock of the
+    /// [fairing](crate::SessionFairing::clock). Use it to ask for the password again before something
+    /// important. If the password is right, call [`log_in`](Self::log_in) with the same user: that
+    /// renews the time.
+    ///
+    /// The time is known to the second. One in the future, which another instance's clock may have
+    /// set, counts as being as long ago as it is ahead.
+    ///
+    /// One round trip, one command, shared with the guard [`User`]; none if no user is logged in.
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # use rocket_server_sessions::{Result, Session};
+    /// # use rocket_server_sessions::{Result, Session, User};
     /// #[rocket::post("/close-account")]
-    /// async fn close(session: Session<'_>) -> Result<&'static str> {
-    ///     let Some(user) = session.user().await? else { return Ok("log in first") };
-    ///     if user.logged_in_at.elapsed().is_ok_and(|age| age > Duration::from_mins(10)) {
+    /// async fn close(_user: User, session: Session<'_>) -> Result<&'static str> {
+    ///     if !session.logged_in_within(Duration::from_mins(10)).await? {
     ///         return Ok("enter your password again");
     ///     }
     ///     Ok("closed")
@@ -37,8 +51,11 @@ impl<'r> Session<'r> {
     /// # Errors
     ///
     /// See [`Session`](#errors).
-    pub async fn user(&self) -> Result<Option<User>> {
-        Ok(self.request.login().await?.map(User::from))
+    pub async fn logged_in_within(&self, age: Duration) -> Result<bool> {
+        let Some(login) = self.request.known_login().await? else { return Ok(false) };
+        let now = self.request.shared.clock.now();
+        let since = now.duration_since(login.logged_in_at);
+        Ok(since.unwrap_or_else(|ahead| ahead.duration()) <= age)
     }
 
     /// Logs a user of your application in. Call it after you have verified the user's credentials.
@@ -48,9 +65,15 @@ impl<'r> Session<'r> {
     /// session in that list, for example the browser. It is truncated to 120 characters.
     ///
     /// Creates a session if there is none, or if the current one was destroyed, replaced or lost. If
-    /// another user is logged in, that session is destroyed and a new one is created. If the user
+    /// another user is logged in, that session is destroyed and a new one is created. If the same user
+    /// is, [`logged_in_at`](User::logged_in_at) and the label are renewed. If the user
     /// has more sessions than [`max_user_sessions`](crate::Config::max_user_sessions), the sessions
     /// with the oldest log-ins are destroyed.
+    ///
+    /// A session that a guest has begun keeps its age:
+    /// [`absolute_lifetime`](crate::Config::absolute_lifetime), 30 days by default, counts from when it
+    /// was created, and a log-in does not restart it. If users are to stay logged in for 30 days, make
+    /// it longer.
     ///
     /// Two round trips; four if the current session no longer exists or belongs to another user, and
     /// six if it belongs to another user while this user's sessions are being destroyed.

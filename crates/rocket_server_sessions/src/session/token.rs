@@ -40,6 +40,9 @@ impl Session<'_> {
     /// Destroys the session: deletes its data and removes the browser's cookie. Concurrent requests
     /// cannot revive it. Does nothing if there is no session.
     ///
+    /// Only this response removes the cookie. Responses to other requests that still send it do not,
+    /// because they could arrive after the response to a newer log-in, and would undo that.
+    ///
     /// One round trip, five commands.
     ///
     /// ```
@@ -62,7 +65,15 @@ impl Session<'_> {
     /// Sets how long the session and its cookie are kept. With `false`, the browser drops the
     /// cookie when it is closed. With `true`, it keeps the cookie. With a
     /// [`Duration`](std::time::Duration), it keeps the cookie, and the session gets this idle
-    /// timeout if it is longer than the configured one. The absolute lifetime remains the limit.
+    /// timeout if it is longer than the configured one.
+    ///
+    /// The [absolute lifetime](crate::Config::absolute_lifetime) remains the limit: 30 days by default,
+    /// from when the session was created, even if that was as a guest's. For "remember me for 30 days",
+    /// set a longer `absolute_lifetime`.
+    ///
+    /// Call it before or after [`log_in`](Self::log_in): it applies to the session in which the user is
+    /// then logged in, even if another user was before. Before costs no round trip if there is no
+    /// session yet. After leaves a guest's session alone if the log-in fails.
     ///
     /// If there is a session, its cookie is sent again; otherwise, the setting applies to the session
     /// that this request creates. After a [`destroy`](Self::destroy), a new session has the configured

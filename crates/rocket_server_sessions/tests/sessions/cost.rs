@@ -29,6 +29,7 @@ const ROWS: &[(&str, &[&str])] = &[
     ("`remove`", &["a /view/a", "a /view/a", "a /remove/a"]),
     ("`insert`", &["a /view/a", "a /view/a", "a /set/a/x"]),
     ("`update`", &["a /append/a/x", "a /view/a", "a /append/a/y"]),
+    ("`remove_items`, of two items", &["a /set/a/x", "a /set/b/x", "a /remove-items"]),
     ("`clear`", &["a /view/a", "a /view/a", "a /clear"]),
     ("`take`", &["a /view/a", "a /view/a", "a /take/a"]),
     ("a batch that takes and increments", &["a /view/a", "a /view/a", "a /shown-once/a"]),
@@ -38,7 +39,10 @@ const ROWS: &[(&str, &[&str])] = &[
     ("`user`, without a log-in", &["a /view/a", "a /view/a", "a /user-only"]),
     ("`user`, after a log-in", &["a /log-in/alice/x", "a /user-only"]),
     ("`User`, without a log-in", &["a /view/a", "a /view/a", "a /account"]),
-    ("`User`, in any number of guards", &["a /log-in/alice/x", "a /thrice"]),
+    (
+        "`User`, in any number of guards, and `logged_in_within`",
+        &["a /log-in/alice/x", "a /thrice"],
+    ),
     (
         "`log_in` with data, with a session",
         &["a /view/a", "a /view/a", "a /log-in-only-as/alice/x"],

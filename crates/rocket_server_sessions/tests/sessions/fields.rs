@@ -2,10 +2,11 @@
 
 use rocket::http::Status;
 use rocket::local::asynchronous::Client;
+use rocket::tokio::join;
 use rocket::{get, routes};
 use rocket_server_sessions::{self as session, Error, Key, Session};
 
-use crate::world::{COUNT, TEXT, World, figment, on_every_store};
+use crate::world::{COUNT, Held, TEXT, World, figment, on_every_store};
 
 #[derive(serde::Serialize, serde::Deserialize, PartialEq, Debug)]
 struct Cart {
@@ -120,6 +121,36 @@ async fn family(session: Session<'_>) -> session::Result<()> {
     Ok(())
 }
 
+#[get("/without-items")]
+async fn without_items(session: Session<'_>) -> session::Result<()> {
+    session.remove_items(ITEMS).await?;
+    assert_eq!(session.info(), None, "nothing to remove makes no session");
+    session.log_in("alice", "phone").await?;
+    session.remove_items(ITEMS).await?;
+    let batch = session.batch().insert(ITEMS.at("tea"), 2).insert(ITEMS.at("a:b"), 1);
+    batch.insert(ITEMS, 9).insert(Key::new("cart2:x"), 1).insert(TEXT, "x").commit().await?;
+    session.remove_items(ITEMS).await?;
+    let now = session.snapshot().await?;
+    assert_eq!(now.keys().collect::<Vec<_>>(), ["cart", "cart2:x", "text"]);
+    assert_eq!(now.user().map(|it| it.name).as_deref(), Some("alice"));
+    session.insert(ITEMS.at("one"), 1).await?;
+    session.remove_items(ITEMS).await?;
+    assert_eq!(session.snapshot().await?.items(ITEMS)?, []);
+    Ok(())
+}
+
+#[get("/sorted")]
+async fn sorted(session: Session<'_>) -> session::Result<()> {
+    let mut batch = session.batch();
+    for id in [9, 10] {
+        batch = batch.insert(ITEMS.at(id), id).insert(SMALL.at(format!("{id:010}")), 0);
+    }
+    let now = batch.commit().await?;
+    assert_eq!(now.items(ITEMS)?, [("10", 10), ("9", 9)]);
+    assert_eq!(now.items(SMALL)?, [("0000000009", 0), ("0000000010", 0)]);
+    Ok(())
+}
+
 #[get("/cleared")]
 async fn cleared(session: Session<'_>) -> session::Result<()> {
     session.clear().await?;
@@ -176,14 +207,24 @@ async fn batched(session: Session<'_>) -> session::Result<()> {
 
 /// The handler at `path` finds everything as it should be.
 async fn holds(path: &str) {
-    let rocket = rocket::custom(figment())
-        .attach(Session::fairing())
-        .mount("/", routes![typed, batched, emptiness, values, ranges, family, cleared]);
+    let rocket = rocket::custom(figment()).attach(Session::fairing()).mount(
+        "/",
+        routes![typed, batched, emptiness, values, ranges, family, without_items, sorted, cleared],
+    );
     let client = Client::tracked(rocket).await.unwrap();
     assert_eq!(client.get(path).dispatch().await.status(), Status::Ok, "{path}");
 }
 
 on_every_store![
+    async fn removed_items_are_gone_and_the_rest_stays(world: World) {
+        let mut visitor = world.visitor();
+        for path in ["/set/a/x", "/set/b/y", "/count/a", "/remove-items"] {
+            assert_eq!(visitor.get(path).await.status, Status::Ok, "{path}");
+        }
+        assert_eq!(visitor.body("/fields").await, "1");
+        assert_eq!(visitor.body("/peek/a").await, "1");
+    }
+
     async fn removed_field_is_gone_and_the_others_stay(world: World) {
         let mut visitor = world.visitor();
         visitor.get("/set/a/one").await;
@@ -272,6 +313,42 @@ async fn sum_that_does_not_fit_its_type_is_refused() {
 #[rocket::async_test]
 async fn items_of_a_family_are_listed_and_others_are_not() {
     holds("/family").await;
+}
+
+#[rocket::async_test]
+async fn item_that_is_added_while_all_are_removed_stays() {
+    let world = World::holding(Held::Update).await;
+    let mut visitor = world.visitor();
+    visitor.get("/set/a/x").await;
+    let mut other = visitor.clone();
+    let gate = &world.gate;
+    let between = async {
+        gate.reached().await;
+        let steps = async {
+            gate.reached().await;
+            // The removal follows what was added.
+            gate.open();
+            gate.reached().await;
+            gate.open();
+            gate.open();
+        };
+        join!(other.get("/set/b/y"), steps).0
+    };
+    let (removed, added) = join!(visitor.get("/remove-items"), between);
+    assert_eq!((removed.status, added.status), (Status::Ok, Status::Ok));
+    for (path, text) in [("/text/a", "none"), ("/text/b", "y")] {
+        assert_eq!(visitor.get_held(path, async || {}).await.body, text, "{path}");
+    }
+}
+
+#[rocket::async_test]
+async fn items_are_removed_and_nothing_else_is() {
+    holds("/without-items").await;
+}
+
+#[rocket::async_test]
+async fn items_are_sorted_as_text() {
+    holds("/sorted").await;
 }
 
 #[rocket::async_test]

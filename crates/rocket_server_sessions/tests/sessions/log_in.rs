@@ -4,9 +4,31 @@ use rocket::http::Status;
 use rocket_server_sessions::testing::Call;
 
 use crate::users::{calls, logged_in};
-use crate::world::{World, on_every_store};
+use crate::world::{Visitor, World, on_every_store};
 
 on_every_store![
+    async fn log_in_is_recent_until_its_time_is_over_and_again_after_the_next(world: World) {
+        let mut visitor = world.visitor();
+        visitor.get("/count/a").await;
+        assert_eq!(visitor.body("/logged-in-within/600").await, "false", "nobody is logged in");
+        visitor.get("/log-in/alice/phone").await;
+        assert_eq!(visitor.body("/logged-in-within/600").await, "true");
+        world.advance(599).await;
+        assert_eq!(visitor.body("/logged-in-within/600").await, "true");
+        world.advance(2).await;
+        assert_eq!(visitor.body("/logged-in-within/600").await, "false");
+        visitor.get("/log-in/alice/phone").await;
+        assert_eq!(visitor.body("/logged-in-within/600").await, "true");
+    }
+
+    async fn asking_how_recent_the_log_in_is_costs_nothing_after_a_guard(world: World) {
+        let mut visitor = logged_in(&world, "alice", "phone").await;
+        visitor.get("/user").await;
+        calls(&world).await;
+        visitor.get("/logged-in-within/600").await;
+        assert!(matches!(calls(&world).await[..], [Call::Update(_)]));
+    }
+
     async fn log_in_stores_data_in_the_same_step_and_keeps_a_guests(world: World) {
         let mut visitor = world.visitor();
         assert_eq!(visitor.body("/log-in-as/alice/admin").await, "admin");
@@ -152,3 +174,13 @@ on_every_store![
         assert_eq!(visitor.body(&format!("/sessions/{user}")).await, "a b  c\"✓d");
     }
 ];
+
+#[rocket::async_test]
+async fn log_in_far_in_the_future_is_not_recent() {
+    let world = World::redis().await;
+    let ahead = world.instance_ahead_by(3_600).await;
+    let visitor = logged_in(&ahead, "alice", "phone").await;
+    let mut here = Visitor { world: &world, ..visitor };
+    assert_eq!(here.body("/logged-in-within/3601").await, "true");
+    assert_eq!(here.body("/logged-in-within/600").await, "false");
+}

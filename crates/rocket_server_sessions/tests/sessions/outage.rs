@@ -116,6 +116,7 @@ on_every_store![
                 "/set/a/x",
                 "/take/a",
                 "/remove/a",
+                "/remove-items",
                 "/regenerate",
                 "/destroy",
             ] {

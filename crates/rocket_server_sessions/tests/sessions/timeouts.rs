@@ -78,6 +78,32 @@ on_every_store![
         }
     }
 
+    async fn visitor_is_remembered_before_or_after_the_log_in_whoever_was_logged_in(world: World) {
+        for path in ["/both/remember-for/log-in-bob", "/both/log-in-bob/remember-for"] {
+            for start in ["/id", "/count/a", "/log-in/bob/phone", "/log-in/alice/phone"] {
+                let mut visitor = world.visitor();
+                visitor.get(start).await;
+                let page = visitor.get(path).await;
+                assert!(page.set_cookies[0].contains("Max-Age"), "{:?}", page.set_cookies);
+                world.advance(13 * DAY).await;
+                assert_eq!(visitor.body("/user").await, "bob", "{start} {path}");
+                world.advance(15 * DAY).await;
+                assert_eq!(visitor.body("/user").await, "none", "{start} {path}");
+            }
+        }
+    }
+
+    async fn log_in_does_not_restart_the_absolute_lifetime_of_a_guests_session(world: World) {
+        let mut visitor = world.visitor();
+        visitor.get("/remember-for-and-count/28").await;
+        world.advance(27 * DAY).await;
+        visitor.get("/log-in/alice/phone").await;
+        world.advance(2 * DAY).await;
+        assert_eq!(visitor.body("/user").await, "alice");
+        world.advance(DAY + 60).await;
+        assert_eq!(visitor.body("/user").await, "none");
+    }
+
     async fn session_may_be_remembered_before_it_begins(world: World) {
         let mut visitor = world.visitor();
         assert_eq!(visitor.get("/remember-for/14").await.set_cookies.len(), 0);

@@ -1,6 +1,6 @@
 //! Users and their sessions: logging in, seeing all of one's sessions, destroying them from elsewhere.
 
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use redis::Commands;
 use rocket::http::Status;
@@ -38,6 +38,15 @@ on_every_store![
             world.advance(1).await;
         }
         assert_eq!(last.body("/sessions/alice").await, "tablet phone desktop");
+    }
+
+    async fn of_log_ins_within_one_second_the_newest_session_is_first(world: World) {
+        let labels = ["a", "b", "c", "d", "e"];
+        for label in labels {
+            logged_in(&world, "alice", label).await;
+            world.clock.advance(Duration::from_millis(7));
+        }
+        assert_eq!(world.visitor().body("/sessions/alice").await, "e d c b a");
     }
 
     async fn users_never_see_each_other(world: World) {
@@ -82,6 +91,21 @@ on_every_store![
         assert_eq!(desktop.body("/user").await, "alice");
     }
 
+    async fn visitor_who_was_logged_out_elsewhere_is_told_so_and_can_log_in_at_once(world: World) {
+        let mut phone = logged_in(&world, "alice", "phone").await;
+        let mut desktop = logged_in(&world, "alice", "desktop").await;
+        desktop.get("/log-out/alice/phone").await;
+        for _ in 0..2 {
+            let page = phone.get("/count/a").await;
+            assert_eq!((page.status, page.set_cookies.len()), (Status::Conflict, 0));
+            assert!(page.body.contains("Destroyed"), "{}", page.body);
+            assert_eq!(phone.body("/peek/a").await, "0");
+        }
+        assert_eq!(phone.body("/log-in/alice/again").await, "logged in");
+        assert_eq!(phone.body("/count/a").await, "1");
+        assert_eq!(phone.body("/user").await, "alice");
+    }
+
     async fn session_of_another_user_is_not_destroyed(world: World) {
         let mut alice = logged_in(&world, "alice", "phone").await;
         let mut bob = logged_in(&world, "bob", "desktop").await;
@@ -118,6 +142,7 @@ on_every_store![
         }
         assert_eq!(own.body("/sessions/alice").await, "");
         assert_eq!(own.body("/log-out-everywhere/alice").await, "0");
+        assert_eq!(own.body("/count/a").await, "1", "a write works at once");
     }
 
     async fn session_that_was_regenerated_is_still_found(world: World) {

@@ -248,6 +248,7 @@ fn build(
         .manage(step_routes::Verdicts::default())
         .manage(Arc::new(clock.clone()))
         .mount("/", routes)
+        .register("/", routes::catchers())
 }
 
 /// Those that need nothing but sessions.

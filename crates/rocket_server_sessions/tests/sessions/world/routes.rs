@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rocket::http::{CookieJar, Header, Status};
-use rocket::{Responder, Route, get, routes};
+use rocket::{Catcher, Request, Responder, Route, catch, catchers, get, routes};
 use rocket_server_sessions::{self as session, Error, Key, Session};
 
 pub const COUNT: Key<i64> = Key::new("count");
@@ -19,6 +19,7 @@ pub fn routes() -> Vec<Route> {
         text,
         take,
         remove,
+        remove_items,
         look_and_count,
         fields,
         regenerate,
@@ -48,6 +49,16 @@ pub fn routes() -> Vec<Route> {
         pop,
         list,
     ]
+}
+
+pub fn catchers() -> Vec<Catcher> {
+    catchers![conflict]
+}
+
+/// Why there was a conflict, as far as the session knows.
+#[catch(409)]
+fn conflict(request: &Request<'_>) -> String {
+    format!("{:?}", Session::of(request).unwrap().rejection())
 }
 
 #[get("/why")]
@@ -90,6 +101,11 @@ async fn take(item: &str, session: Session<'_>) -> session::Result<String> {
 #[get("/remove/<item>")]
 async fn remove(item: &str, session: Session<'_>) -> session::Result<&'static str> {
     session.remove(TEXT.at(item)).await.map(|()| "removed")
+}
+
+#[get("/remove-items")]
+async fn remove_items(session: Session<'_>) -> session::Result<()> {
+    session.remove_items(TEXT).await
 }
 
 #[get("/clear")]

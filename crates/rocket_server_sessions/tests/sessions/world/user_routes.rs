@@ -1,7 +1,7 @@
 //! The application's paths for users and all their sessions.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rocket::http::Status;
 use rocket::outcome::try_outcome;
@@ -28,6 +28,7 @@ pub fn routes() -> Vec<Route> {
         log_in_as,
         log_in_only_as,
         logged_in_for,
+        logged_in_within,
         account,
         log_in_first,
         account_if_any,
@@ -65,6 +66,15 @@ async fn logged_in_for(
     let age = |time: SystemTime| clock.now().duration_since(time).unwrap_or_default().as_secs();
     let user = session.user().await?;
     Ok(user.map_or_else(|| "nobody".into(), |user| age(user.logged_in_at).to_string()))
+}
+
+#[get("/logged-in-within/<seconds>")]
+async fn logged_in_within(
+    seconds: u64,
+    _user: Option<User>,
+    session: Session<'_>,
+) -> session::Result<String> {
+    Ok(session.logged_in_within(Duration::from_secs(seconds)).await?.to_string())
 }
 
 #[get("/account")]
