@@ -93,8 +93,8 @@ impl<'r> Batch<'r> {
     /// [`Error::Serialize`] if a value cannot be serialized, [`Error::TooLarge`] if a limit is
     /// exceeded, and [`Error::TooManyChanges`] for more than 10,000 changes. In these cases, nothing
     /// was changed. [`Error::NotAnInteger`] if an incremented field is not an integer, and
-    /// [`Error::OutOfRange`] if the sum does not fit into the key's type; the other changes were made. For the errors common to all methods, see
-    /// [`Session`](crate::Session#errors).
+    /// [`Error::OutOfRange`] if the sum does not fit into the key's type; the other changes were made.
+    /// For the errors common to all methods, see [`Session`](crate::Session#errors).
     pub async fn commit(self) -> Result<Snapshot> {
         if let Some(error) = self.error {
             return Err(error);
