@@ -11,7 +11,7 @@ use super::cookie::OldId;
 use super::import::Import;
 use super::new_session::NewSession;
 use super::old_session::OldSession;
-use crate::config::{Config, SettingError, StoreUrl};
+use crate::config::{Config, Place, SettingError, StoreUrl};
 use crate::error::Result;
 use crate::limited_log::LogLimit;
 use crate::session_cookie::{CookieValue, KeyRing};
@@ -54,6 +54,9 @@ impl Importer {
         }
         let redis = match (&import.redis, url) {
             (Some(redis), _) => redis.clone(),
+            (None, Some(url)) if matches!(url.locate(), Ok(Place::File(_))) => {
+                return Err(error("url", NOT_REDIS));
+            }
             (None, Some(url)) => Redis::open(&RedisSettings::from_config(config, url))
                 .map(Arc::new)
                 .map_err(|wrong| error(wrong.key(), &wrong.to_string()))?,
@@ -152,3 +155,6 @@ fn context(old: &OldId) -> String {
 
 const NO_REDIS: &str = "is not set, or not used because of a custom store; set it to the URL of the Redis \
                         with Express's sessions, or pass that Redis to `Import::redis`";
+
+const NOT_REDIS: &str = "names a SQLite file, and Express's sessions are in a Redis; pass that Redis to \
+                         `Import::redis`";

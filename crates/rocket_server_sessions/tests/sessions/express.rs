@@ -670,3 +670,13 @@ async fn import_costs_what_the_documentation_says() {
     });
     assert_eq!(measured, documented.collect());
 }
+
+#[cfg(feature = "sqlite")]
+#[test]
+fn import_beside_a_file_asks_for_the_redis_of_express() {
+    let database = crate::world::database::Database::new();
+    let figment = figment().merge(("session.url", database.url()));
+    let opened = Session::fairing().import(Import::new(SECRET, carry_over)).open(&figment);
+    let text = opened.expect_err("there is no Redis")[0].to_string();
+    assert!(text.contains("names a SQLite file") && text.contains("`Import::redis`"), "{text}");
+}
