@@ -135,6 +135,23 @@ fn two_processes_on_one_file_count_exactly() {
     );
 }
 
+#[test]
+fn file_that_vanishes_is_begun_anew_with_a_line_that_says_so() {
+    let folder = Folder::new();
+    let app = folder.start();
+    let mut visitor = app.visitor();
+    assert_eq!(visitor.get("/foo").views(), 1);
+    for end in ["", "-wal", "-shm"] {
+        fs::remove_file(format!("{}{end}", folder.file().display())).unwrap();
+    }
+    for views in 1..=3 {
+        assert_eq!(visitor.get("/foo").views(), views);
+    }
+    let told = format!("WARN `{}` is not the file any more", folder.file().display());
+    wait_for("the log", || app.log().contains(&told));
+    assert_eq!(app.log().matches(&told).count(), 1, "{}", app.log());
+}
+
 /// A release whose writes fail, instead of ending it, if a file reaches the limit of sizes.
 fn without_signal_of_file_size(folder: &Folder) -> Release {
     let program = folder.0.join("cloud-run-sessions");

@@ -59,6 +59,8 @@
 //! - `session.info()` is `None` until the session is first used.
 //! - An old cookie is not as safe as ours: in many setups, a subdomain can plant one. Remove the import
 //!   when the last old record has expired; connect-redis keeps them for a day unless told otherwise.
+//! - If the new sessions live in a SQLite file, and the machine loses power, the sessions that were
+//!   imported in the last half minute may be lost: their old records are removed at once.
 //! - The rights of Redis' user must cover the old keys, for example `~sess:*`.
 //!
 //! # The protocol

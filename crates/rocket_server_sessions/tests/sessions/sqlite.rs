@@ -2,21 +2,24 @@
 //! with it.
 
 use std::future::Future;
+use std::panic::panic_any;
 use std::path::Path;
 use std::pin::pin;
+use std::process::Command;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
 use rocket::figment::Figment;
 use rocket::local::asynchronous::Client;
 use rocket::tokio::time::sleep;
 use rocket_server_sessions::store::{
-    IndexEntry, Op, PublicId, RecordId, Selection, Sqlite, Store, StoreErrorKind, TokenHash,
-    Update, UpdateResult, Values,
+    IndexEntry, LoggedIn, Op, PublicId, RecordId, Selection, Sqlite, Store, StoreErrorKind,
+    TokenHash, Update, UpdateResult, Values,
 };
 use rocket_server_sessions::testing::ManualClock;
-use rocket_server_sessions::{Config, Session, Verdict, check};
+use rocket_server_sessions::{Clock, Config, Session, Verdict, check};
 use rusqlite::Connection;
 
 use crate::world::database::Database;
@@ -102,18 +105,25 @@ async fn file_does_not_grow_by_what_has_expired() {
 }
 
 #[rocket::async_test]
-async fn call_that_nobody_waits_for_any_more_happens_once_or_not_at_all() {
+async fn call_that_nobody_waits_for_any_more_happens_once_if_it_has_begun_and_else_not_at_all() {
     let database = Database::new();
     let store = Sqlite::open(database.path()).unwrap();
     create(&store, 1).await;
+    let other = Connection::open(database.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let (update, mut context) = (increment(), Context::from_waker(Waker::noop()));
-    for _ in 0..200 {
-        let mut call = pin!(store.update(record(1), &update));
-        assert!(matches!(call.as_mut().poll(&mut context), Poll::Pending | Poll::Ready(Ok(_))));
+    {
+        let mut begun = pin!(store.update(record(1), &update));
+        assert!(begun.as_mut().poll(&mut context).is_pending());
+        // The thread takes it, and waits for the lock.
+        sleep(Duration::from_millis(150)).await;
+        for _ in 0..200 {
+            let mut waiting = pin!(store.update(record(1), &update));
+            assert!(waiting.as_mut().poll(&mut context).is_pending());
+        }
     }
-    let counted: usize = count(&store, 1).await.unwrap().parse().unwrap();
-    assert!((1..=201).contains(&counted), "{counted}");
-    assert_eq!(count(&store, 1).await.unwrap(), (counted + 1).to_string());
+    other.execute_batch("COMMIT").unwrap();
+    assert_eq!(count(&store, 1).await.unwrap(), "2");
 }
 
 #[rocket::async_test]
@@ -187,24 +197,145 @@ async fn only_the_owner_can_read_the_file() {
 }
 
 #[rocket::async_test]
-async fn damaged_record_is_replaced_and_a_damaged_list_of_sessions_is_not_taken_for_empty() {
+async fn damaged_record_is_deleted_and_a_damaged_list_of_sessions_is_made_anew() {
     let database = Database::new();
     let store = Sqlite::open(database.path()).unwrap();
-    create(&store, 1).await;
-    create(&store, 2).await;
-    let entry = IndexEntry { record: record(1), written: SystemTime::now() };
-    store.index_add("alice", entry, HOUR).await.unwrap();
     let file = Connection::open(database.path()).unwrap();
-    let damage = "UPDATE entry SET content = '{' WHERE key != ?1";
-    file.execute(damage, [format!("{}:{}", record(2).id, record(2).token_hash.encode())]).unwrap();
-    assert_eq!(count(&store, 1).await, None);
+    let entry = |number| IndexEntry { record: record(number), written: SystemTime::now() };
+    let login = |name| LoggedIn::new(name, "laptop", SystemTime::now()).fields().into();
     create(&store, 1).await;
+    for (number, name) in [(2, "alice"), (3, "alice"), (4, "bob")] {
+        store.index_add(name, entry(number), HOUR).await.unwrap();
+        assert!(store.create(record(number), &login(name), HOUR).await.unwrap());
+    }
+    for damage in [
+        "content = '{'",
+        "content = CAST(x'7bff7d' AS TEXT)",
+        "kind = CAST(x'ff' AS TEXT)",
+        "kind = 'sessoin'",
+    ] {
+        let damage = |key: &str| {
+            let sql = format!("UPDATE entry SET {damage} WHERE key = ?1");
+            assert_eq!(file.execute(&sql, [key]).unwrap(), 1);
+        };
+        damage(&format!("{}:{}", record(1).id, record(1).token_hash.encode()));
+        assert_eq!(count(&store, 1).await, None);
+        create(&store, 1).await;
+        assert_eq!(count(&store, 1).await.unwrap(), "1");
+        damage("user:alice");
+        let listed = |list: Vec<IndexEntry>| list.iter().map(|it| it.record).collect::<Vec<_>>();
+        let all = [record(2), record(3)];
+        // A session that cannot be read is in no list.
+        damage(&format!("{}:{}", record(4).id, record(4).token_hash.encode()));
+        assert_eq!(listed(store.index("alice").await.unwrap()), all, "none is lost");
+        damage("user:alice");
+        assert_eq!(listed(store.index_add("alice", entry(3), HOUR).await.unwrap()), all);
+        damage("user:alice");
+        store.index_remove("alice", &[record(1)]).await.unwrap();
+        assert_eq!(listed(store.index("alice").await.unwrap()), all);
+    }
+}
+
+/// A clock that panics when told to.
+#[derive(Clone, Default)]
+struct PanickingClock(Arc<AtomicBool>);
+
+impl Clock for PanickingClock {
+    fn now(&self) -> SystemTime {
+        if self.0.swap(false, Ordering::Relaxed) {
+            panic_any("the clock has stopped");
+        }
+        SystemTime::now()
+    }
+}
+
+#[rocket::async_test]
+async fn panic_of_the_clock_ends_one_call_and_not_the_store() {
+    let (database, clock) = (Database::new(), PanickingClock::default());
+    let store = Sqlite::with_clock(database.path(), clock.clone()).unwrap();
+    create(&store, 1).await;
+    clock.0.store(true, Ordering::Relaxed);
+    let error = store.update(record(1), &increment()).await.unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::OutcomeUnknown, "{error}");
     assert_eq!(count(&store, 1).await.unwrap(), "1");
-    let error = store.index("alice").await.unwrap_err();
-    assert_eq!(error.kind, StoreErrorKind::Refused);
-    // A call beside it is not affected.
-    let (failed, counted) = rocket::tokio::join!(store.index("alice"), count(&store, 2));
-    assert!(failed.is_err() && counted.is_some());
+}
+
+/// Another process opens the file, asks it and closes it.
+fn ask_in_another_process(path: &Path, sql: &str) -> String {
+    let script = "import sqlite3, sys\n\
+                  file = sqlite3.connect(sys.argv[1])\n\
+                  print(file.execute(sys.argv[2]).fetchone()[0])\n\
+                  file.close()";
+    let output = Command::new("python3").args(["-c", script]).arg(path).arg(sql).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[rocket::async_test]
+async fn another_process_that_closes_the_file_leaves_the_running_store_its_wal() {
+    let database = Database::new();
+    let path = database.path();
+    let figment = figment().merge(("session.url", database.url()));
+    let rocket = rocket::custom(figment.clone()).attach(Session::fairing());
+    let client = Client::tracked(rocket.mount("/", routes())).await.unwrap();
+    let visit = async || client.get("/count/a").dispatch().await.into_string().await.unwrap();
+    let store = Sqlite::open(&path).unwrap();
+    assert_eq!(visit().await, "1");
+    // What a launch does in the background.
+    assert!(check(&figment).is_ok());
+    let mut last = 1;
+    for number in 0..200 {
+        create(&store, number).await;
+        last += 1;
+        assert_eq!(visit().await, last.to_string());
+        if number % 50 == 0 {
+            let records = ask_in_another_process(&path, "SELECT count(*) FROM entry");
+            assert_eq!(records, (number + 2).to_string());
+        }
+    }
+    let ask = |sql| ask_in_another_process(&path, sql);
+    assert_eq!(ask("SELECT count(*) FROM entry"), "201");
+    assert_eq!(
+        ask("SELECT max(json_extract(content, '$.\"count:a\"')) FROM entry"),
+        last.to_string()
+    );
+    assert_eq!(ask("PRAGMA integrity_check"), "ok");
+}
+
+#[rocket::async_test]
+async fn wal_that_has_grown_under_a_reader_shrinks_afterwards() {
+    let database = Database::new();
+    let store = Sqlite::open(database.path()).unwrap();
+    let wal = || std::fs::metadata(database.path().with_extension("db-wal")).unwrap().len();
+    let limit = 16 * 1024 * 1024;
+    let fields = Values::from([("note".to_owned(), "x".repeat(1024 * 1024))]);
+    let reader = Connection::open(database.path()).unwrap();
+    reader.execute_batch("BEGIN; SELECT * FROM entry").unwrap();
+    for number in 0..20 {
+        assert!(store.create(record(number), &fields, HOUR).await.unwrap());
+    }
+    assert!(wal() > limit, "{}", wal());
+    reader.execute_batch("ROLLBACK").unwrap();
+    for number in 20..23 {
+        create(&store, number).await;
+    }
+    assert!(wal() <= limit, "{}", wal());
+}
+
+#[cfg(unix)]
+#[test]
+fn check_warns_of_a_file_that_others_can_read() {
+    use std::fs::{Permissions, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+    let database = Database::new();
+    drop(Sqlite::open(database.path()).unwrap());
+    let report = || check(&figment().merge(("session.url", database.url())));
+    assert!(!report().to_string().contains("chmod"), "{}", report());
+    set_permissions(database.path(), Permissions::from_mode(0o644)).unwrap();
+    let told = format!("`{0}` has mode 644", database.path().display());
+    let report = report();
+    let found = report.findings().iter().find(|it| it.text.starts_with(&told)).unwrap();
+    assert!(found.verdict == Verdict::Warning && found.text.contains("chmod 600"), "{found:?}");
 }
 
 #[test]
@@ -241,7 +372,7 @@ fn file_that_cannot_be_created_is_refused_with_its_whole_path() {
         "{text}"
     );
     let folder = database.path().parent().unwrap().to_owned();
-    assert!(refusal(&folder).contains("cannot be opened"), "{}", refusal(&folder));
+    assert!(refusal(&folder).contains("cannot be used"), "{}", refusal(&folder));
 }
 
 #[rocket::async_test]

@@ -1,11 +1,13 @@
 //! The file: opened, and in a transaction.
 
 use std::fs::OpenOptions;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
+use parking_lot::Mutex;
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::failure::refused;
@@ -21,6 +23,10 @@ const LAYOUT: i32 = 1;
 
 /// How long to wait between two attempts to get the lock.
 const RETRY_INTERVAL: Duration = Duration::from_millis(1);
+
+/// The size to which SQLite cuts the `-wal` file after a reader has kept it from being used again.
+/// Without one, that file stays as large as it ever was. It normally has 4 MiB.
+const WAL_SIZE_LIMIT: i64 = 16 * 1024 * 1024;
 
 /// A file of sessions. It is opened again if it has failed, and if it was moved or deleted:
 /// what is written to a deleted file is lost.
@@ -54,9 +60,19 @@ impl Database {
 
     /// Begins a transaction in which no other process can write. If it is dropped, nothing has changed.
     pub(super) fn begin(&mut self) -> Result<Rows<'_>, StoreError> {
-        if self.has_failed || self.open.identity != identity(&self.path) {
+        let is_another = self.open.identity != identity(&self.path);
+        if self.has_failed || is_another {
             self.open = Open::new(&self.path, self.lock_timeout)?;
             self.has_failed = false;
+        }
+        if is_another {
+            log::warn!(
+                "`{}` is not the file any more that held the sessions: that was moved, deleted or \
+                 replaced, or its disk is not mounted. From now on, sessions are in the file that is \
+                 there now, and a new one was created if there was none. If nobody meant that, stop \
+                 the application and put the file back",
+                self.path.display()
+            );
         }
         let transaction = self
             .open
@@ -119,12 +135,23 @@ fn is_busy(error: &Error) -> bool {
 }
 
 /// Creates the file if there is none, so that only its owner can read it.
+///
+/// Nothing in the process may open and close a file that SQLite has open: on POSIX, closing any
+/// descriptor of a file drops all locks of the process on it. Another process that closes the file
+/// would then believe to be the last one, and delete the WAL that this one still writes to. So a file
+/// that exists is not touched here, and no other store of the process gets to open one that is
+/// still being created.
 fn create(path: &Path) -> std::io::Result<()> {
+    static CREATING: Mutex<()> = Mutex::new(());
+    let _creating = CREATING.lock();
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop)
+    match options.open(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        created => created.map(drop),
+    }
 }
 
 fn connect(path: &Path, lock_timeout: Duration) -> Result<Connection, Unusable> {
@@ -142,6 +169,7 @@ fn connect(path: &Path, lock_timeout: Duration) -> Result<Connection, Unusable> 
         return Err(Unusable::Other(why.to_owned()));
     }
     connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update_and_check(None, "journal_size_limit", WAL_SIZE_LIMIT, |_| Ok(()))?;
     if content == Content::None {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         // Another process may have been faster.

@@ -16,8 +16,9 @@
 //!
 //! The file is in WAL mode with `synchronous = NORMAL`. An answered call survives a crash of the
 //! process (`kill -9`), because the system has the data. If the machine crashes or loses power, the
-//! file is intact, but the last seconds may be missing, as with Redis' `appendfsync everysec`. `FULL`
-//! would prevent that, and would wait for the disk at each commit.
+//! file is intact, but what was written since the last checkpoint (each 1,000 pages) may be missing,
+//! as far as the system has not written it to the disk by itself: on Linux, about half a minute.
+//! `FULL` would prevent that, and would wait for the disk at each commit.
 
 mod database;
 mod failure;

@@ -39,5 +39,25 @@ fn check(path: &Path) -> Result<Vec<Finding>, String> {
     let start = Instant::now();
     database.begin().map_err(|error| error.to_string())?;
     let micros = start.elapsed().as_micros();
-    Ok(vec![ok("version", version), ok("round trip", format!("{micros} µs"))])
+    let mut findings = vec![ok("version", version), ok("round trip", format!("{micros} µs"))];
+    findings.extend(others_who_can_read(&path));
+    Ok(findings)
+}
+
+/// A warning if not only the file's owner can read it. It may be meant so, such as for a group.
+#[cfg(unix)]
+fn others_who_can_read(path: &Path) -> Option<Finding> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = path.metadata().ok()?.permissions().mode() & 0o777;
+    let text = format!(
+        "`{0}` has mode {mode:o}, so other users of this machine can read what sessions hold; if \
+         they must not, run `chmod 600 {0}*`",
+        path.display()
+    );
+    (mode & 0o077 != 0).then(|| Finding::new(Verdict::Warning, "permissions", text))
+}
+
+#[cfg(not(unix))]
+fn others_who_can_read(_: &Path) -> Option<Finding> {
+    None
 }

@@ -9,6 +9,7 @@ use rusqlite::{Error, OptionalExtension, Transaction, params};
 use super::database::millis;
 
 use crate::store::entries::{Entries, Key, Record, Value};
+use crate::store::logged_in::LoggedIn;
 use crate::store::record::{Death, RecordId, Values};
 use crate::time::{from_unix, unix};
 
@@ -31,6 +32,10 @@ const SESSION: &str = "session";
 const DESTROYED: &str = "destroyed";
 const ROTATED: &str = "rotated";
 const USER: &str = "user";
+
+/// What to do about a damaged entry.
+const ADVICE: &str = "If there are more such lines, check the disk, and the file with \
+                      `PRAGMA integrity_check`";
 
 /// The entries of the file that have not expired.
 pub(super) struct Rows<'c> {
@@ -61,6 +66,31 @@ impl<'c> Rows<'c> {
         delete.execute(params![self.now, i64::try_from(limit).unwrap_or(i64::MAX)]).map(drop)
     }
 
+    fn delete(&self, key: &str) -> Result<(), Error> {
+        let mut delete = self.transaction.prepare_cached("DELETE FROM entry WHERE key = ?1")?;
+        delete.execute([key]).map(drop)
+    }
+
+    /// A user's list of sessions, found by reading all sessions.
+    fn sessions_of(&self, user: &str) -> Result<Value, Error> {
+        let mut select = self.transaction.prepare(
+            "SELECT kind, content, seen, key FROM entry WHERE kind = ?1 AND expires > ?2",
+        )?;
+        let mut rows = select.query(params![SESSION, self.now])?;
+        let mut index = BTreeMap::new();
+        while let Some(row) = rows.next()? {
+            // What cannot be read is not the user's session any more.
+            let (Ok(read), Ok(key)) = (Row::read(row), row.get::<_, String>(3)) else { continue };
+            if let (Ok(Value::Record(found)), Some(record)) = (read.decode(), RecordId::parse(&key))
+                && let Some(login) = LoggedIn::from_fields(&found.fields)
+                && login.name == user
+            {
+                index.insert(record, login.logged_in_at);
+            }
+        }
+        Ok(Value::Index(index))
+    }
+
     fn expiry(&self, ttl: Duration) -> i64 {
         self.now.saturating_add(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX))
     }
@@ -74,29 +104,37 @@ impl Entries for Rows<'_> {
         key: &Key,
         edit: impl FnOnce(&mut Value) -> T,
     ) -> Result<Option<T>, Error> {
-        let key = text(key);
+        let (index_of, key) = (user(key), text(key));
         let mut select = self.transaction.prepare_cached(
             "SELECT kind, content, seen FROM entry WHERE key = ?1 AND expires > ?2",
         )?;
-        let row = select.query_row(params![key, self.now], |row| {
-            Ok(Row { kind: row.get(0)?, content: row.get(1)?, seen: row.get(2)? })
-        });
-        let Some(old) = row.optional()? else { return Ok(None) };
-        let mut value = match old.decode() {
-            Ok(value) => value,
-            Err(error) if old.kind == USER => return Err(error),
-            Err(error) => {
-                log::warn!("the session {key} is damaged, and is replaced by a new one: {error}");
+        let row = select.query_row(params![key, self.now], |row| Ok(Row::read(row))).optional()?;
+        let Some(old) = row else { return Ok(None) };
+        let (old, mut value) = match (old.and_then(|it| Ok((it.decode()?, it))), index_of) {
+            (Ok((value, old)), _) => (Some(old), value),
+            (Err(error), Some(user)) => {
+                log::error!(
+                    "a user's list of sessions in SQLite is damaged ({error}). It is made anew from \
+                     the sessions in the file. {ADVICE}"
+                );
+                (None, self.sessions_of(user)?)
+            }
+            (Err(error), None) => {
+                log::error!(
+                    "the session {key} in SQLite is damaged ({error}). It is deleted, and its visitor \
+                     begins a new one. {ADVICE}"
+                );
+                self.delete(&key)?;
                 return Ok(None);
             }
         };
         let result = edit(&mut value);
         let new = Row::encode(&value)?;
-        if new != old {
-            let mut update = self
-                .transaction
-                .prepare_cached("UPDATE entry SET content = ?2, seen = ?3 WHERE key = ?1")?;
-            update.execute(params![key, new.content, new.seen])?;
+        if old.as_ref() != Some(&new) {
+            let mut update = self.transaction.prepare_cached(
+                "UPDATE entry SET kind = ?2, content = ?3, seen = ?4 WHERE key = ?1",
+            )?;
+            update.execute(params![key, new.kind, new.content, new.seen])?;
         }
         Ok(Some(result))
     }
@@ -117,8 +155,7 @@ impl Entries for Rows<'_> {
     }
 
     fn remove(&mut self, key: &Key) -> Result<(), Error> {
-        let mut delete = self.transaction.prepare_cached("DELETE FROM entry WHERE key = ?1")?;
-        delete.execute([text(key)]).map(drop)
+        self.delete(&text(key))
     }
 }
 
@@ -131,6 +168,11 @@ struct Row {
 }
 
 impl Row {
+    /// Reads the first three columns. An error means that they are damaged.
+    fn read(row: &rusqlite::Row<'_>) -> Result<Self, Error> {
+        Ok(Self { kind: row.get(0)?, content: row.get(1)?, seen: row.get(2)? })
+    }
+
     fn encode(value: &Value) -> Result<Self, Error> {
         let json = |content: &BTreeMap<String, _>| serde_json::to_string(content);
         Ok(match value {
@@ -158,14 +200,15 @@ impl Row {
     fn decode(&self) -> Result<Value, Error> {
         match self.kind.as_str() {
             SESSION => {
-                let fields: Values = serde_json::from_str(&self.content).map_err(damaged)?;
+                let fields: Values =
+                    serde_json::from_str(&self.content).map_err(|error| malformed(&error))?;
                 Ok(Value::Record(Record { fields, seen: self.seen.map(time) }))
             }
             DESTROYED => Ok(Value::Tombstone(Death::Destroyed)),
             ROTATED => Ok(Value::Tombstone(Death::Rotated)),
             USER => {
                 let index: BTreeMap<String, i64> =
-                    serde_json::from_str(&self.content).map_err(damaged)?;
+                    serde_json::from_str(&self.content).map_err(|error| malformed(&error))?;
                 let entry = |(record, written): (String, i64)| {
                     Some((RecordId::parse(&record)?, time(written)))
                 };
@@ -184,6 +227,14 @@ fn text(key: &Key) -> String {
     }
 }
 
+/// The user, if it is the key of a list of sessions.
+fn user(key: &Key) -> Option<&str> {
+    match key {
+        Key::Record(_) => None,
+        Key::Index(user) => Some(user),
+    }
+}
+
 fn seconds(time: SystemTime) -> i64 {
     i64::try_from(unix(time).as_secs()).unwrap_or(i64::MAX)
 }
@@ -194,6 +245,11 @@ fn time(seconds: i64) -> SystemTime {
 
 fn unwritable(error: serde_json::Error) -> Error {
     Error::ToSqlConversionFailure(Box::new(error))
+}
+
+/// Without the text of the error, which may quote what the session holds.
+fn malformed(error: &serde_json::Error) -> Error {
+    damaged(format!("not the JSON expected, at column {}", error.column()))
 }
 
 fn damaged(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {

@@ -21,8 +21,11 @@ use crate::store::update::{Update, UpdateResult};
 /// Processes on the same machine can share the file. The file must be on a local disk. SQLite keeps
 /// two more files beside it, which end in `-wal` and `-shm` and belong to it.
 ///
-/// An answered call survives a crash of the process. If the machine loses power, the last seconds may
-/// be lost.
+/// An answered call survives a crash of the process. If the machine loses power, the last half minute
+/// may be lost.
+///
+/// Other programs may open the file meanwhile. Code in the same process must not open and close it,
+/// except through the same SQLite: on Unix, that drops the locks that the store holds.
 ///
 /// The setting `url = "sqlite:sessions.db"` opens it too.
 ///

@@ -1,6 +1,7 @@
 //! The thread that owns the connection.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 
@@ -29,10 +30,18 @@ impl Worker {
     /// Starts the thread. At most `queue` calls can wait.
     pub(super) fn start(database: Database, queue: usize) -> io::Result<Self> {
         let (jobs, waiting) = sync_channel(queue);
-        let server = Server { database, is_failing: false, has_expired: false };
-        thread::Builder::new()
-            .name("session-sqlite".to_owned())
-            .spawn(move || server.serve(&waiting))?;
+        let mut server = Server { database, is_failing: false, has_expired: false };
+        // The application's clock or logger may panic. That ends a group of calls, not the thread.
+        let serve = move || {
+            while catch_unwind(AssertUnwindSafe(|| server.serve(&waiting))).is_err() {
+                server.database.mark_failed();
+                log::error!(
+                    "SQLite's thread panicked, perhaps in the application's `Clock` or logger: the \
+                     calls that it was running get 503, and it goes on with the next ones"
+                );
+            }
+        };
+        thread::Builder::new().name("session-sqlite".to_owned()).spawn(serve)?;
         Ok(Self { jobs })
     }
 
@@ -52,7 +61,7 @@ impl Worker {
         })?;
         result
             .await
-            .unwrap_or_else(|_| Err(StoreError::outcome_unknown("SQLite's thread has ended")))
+            .unwrap_or_else(|_| Err(StoreError::outcome_unknown("SQLite's thread panicked")))
     }
 }
 
@@ -117,7 +126,7 @@ enum Failure {
 }
 
 impl Server {
-    fn serve(mut self, waiting: &Receiver<Box<dyn Job>>) {
+    fn serve(&mut self, waiting: &Receiver<Box<dyn Job>>) {
         while let Ok(first) = waiting.recv() {
             let more = waiting.try_iter().take(MAX_GROUP - 1);
             let group: Vec<_> =
