@@ -154,6 +154,7 @@ impl TokenHash {
     }
 
     /// Appends the output of [`encode`](Self::encode).
+    #[cfg(feature = "redis")]
     pub(crate) fn encode_into(&self, text: &mut String) {
         URL_SAFE_NO_PAD.encode_string(self.0, text);
     }

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::sleep;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, TransactionBehavior};
@@ -236,9 +236,4 @@ fn identity(path: &Path) -> Option<Identity> {
 #[cfg(not(unix))]
 fn identity(_: &Path) -> Option<Identity> {
     None
-}
-
-/// Milliseconds since the Unix epoch.
-pub(super) fn millis(time: SystemTime) -> i64 {
-    i64::try_from(crate::time::unix(time).as_millis()).unwrap_or(i64::MAX)
 }

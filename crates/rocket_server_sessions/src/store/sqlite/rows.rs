@@ -6,8 +6,6 @@ use std::time::{Duration, SystemTime};
 use rusqlite::types::Type;
 use rusqlite::{Error, OptionalExtension, Transaction, params};
 
-use super::database::millis;
-
 use crate::store::entries::{Entries, Key, Record, Value};
 use crate::store::logged_in::LoggedIn;
 use crate::store::record::{Death, RecordId, Values};
@@ -254,4 +252,9 @@ fn malformed(error: &serde_json::Error) -> Error {
 
 fn damaged(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::FromSqlConversionFailure(1, Type::Text, why.into())
+}
+
+/// Milliseconds since the Unix epoch.
+fn millis(time: SystemTime) -> i64 {
+    i64::try_from(crate::time::unix(time).as_millis()).unwrap_or(i64::MAX)
 }
