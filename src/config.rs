@@ -43,7 +43,9 @@ pub fn figment() -> Figment {
         .select(Profile::from_env_or("ROCKET_PROFILE", rocket::Config::DEFAULT_PROFILE));
     let url = Variable::read("REDIS_URL", "session.url", &figment, |text| text.into());
     let keys = Variable::read("PREVIOUS_SECRET_KEYS", "session.previous_keys", &figment, list);
-    let express = Variable::read("EXPRESS_SECRET", "express.secret", &figment, |text| text.into());
+    // A final newline, as `echo` adds it to a secret, would make all signatures wrong.
+    let express =
+        Variable::read("EXPRESS_SECRET", "express.secret", &figment, |text| text.trim().into());
     let figment = figment.merge(url).merge(keys).merge(express);
     figment.merge(Env::raw().only(&["PORT"]).global()).merge(RocketVariables)
 }
@@ -85,7 +87,7 @@ pub fn check() -> Report {
     }
     let express = if figment.contains(Express::KEY) { "set" } else { "default" };
     report.push(Verdict::Ok, Express::KEY, express);
-    for error in own_errors(&figment) {
+    for error in own_errors(&figment).into_iter().chain(import_errors(&figment)) {
         report.push(Verdict::Failed, "settings", error);
     }
     for warning in warnings(&figment).filter(|it| !it.is_about_sessions) {
@@ -128,6 +130,12 @@ fn own_errors(figment: &Figment) -> Vec<SettingError> {
         port.into_iter().chain(folder).chain(workers).chain(level).filter(|error| !error.missing());
     let tables = [Hsts::extract(figment).err(), Express::extract(figment).err()];
     errors.map(SettingError::all).chain(tables.into_iter().flatten()).flatten().collect()
+}
+
+/// What the launch refuses about the import from Express.
+fn import_errors(figment: &Figment) -> Vec<SettingError> {
+    let Ok(Some(express)) = Express::extract(figment) else { return Vec::new() };
+    express.sessions().open(figment).err().unwrap_or_default()
 }
 
 fn missing_folder(figment: &Figment, folder: &Path) -> Option<Error> {

@@ -24,7 +24,7 @@ use site::express::Express;
 pub fn rocket() -> rocket::Rocket<rocket::Build> {
     let figment = config::figment();
     let sessions = match Express::extract(&figment) {
-        Ok(Some(express)) => Session::fairing().import(express.import()),
+        Ok(Some(express)) => express.sessions(),
         // The site's stage reports errors.
         Ok(None) | Err(_) => Session::fairing(),
     };

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use figment::Figment;
 use rocket_server_sessions::express::{Import, NewSession, OldSession};
-use rocket_server_sessions::{self as session, SettingError};
+use rocket_server_sessions::{self as session, Session, SessionFairing, SettingError};
 use serde::Deserialize;
 
 use super::page::Page;
@@ -46,7 +46,12 @@ impl Express {
         }
     }
 
-    pub(crate) fn import(&self) -> Import {
+    /// The fairing of sessions, with the import.
+    pub(crate) fn sessions(&self) -> SessionFairing {
+        Session::fairing().import(self.import())
+    }
+
+    fn import(&self) -> Import {
         let secrets = self.secrets();
         let present = secrets.first().map_or("", String::as_str);
         let mut import = Import::new(present, carry_over);

@@ -1,8 +1,10 @@
 //! Sessions of the Express demo, and the settings that take them over.
 
+use std::process::Command;
+
 use redis::Commands;
-use test_support::RedisServer;
 use test_support::app::{App, KEY, Visitor, run_to_end};
+use test_support::{RedisServer, target_dir};
 
 /// A cookie that express-session has signed with "keyboard cat"; see `tests/express/fixtures.js`.
 const COOKIE: &str = "connect.sid=s%3APZ2oUXaX3o7pHMcz2Yzhf8QK4sW3w0Pa.SQnvpUDs5QrRB7lmSWOR6RiMH%2B5khCbiS5alEeAPgC8";
@@ -10,10 +12,14 @@ const RECORD: &str = "sess:PZ2oUXaX3o7pHMcz2Yzhf8QK4sW3w0Pa";
 
 /// An application that takes over from Express, and a visitor whom Express knows.
 fn take_over(redis: &RedisServer, views: &str) -> (App, Visitor) {
+    take_over_with(redis, views, "keyboard cat")
+}
+
+fn take_over_with(redis: &RedisServer, views: &str, secret: &str) -> (App, Visitor) {
     let record = format!(r#"{{"cookie":{{"path":"/"}},"views":{views}}}"#);
     redis.connect().set_ex::<_, _, ()>(RECORD, record, 600).unwrap();
     let url = redis.url();
-    let secret = ("EXPRESS_SECRET", "keyboard cat");
+    let secret = ("EXPRESS_SECRET", secret);
     let app = App::start(&[("REDIS_URL", &url), ("ROCKET_SECRET_KEY", KEY), secret]);
     let visitor = Visitor { cookie: Some(COOKIE.to_owned()), ..app.visitor() };
     (app, visitor)
@@ -53,7 +59,45 @@ fn counts_that_are_no_numbers_begin_again_and_are_logged() {
     assert_eq!(visitor.get("/foo").views(), 1);
     let log = app.log();
     assert!(log.contains("ERROR a session of Express cannot be imported"), "{log}");
-    assert!(!log.contains("many"), "{log}");
+}
+
+#[test]
+fn newline_after_the_secret_does_not_count() {
+    let redis = RedisServer::start();
+    let (_app, mut visitor) = take_over_with(&redis, "7", "keyboard cat\n");
+    assert_eq!(visitor.get("/").views(), 8);
+}
+
+#[test]
+fn wrong_secret_is_logged_with_what_to_do() {
+    let redis = RedisServer::start();
+    let (app, mut visitor) = take_over_with(&redis, "7", "keyboard dog");
+    assert_eq!(visitor.get("/").views(), 1);
+    let log = app.log();
+    let expected =
+        "WARN a cookie `connect.sid` of Express is signed with none of the import's secrets";
+    assert!(log.contains(expected) && log.contains("compare the secrets"), "{log}");
+    assert!(!log.contains("keyboard"), "{log}");
+}
+
+#[test]
+fn secret_in_place_of_the_table_is_refused_and_not_shown() {
+    let (succeeded, log) = run_to_end(&[("ROCKET_EXPRESS", "keyboard cat")]);
+    assert!(!succeeded && log.contains("`express` must be a table"), "{log}");
+    assert!(!log.contains("keyboard"), "{log}");
+}
+
+#[test]
+fn check_reports_an_import_that_the_launch_refuses() {
+    for (env, expected) in [
+        (("EXPRESS_SECRET", "keyboard cat"), "`session.url` is not set"),
+        (("ROCKET_EXPRESS", "{secret=\"cat\",cookie_name=\"a=b\"}"), "has a `cookie_name` that no"),
+    ] {
+        let mut command = Command::new(target_dir().join("cloud-run-sessions"));
+        let output = command.arg("check").env_clear().envs([env]).output().unwrap();
+        let shown = String::from_utf8_lossy(&output.stdout);
+        assert!(!output.status.success() && shown.contains(expected), "{env:?}: {shown}");
+    }
 }
 
 #[test]

@@ -57,6 +57,10 @@ pub enum Rejection {
     UnreadableHeader,
     /// The request has two valid cookies with different tokens; one may have been planted.
     Ambiguous,
+    /// It is a cookie of Express that is signed with none of the secrets, with the feature `express`. It
+    /// was forged, or a secret is wrong or missing. Only reported if the request has no valid cookie of
+    /// ours.
+    UnverifiedOldCookie,
     /// Its session was destroyed.
     Destroyed(PublicId),
     /// Its token was replaced. This may indicate a copied cookie.
@@ -94,6 +98,9 @@ impl fmt::Display for Event {
             }
             Self::Rejected(Rejection::Ambiguous) => {
                 f.write_str("a request came with two session cookies that have different tokens")
+            }
+            Self::Rejected(Rejection::UnverifiedOldCookie) => {
+                f.write_str("a cookie of Express is signed with none of the import's secrets")
             }
             Self::Rejected(Rejection::Destroyed(id)) => {
                 write!(f, "a request came with the cookie of session {id}, which was destroyed")

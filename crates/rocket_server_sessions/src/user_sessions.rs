@@ -157,7 +157,14 @@ impl UserSessions<'_> {
         let index = UserIndex::new(self.shared, user);
         let destroyed = self.with_deadline(index.destroy(is_meant)).await?;
         if let Some(request) = self.request {
-            request.note_destroyed(&destroyed);
+            let is_own = request.note_destroyed(&destroyed);
+            #[cfg(feature = "express")]
+            if is_own {
+                let ended = request.with_deadline(request.end_ignored_old()).await;
+                ended.map_err(Error::partially_applied)?;
+            }
+            #[cfg(not(feature = "express"))]
+            let _ = is_own;
         }
         Ok(destroyed.len())
     }

@@ -102,9 +102,10 @@ pub(super) fn why_unknown(key: &str) -> String {
     format!("is not a setting; the settings are {}", known.join(", "))
 }
 
-/// Whether a value must not be shown.
+/// Whether a value must not be shown. `express` is the table in which applications keep the secret of an
+/// import from Express.
 pub(super) fn is_secret(key: &str) -> bool {
-    ["url", "previous_keys", "secret_key"].contains(&key)
+    ["url", "previous_keys", "secret_key", "express"].contains(&key)
 }
 
 /// Returns the most similar known name.

@@ -185,6 +185,18 @@ mod tests {
     }
 
     #[test]
+    fn secret_in_place_of_the_table_of_an_import_is_not_shown() {
+        #[derive(Debug, serde::Deserialize)]
+        #[expect(dead_code, reason = "only the type counts")]
+        struct Express {
+            secret: Option<String>,
+        }
+        let error = Figment::from(("express", "keyboard cat")).extract_inner::<Express>("express");
+        let text = SettingError::all(error.unwrap_err())[0].to_string();
+        assert!(text.contains("must be a table") && !text.contains("keyboard"), "{text}");
+    }
+
+    #[test]
     fn wrong_port_is_told_of_on_one_line_with_its_name() {
         let figment = Figment::from(rocket::Config::default()).merge(("port", "http"));
         let error = figment.extract::<rocket::Config>().unwrap_err();

@@ -12,6 +12,13 @@ use crate::session_cookie::{candidates, unquoted};
 /// The longest id. Express makes 32 characters, unless the application has a `genid`.
 const MAX_LENGTH: usize = 256;
 
+/// The length of an HMAC-SHA256 in bytes.
+const SIGNATURE_LENGTH: usize = 32;
+
+/// A cookie that looks signed, but not with any of the secrets.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Unverified;
+
 /// The id of an old session, whose signature was verified.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct OldId(String);
@@ -28,30 +35,39 @@ impl OldId {
 
     /// Finds the cookie in a request, and verifies it with one of the secrets. Like Express, reads the
     /// first cookie of that name only.
-    pub(super) fn of(request: &Request<'_>, name: &str, secrets: &[String]) -> Option<Self> {
-        let value = candidates(name, request).next()?;
-        Self::verify(unquoted(value).0, secrets)
+    pub(super) fn of(
+        request: &Request<'_>,
+        name: &str,
+        secrets: &[String],
+    ) -> Result<Option<Self>, Unverified> {
+        let value = candidates(name, request).next();
+        value.map_or(Ok(None), |value| Self::verify(unquoted(value).0, secrets))
     }
 
-    /// Reads `s:<id>.<signature>`, which is percent-encoded. The signature is the HMAC-SHA256 of the id,
-    /// in base64 without padding.
-    fn verify(value: &str, secrets: &[String]) -> Option<Self> {
-        let value = percent_decode_str(value).decode_utf8().ok()?;
-        let (id, signature) = value.strip_prefix("s:")?.rsplit_once('.')?;
-        // Braces would put the claim into another slot of a cluster.
-        let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"{}".contains(&byte);
-        if id.is_empty() || id.len() > MAX_LENGTH || !id.bytes().all(is_plain) {
-            return None;
-        }
-        let signature = STANDARD_NO_PAD.decode(signature).ok()?;
+    fn verify(value: &str, secrets: &[String]) -> Result<Option<Self>, Unverified> {
+        let Some((id, signature)) = read(value) else { return Ok(None) };
         let is_signed_with = |secret: &String| {
             let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).ok()?;
             mac.update(id.as_bytes());
             // Takes the same time wherever the two differ.
             mac.verify_slice(&signature).ok()
         };
-        secrets.iter().find_map(is_signed_with).map(|()| Self(id.to_owned()))
+        secrets.iter().find_map(is_signed_with).map(|()| Some(Self(id))).ok_or(Unverified)
     }
+}
+
+/// Reads `s:<id>.<signature>`, which is percent-encoded. The signature is the HMAC-SHA256 of the id, in
+/// base64 without padding. `None` for anything that does not look like that.
+fn read(value: &str) -> Option<(String, Vec<u8>)> {
+    let value = percent_decode_str(value).decode_utf8().ok()?;
+    let (id, signature) = value.strip_prefix("s:")?.rsplit_once('.')?;
+    // Braces would put the claim into another slot of a cluster.
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"{}".contains(&byte);
+    if id.is_empty() || id.len() > MAX_LENGTH || !id.bytes().all(is_plain) {
+        return None;
+    }
+    let signature = STANDARD_NO_PAD.decode(signature).ok()?;
+    (signature.len() == SIGNATURE_LENGTH).then(|| (id.to_owned(), signature))
 }
 
 impl std::fmt::Debug for OldId {
@@ -74,7 +90,7 @@ mod tests {
 
     fn verify(value: &str, secrets: &[&str]) -> Option<String> {
         let secrets: Vec<_> = secrets.iter().map(|it| (*it).to_owned()).collect();
-        OldId::verify(value, &secrets).map(|OldId(id)| id)
+        OldId::verify(value, &secrets).ok().flatten().map(|OldId(id)| id)
     }
 
     #[test]
@@ -98,6 +114,15 @@ mod tests {
             bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(bytes).unwrap();
             assert_eq!(verify(&changed, &["keyboard cat"]), None, "{changed}");
+        }
+    }
+
+    #[test]
+    fn signature_of_another_secret_is_told_from_a_value_that_is_not_signed() {
+        let verify = |value| OldId::verify(value, &["another".to_owned()]).is_err();
+        assert!(verify(SIGNED));
+        for value in ["", "id", "s:id.AAAA", "s%3A.AAAA"] {
+            assert!(!verify(value), "{value}");
         }
     }
 

@@ -7,7 +7,7 @@ use cookie::Cookie;
 use figment::Figment;
 use rocket::Request;
 
-use super::cookie::OldId;
+use super::cookie::{OldId, Unverified};
 use super::import::Import;
 use super::new_session::NewSession;
 use super::old_session::OldSession;
@@ -23,12 +23,16 @@ pub(crate) struct Importer {
     redis: Arc<Redis>,
     /// For old sessions that cannot be taken over.
     log: LogLimit,
+    /// For cookies whose signature no secret fits.
+    unverified: LogLimit,
 }
 
 /// What an old session becomes.
 pub(crate) enum Claim {
-    /// Nothing: there is no old session, or none that can be used.
+    /// Nothing: there is no old session.
     Nothing,
+    /// Nothing: there is an old session, but it cannot be used.
+    Unusable,
     /// It was imported before, into this session; or it was empty.
     Closed(Option<CookieValue>),
     /// A session that has this identity.
@@ -62,12 +66,25 @@ impl Importer {
                 .map_err(|wrong| error(wrong.key(), &wrong.to_string()))?,
             (None, None) => return Err(error("url", NO_REDIS)),
         };
-        Ok(Self { import: import.clone(), redis, log: LogLimit::new() })
+        let (log, unverified) = (LogLimit::new(), LogLimit::new());
+        Ok(Self { import: import.clone(), redis, log, unverified })
     }
 
     /// The old session of a request. Does no I/O.
-    pub(crate) fn find(&self, request: &Request<'_>) -> Option<OldId> {
+    pub(crate) fn find(&self, request: &Request<'_>) -> Result<Option<OldId>, Unverified> {
         OldId::of(request, &self.import.cookie_name, &self.import.secrets)
+    }
+
+    /// Logs that a cookie's signature fits no secret. Anybody can send such a cookie.
+    pub(crate) fn report_unverified(&self) {
+        if let Some(left_out) = self.unverified.due() {
+            log::warn!(
+                "a cookie `{}` of Express is signed with none of the import's secrets, so its visitor \
+                 begins a new session: if this goes on, compare the secrets with the `secret` of \
+                 express-session, byte by byte, and add its earlier ones{left_out}",
+                self.import.cookie_name
+            );
+        }
     }
 
     /// Claims an old session for the identity `proposed`, unless another request has claimed it before.
@@ -83,7 +100,7 @@ impl Importer {
             ClaimReply::Nothing => return Ok(Claim::Nothing),
             ClaimReply::NoText => {
                 self.report("it is not a string, as connect-redis writes them");
-                return Ok(Claim::Nothing);
+                return Ok(Claim::Unusable);
             }
             ClaimReply::Closed(claim) if claim == CLOSED => return Ok(Claim::Closed(None)),
             ClaimReply::Closed(claim) => (claim, None),
@@ -92,26 +109,33 @@ impl Importer {
         let sealed = claim.strip_prefix(OPEN).or_else(|| claim.strip_prefix(CLOSED));
         let Some((identity, _)) = sealed.and_then(|it| keys.decrypt(&context(old), it)) else {
             self.report("no key decrypts its claim; is an earlier key missing in `previous_keys`?");
-            return Ok(Claim::Nothing);
+            return Ok(Claim::Unusable);
         };
         let Some(record) = record else { return Ok(Claim::Closed(Some(identity))) };
         let Ok(old) = OldSession::parse(&record) else {
             self.report("its record is not a JSON object");
-            return Ok(Claim::Nothing);
+            return Ok(Claim::Unusable);
         };
         Ok(Claim::Open(identity, old))
     }
 
-    /// Removes the old record. From now on, its cookie leads to `identity`.
+    /// Removes the old record. From now on, its cookie leads to `identity`. Returns `false` if another
+    /// request has ended the old session meanwhile, so that its cookie leads to nothing.
     pub(crate) async fn close(
         &self,
         old: &OldId,
         keys: &KeyRing,
         identity: Option<&CookieValue>,
         ttl: Duration,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let sealed = identity.map(|it| keys.encrypt(&context(old), it)).unwrap_or_default();
-        self.redis.close_claim(&self.key(old), &format!("{CLOSED}{sealed}"), ttl).await
+        let claim = format!("{CLOSED}{sealed}");
+        Ok(self.redis.close_claim(&self.key(old), &claim, ttl).await? != CLOSED)
+    }
+
+    /// Removes the old record. From now on, its cookie leads to nothing.
+    pub(crate) async fn end(&self, old: &OldId, ttl: Duration) -> Result<(), StoreError> {
+        self.redis.end_claim(&self.key(old), CLOSED, ttl).await
     }
 
     /// Makes a new session of an old one.

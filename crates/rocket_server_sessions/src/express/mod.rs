@@ -42,11 +42,20 @@
 //! - After a log-out or a new token, the old cookie gives access to nothing. Until then, it leads to
 //!   the new session, as it led to the old one. So a visitor whose first response was lost is not
 //!   logged out.
+//! - A log-out or a log-in ends an old session even if it was not imported, because the browser has a
+//!   cookie of ours as well, or because your function returns an error. Its record and its cookie are
+//!   removed. That costs one more round trip.
+//! - A request with an `Origin` imports only if it comes from the same origin.
+//! - An imported log-in does not pass for a recent one: its time is 1970, unless your function states
+//!   another with [`logged_in_at`](NewSession::logged_in_at).
+//! - A cookie that is signed with none of the secrets causes
+//!   [`Rejection::UnverifiedOldCookie`](crate::Rejection::UnverifiedOldCookie), and a warning at most once
+//!   a minute.
 //! - A record is taken over as long as it is in Redis, as Express does it. `cookie.expires` in the
 //!   record does not count: connect-redis does not renew it when it renews the record.
 //! - The new session's absolute lifetime begins with the import.
 //! - If your function returns an error, or the record is not a JSON object, that is logged, the
-//!   visitor begins a new session, and the old record stays as it is.
+//!   visitor begins a new session, and the old record stays as it is until a log-out or log-in.
 //!
 //! # What you should know
 //!
@@ -56,6 +65,18 @@
 //!   its cookie is seen again, for as long as `absolute_lifetime`.
 //! - `destroy_all` finds a user's imported sessions only. The others can still be imported after it.
 //!   If you must log a user out of all of them, delete the old records too.
+//! - If an import breaks off after the new session was created and before its claim was closed, and
+//!   `destroy_all` destroys that session before its visitor comes again, the old cookie imports the old
+//!   session again, once the tombstone has expired after 30 seconds. A log-out by the visitor is not
+//!   affected. Here too, delete the old record.
+//! - The time of imported log-ins makes them the oldest. If a user has too many sessions, they are
+//!   destroyed first.
+//! - The second request with an old cookie, after a first response that was lost, removes the cookie
+//!   without a `Domain` and with the path `/`: its record, which named others, is gone. A cookie that was
+//!   set with a domain or another path then stays, and costs a round trip at each request that uses the
+//!   session, if it has no cookie of ours.
+//! - An id that a `genid` has made is not imported if it is longer than 256 bytes, or has spaces, braces
+//!   or characters outside of ASCII.
 //! - `session.info()` is `None` until the session is first used.
 //! - An old cookie is not as safe as ours: in many setups, a subdomain can plant one. Remove the import
 //!   when the last old record has expired; connect-redis keeps them for a day unless told otherwise.
@@ -85,9 +106,14 @@
 //! | claim | the old record, an open claim | gets the same identity, and goes on at 2 |
 //! | index | also an index entry without a record | the same |
 //! | create | the old record, an open claim, the new record | the same; create finds the record |
+//! | create, then `destroy_all` | the old record, an open claim, a tombstone for 30 s | finds no session; imports again after the 30 s, see above |
 //! | close | a closed claim, the new record | gets the identity from the claim, and uses it |
 //! | close, then a log-out | a closed claim | finds no session |
 //! | close, then the old record is written back | a closed claim, an old record | removes the old record, and uses the identity |
+//! | *end*, at a log-out or log-in beside it | a closed claim without an identity | finds no session |
+//!
+//! *End* removes the old record and closes the claim without an identity, whatever the claim was. An import
+//! that runs at the same time learns of it when it closes the claim, and does not use its session.
 //!
 //! A request that has run for 15 seconds creates nothing any more: by then, others may have closed the
 //! claim, and its visitor may have logged out.
@@ -103,7 +129,7 @@ mod importer;
 mod new_session;
 mod old_session;
 
-pub(crate) use cookie::OldId;
+pub(crate) use cookie::{OldId, Unverified};
 pub use import::Import;
 pub(crate) use importer::{Claim, Importer};
 pub use new_session::NewSession;

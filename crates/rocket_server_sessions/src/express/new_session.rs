@@ -1,6 +1,7 @@
 //! What becomes of a session of Express.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use crate::error::Result;
 use crate::key::Field;
@@ -11,12 +12,13 @@ use crate::value::{Value, encode};
 pub struct NewSession {
     /// Whom to log in, and the label.
     pub(crate) user: Option<(String, String)>,
+    pub(crate) logged_in_at: SystemTime,
     pub(crate) fields: Result<Values>,
 }
 
 impl Default for NewSession {
     fn default() -> Self {
-        Self { user: None, fields: Ok(Values::new()) }
+        Self { user: None, logged_in_at: SystemTime::UNIX_EPOCH, fields: Ok(Values::new()) }
     }
 }
 
@@ -44,6 +46,9 @@ impl NewSession {
     /// Logs a user in, as [`Session::log_in`](crate::Session::log_in) does. `label` describes the
     /// session in the user's list.
     ///
+    /// [`User::logged_in_at`](crate::User::logged_in_at) is the beginning of 1970, because nobody has
+    /// shown a password now. Set it with [`logged_in_at`](Self::logged_in_at) if you know better.
+    ///
     /// ```
     /// # use rocket_server_sessions::express::NewSession;
     /// let new = NewSession::default().log_in("alice", "since before the migration");
@@ -51,6 +56,20 @@ impl NewSession {
     #[must_use]
     pub fn log_in(self, user: &str, label: &str) -> Self {
         Self { user: Some((user.to_owned(), label.to_owned())), ..self }
+    }
+
+    /// Sets when the user logged in, if the old session says so. A time in the future counts as now.
+    ///
+    /// ```
+    /// # use std::time::{Duration, SystemTime};
+    /// # use rocket_server_sessions::express::NewSession;
+    /// let seconds = 1_750_000_000;
+    /// let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    /// let new = NewSession::default().log_in("alice", "from before").logged_in_at(time);
+    /// ```
+    #[must_use]
+    pub fn logged_in_at(self, time: SystemTime) -> Self {
+        Self { logged_in_at: time, ..self }
     }
 }
 

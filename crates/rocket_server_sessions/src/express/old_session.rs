@@ -44,10 +44,13 @@ impl OldSession {
         self.0.keys().map(String::as_str)
     }
 
-    /// The path and the domain of the old cookie.
+    /// The path and the domain of the old cookie, unless they could not be in a header.
     pub(super) fn cookie_scope(&self) -> (Option<&str>, Option<&str>) {
         let cookie = self.0.get("cookie");
-        let attribute = |name| cookie.and_then(|it| it.get(name)).and_then(Value::as_str);
+        let is_plain =
+            |it: &&str| it.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b';');
+        let attribute =
+            |name| cookie.and_then(|it| it.get(name)).and_then(Value::as_str).filter(is_plain);
         (attribute("path"), attribute("domain"))
     }
 }

@@ -55,12 +55,14 @@ pub(crate) async fn log_in(
     label: &str,
     fields: Values,
 ) -> Result<()> {
-    let login = session.login_of(user, label)?;
+    let login = session.login_of(user, label, session.now())?;
     let index = UserIndex::new(&session.shared, user);
     session.check_fields(&fields)?;
 
     let turn = session.lock_identity().await?;
     session.refuse_if_answered()?;
+    #[cfg(feature = "express")]
+    session.end_ignored_old().await?;
     let mut has_destroyed = false;
     if let Next::Ask(before) = session.next() {
         let new = next_token(&before, true);
@@ -110,6 +112,8 @@ async fn log_in_to_new_session(
 /// Destroys the session. Does nothing if there is no session.
 pub(crate) async fn destroy(session: &RequestSession) -> Result<()> {
     let _turn = session.lock_identity().await?;
+    #[cfg(feature = "express")]
+    session.end_ignored_old().await?;
     if session.is_known_destroyed() {
         return Ok(());
     }

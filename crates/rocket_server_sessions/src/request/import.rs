@@ -25,7 +25,14 @@ impl RequestSession {
         let proposed = self.new_identity(false).value;
         let ttl = config.absolute_lifetime;
         let found = match importer.claim(&old, keys, &proposed, ttl).await? {
-            Claim::Nothing => None,
+            Claim::Nothing => {
+                self.choices.lock().remove_old_cookie_alone(importer.removal(None));
+                None
+            }
+            Claim::Unusable => {
+                *self.ignored_old.lock() = Some(old);
+                None
+            }
             Claim::Closed(value) => {
                 self.choices.lock().old_cookie_removal = Some(importer.removal(None));
                 value.map(Identity::presented)
@@ -52,6 +59,7 @@ impl RequestSession {
             Ok(new) => new,
             Err(error) => {
                 importer.report(&error.to_string());
+                *self.ignored_old.lock() = Some(old.clone());
                 return Ok(None);
             }
         };
@@ -61,16 +69,29 @@ impl RequestSession {
             Some(self.create_claimed(value, &fields, user.as_ref()).await?)
         };
         let (keys, ttl) = (&self.shared.keys, self.shared.config.absolute_lifetime);
-        importer.close(old, keys, identity.as_ref().map(|it| &it.value), ttl).await?;
+        let value = identity.as_ref().map(|it| &it.value);
+        let is_ours = importer.close(old, keys, value, ttl).await?;
         self.choices.lock().old_cookie_removal = Some(importer.removal(Some(record)));
-        Ok(identity)
+        Ok(identity.filter(|_| is_ours))
+    }
+
+    /// Ends the old session that the request has a cookie of but is not in. Otherwise it would come up
+    /// after a log-out.
+    pub(crate) async fn end_ignored_old(&self) -> Result<()> {
+        let Some(old) = self.ignored_old.lock().clone() else { return Ok(()) };
+        let Some(importer) = &self.shared.importer else { return Ok(()) };
+        importer.end(&old, self.shared.config.absolute_lifetime).await?;
+        *self.ignored_old.lock() = None;
+        self.choices.lock().remove_old_cookie_alone(importer.removal(None));
+        Ok(())
     }
 
     /// The fields of a new session, with those of its user.
     fn check_new(&self, new: NewSession) -> Result<(Values, Option<LoggedIn>)> {
         let mut fields = new.fields?;
         self.check_fields(&fields)?;
-        let login = new.user.map(|(user, label)| self.login_of(&user, &label)).transpose()?;
+        let time = new.logged_in_at.min(self.now());
+        let login = new.user.map(|(user, label)| self.login_of(&user, &label, time)).transpose()?;
         fields.extend(login.iter().flat_map(LoggedIn::fields));
         Ok((fields, login))
     }

@@ -1,5 +1,7 @@
 //! How much a request may store.
 
+use std::time::SystemTime;
+
 use super::session::RequestSession;
 use crate::error::{Error, Result};
 use crate::store::{LoggedIn, Op, USER, Values, size};
@@ -18,7 +20,7 @@ const MAX_LABEL: usize = 120;
 
 impl RequestSession {
     /// Checks the user's name, and cuts the label.
-    pub(super) fn login_of(&self, user: &str, label: &str) -> Result<LoggedIn> {
+    pub(super) fn login_of(&self, user: &str, label: &str, time: SystemTime) -> Result<LoggedIn> {
         if user.is_empty() {
             return Err(Error::EmptyUser);
         }
@@ -27,7 +29,7 @@ impl RequestSession {
             return Err(Error::TooLarge { field: USER.to_owned(), what, size, limit });
         }
         let label: String = label.chars().filter(|it| !it.is_control()).take(MAX_LABEL).collect();
-        Ok(LoggedIn::new(user, &label, self.now()))
+        Ok(LoggedIn::new(user, &label, time))
     }
 
     /// Checks fields that are set at a log-in.

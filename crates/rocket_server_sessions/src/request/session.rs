@@ -12,8 +12,12 @@ use rocket::tokio::time::Instant;
 use super::hidden_cookie::may_hide_cookie;
 use super::state::{Identity, Next, State};
 use super::wait::Wait;
+#[cfg(feature = "express")]
+use crate::cross_site::is_same_origin;
 use crate::dropped_cookies::has_dropped_cookies;
 use crate::event::{Event, Rejection};
+#[cfg(feature = "express")]
+use crate::express::{OldId, Unverified};
 use crate::id::PublicId;
 use crate::session_cookie::Opened;
 use crate::shared::Shared;
@@ -38,6 +42,9 @@ pub(crate) struct RequestSession {
     pub(super) wait: Wait,
     /// The logged-in user, once a guard has read it.
     pub(super) known_login: Mutex<Option<(RecordId, Option<LoggedIn>)>>,
+    /// An old session that the request has a cookie of, but is not in.
+    #[cfg(feature = "express")]
+    pub(super) ignored_old: Mutex<Option<OldId>>,
     /// Held while an operation changes the request's identity.
     pub(super) identity_lock: AsyncMutex<()>,
 }
@@ -53,6 +60,17 @@ pub(super) struct Choices {
     /// Removes the cookie of a session that was imported.
     #[cfg(feature = "express")]
     pub(super) old_cookie_removal: Option<String>,
+    /// Whether that cookie is removed even if ours is not set.
+    #[cfg(feature = "express")]
+    pub(super) is_old_cookie_useless: bool,
+}
+
+#[cfg(feature = "express")]
+impl Choices {
+    /// Removes an old cookie that leads to nothing.
+    pub(super) fn remove_old_cookie_alone(&mut self, removal: String) {
+        (self.old_cookie_removal, self.is_old_cookie_useless) = (Some(removal), true);
+    }
 }
 
 impl RequestSession {
@@ -82,15 +100,30 @@ impl RequestSession {
         };
         let opened = opened.filter(|it| !is_expired(it.value.id));
         let session = Self::new(shared, arrived(request), opened);
-        // Another site could otherwise act in the visitor's session with the old cookie alone.
+        let session = Self { may_hide_cookie, rejection: Mutex::new(rejection), ..session };
         #[cfg(feature = "express")]
-        if session.identity().is_none()
-            && !may_hide_cookie
-            && let Some(old) = shared.importer.as_ref().and_then(|it| it.find(request))
-        {
-            *session.state.lock() = State::Importable(old);
+        session.find_old(request);
+        session
+    }
+
+    /// Looks for a cookie of Express. Does no I/O.
+    #[cfg(feature = "express")]
+    fn find_old(&self, request: &Request<'_>) {
+        let Some(importer) = &self.shared.importer else { return };
+        let has_own = self.identity().is_some();
+        // Another site could otherwise act in the visitor's session with the old cookie alone.
+        let is_of_other_site = || request.headers().contains("Origin") && !is_same_origin(request);
+        match importer.find(request) {
+            Ok(Some(old)) if has_own => *self.ignored_old.lock() = Some(old),
+            Ok(Some(old)) if !self.may_hide_cookie && !is_of_other_site() => {
+                *self.state.lock() = State::Importable(old);
+            }
+            Err(Unverified) if !has_own => {
+                self.shared.emit(Event::Rejected(Rejection::UnverifiedOldCookie));
+                importer.report_unverified();
+            }
+            Ok(_) | Err(Unverified) => {}
         }
-        Self { may_hide_cookie, rejection: Mutex::new(rejection), ..session }
     }
 
     /// A session without a request, in which no user is logged in.
@@ -105,6 +138,8 @@ impl RequestSession {
             is_repeated: opened.as_ref().is_some_and(|it| it.is_key_old),
             #[cfg(feature = "express")]
             old_cookie_removal: None,
+            #[cfg(feature = "express")]
+            is_old_cookie_useless: false,
         };
         let state =
             opened.map_or(State::None, |it| State::Presented(Identity::presented(it.value)));
@@ -119,6 +154,8 @@ impl RequestSession {
             may_hide_cookie: false,
             wait: Wait::default(),
             known_login: Mutex::default(),
+            #[cfg(feature = "express")]
+            ignored_old: Mutex::default(),
             identity_lock: AsyncMutex::default(),
         }
     }
@@ -163,13 +200,15 @@ impl RequestSession {
         matches!(&*state, State::Dead(Death::Destroyed) | State::Lost(Some(Death::Destroyed)))
     }
 
-    /// Marks the request's session as destroyed if it is one of `records`.
-    pub(crate) fn note_destroyed(&self, records: &[RecordId]) {
+    /// Marks the request's session as destroyed if it is one of `records`. Returns whether it is.
+    pub(crate) fn note_destroyed(&self, records: &[RecordId]) -> bool {
         let mut state = self.state.lock();
-        if !state.is_unsettled() && state.identity().is_some_and(|it| records.contains(&it.record))
-        {
+        let is_own = !state.is_unsettled()
+            && state.identity().is_some_and(|it| records.contains(&it.record));
+        if is_own {
             state.destroyed(Instant::now());
         }
+        is_own
     }
 
     pub(super) fn is_answered(&self) -> bool {

@@ -98,7 +98,11 @@ impl RequestSession {
             CookieChange::Clear => Some(removal(config)),
         };
         #[cfg(feature = "express")]
-        let old = own.is_some().then(|| self.choices.lock().old_cookie_removal.take()).flatten();
+        let old = {
+            let mut choices = self.choices.lock();
+            let is_due = own.is_some() || choices.is_old_cookie_useless;
+            choices.old_cookie_removal.take_if(|_| is_due)
+        };
         #[cfg(not(feature = "express"))]
         let old = None;
         own.into_iter().chain(old).collect()

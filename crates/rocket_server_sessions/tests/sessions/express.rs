@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -17,7 +17,7 @@ use rocket::tokio::time::sleep;
 use rocket_server_sessions::express::{Import, NewSession, OldSession};
 use rocket_server_sessions::store::Redis;
 use rocket_server_sessions::testing::Call;
-use rocket_server_sessions::{Event, Result, Session};
+use rocket_server_sessions::{Clock, Event, Rejection, Result, Session};
 use sha2::Sha256;
 use test_support::{RedisServer, RedisView};
 
@@ -43,6 +43,9 @@ fn carry_over(old: &OldSession) -> Result<NewSession> {
     }
     if let Some(user) = old.get::<String>("user")? {
         new = new.log_in(&user, "before");
+    }
+    if let Some(seconds) = old.get::<u64>("at")? {
+        new = new.logged_in_at(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
     }
     Ok(new)
 }
@@ -257,6 +260,89 @@ on_every_store![
         }
     }
 
+    async fn log_out_or_log_in_ends_the_old_session_that_the_browser_holds_beside_ours(
+        old: Migration,
+    ) {
+        for (number, path) in
+            ["/destroy", "/log-out-everywhere/bob", "/log-in/bob/y"].into_iter().enumerate()
+        {
+            for is_imported in [false, true] {
+                let id = format!("id{number}{is_imported}");
+                let mut visitor = old.visitor(&id, r#"{"user":"alice","note":"hers"}"#);
+                let cookie = visitor.old.clone();
+                if is_imported {
+                    assert_eq!(visitor.clone().body("/user").await, "alice");
+                }
+                visitor.old = None;
+                visitor.body("/log-in/bob/x").await;
+                visitor.old = cookie;
+                assert_eq!(visitor.body("/user").await, "bob", "{path}");
+                visitor.body(path).await;
+                assert_eq!((visitor.old.clone(), old.record(&id)), (None, None), "{path}");
+                let mut again = visitor.without_our_cookie();
+                assert_eq!(again.body("/user").await, "none", "{path}");
+            }
+        }
+    }
+
+    async fn log_out_ends_an_old_session_that_cannot_be_carried_over(old: Migration) {
+        for (number, record) in [r#"{"user":"alice","views":"many"}"#, "no JSON"].iter().enumerate()
+        {
+            let id = format!("id{number}");
+            let mut visitor = old.visitor(&id, record);
+            assert_eq!(visitor.body("/destroy").await, "destroyed");
+            assert_eq!((visitor.old.clone(), old.record(&id)), (None, None), "{record}");
+            assert_eq!(visitor.without_our_cookie().body("/user").await, "none");
+        }
+    }
+
+    async fn imported_log_in_is_not_a_recent_one_unless_the_application_says_so(old: Migration) {
+        let age = async |record: &str, id: &str| -> u64 {
+            old.visitor(id, record).body("/logged-in-for").await.parse().unwrap()
+        };
+        assert!(age(r#"{"user":"alice"}"#, "unknown").await > 365 * 24 * 3600);
+        let now = old.world.clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let at = |seconds: u64| format!(r#"{{"user":"alice","at":{seconds}}}"#);
+        assert_eq!(age(&at(now - 600), "known").await, 600);
+        assert_eq!(age(&at(now + 600), "ahead").await, 0);
+    }
+
+    async fn cookie_whose_signature_no_secret_fits_is_counted_and_an_unsigned_one_is_not(
+        old: Migration,
+    ) {
+        let unverified = Event::Rejected(Rejection::UnverifiedOldCookie);
+        let mut visitor = old.visitor("id", RECORD);
+        for (cookie, count) in [
+            (signed("id", "keyboard cat\n"), 1),
+            (signed("id", SECRET), 0),
+            ("s%3Aid.AAAA".to_owned(), 0),
+            ("else".to_owned(), 0),
+        ] {
+            (visitor.old, visitor.own) = (Some(cookie.clone()), None);
+            visitor.get("/text/a").await;
+            let events = old.world.take_events();
+            assert_eq!(events.iter().filter(|it| **it == unverified).count(), count, "{cookie}");
+        }
+    }
+
+    async fn old_cookie_in_a_handshake_of_another_origin_is_not_used(old: Migration) {
+        for (number, (origin, body)) in
+            [("https://evil.example", "none"), ("null", "none"), ("https://shop.example", "kept")]
+                .into_iter()
+                .enumerate()
+        {
+            let visitor = old.visitor(&format!("id{number}"), RECORD);
+            let mut request = old.world.client.get("/text/a");
+            request.add_header(Header::new("Host", "shop.example"));
+            request
+                .add_header(Header::new("Cookie", format!("connect.sid={}", visitor.old.unwrap())));
+            request.add_header(Header::new("Sec-WebSocket-Key", "x"));
+            request.add_header(Header::new("Origin", origin));
+            let response = request.dispatch().await;
+            assert_eq!(response.into_string().await.unwrap(), body, "{origin}");
+        }
+    }
+
     async fn old_cookie_gives_no_access_after_the_token_was_replaced(old: Migration) {
         for (number, path) in ["/regenerate", "/log-in/alice/x"].into_iter().enumerate() {
             let mut visitor = old.visitor(&format!("id{number}"), RECORD);
@@ -312,7 +398,8 @@ on_every_store![
         let key = old.key("id");
         old.server.connect_to(&key).del::<_, ()>(&key).unwrap();
         assert_eq!(visitor.body("/text/a").await, "none");
-        assert_eq!(visitor.body("/count/a").await, "1");
+        assert_eq!(visitor.old, None, "it would cost a round trip at each request");
+        assert_eq!(visitor.without_our_cookie().body("/count/a").await, "1");
         assert_eq!(old.claims(), 0);
     }
 
@@ -598,6 +685,17 @@ async fn removal_of_the_old_cookie_has_the_scope_that_it_was_set_with() {
     let removal = page.set_cookies.iter().find(|it| it.starts_with("connect.sid=;")).unwrap();
     assert!(removal.contains("Path=/shop") && removal.contains("Domain=example.com"), "{removal}");
     assert!(removal.contains("Max-Age=0"), "{removal}");
+}
+
+#[rocket::async_test]
+async fn scope_that_no_header_can_have_is_not_used() {
+    let old = Migration::in_redis().await;
+    let record = r#"{"cookie":{"path":"/; Domain=a","domain":"a\r\nX: y"},"views":1}"#;
+    let visitor = old.visitor("id", record);
+    let header = format!("connect.sid={}", visitor.old.unwrap());
+    let page = old.world.get("/count/a", Some(&header)).await;
+    let removal = page.set_cookies.iter().find(|it| it.starts_with("connect.sid=;")).unwrap();
+    assert!(removal.contains("Path=/;") && !removal.contains("Domain"), "{removal}");
 }
 
 #[rocket::async_test]

@@ -43,7 +43,7 @@ end
 return {'open', claim, record}
 ";
 
-/// Removes an old record, and closes its claim, unless that is closed.
+/// Removes an old record, and closes its claim, unless that is closed. Returns the claim.
 ///
 /// `DEL` comes first: it is allowed when memory is full, and the script may then write.
 ///
@@ -52,8 +52,18 @@ const CLOSE: &str = "\
 redis.call('DEL', KEYS[1])
 local claim = redis.call('GET', KEYS[2])
 if not claim or not string.find(claim, '^closed ') then
-  redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[2])
+  claim = ARGV[1]
+  redis.call('SET', KEYS[2], claim, 'EX', ARGV[2])
 end
+return {'closed', claim}
+";
+
+/// Removes an old record, and replaces its claim.
+///
+/// `KEYS` and `ARGV` as above.
+const END: &str = "\
+redis.call('DEL', KEYS[1])
+redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[2])
 return {'closed'}
 ";
 
@@ -76,14 +86,25 @@ impl Redis {
         })
     }
 
-    /// Removes an old record, and closes its claim.
+    /// Removes an old record, and closes its claim, unless that is closed. Returns the claim.
     pub(crate) async fn close_claim(
         &self,
         old: &str,
         claim: &str,
         ttl: Duration,
+    ) -> Result<String, StoreError> {
+        let mut answer = Answer::read(self.ask(self.script(CLOSE, old, claim, ttl)).await?)?;
+        Ok(answer.text()?.unwrap_or_default())
+    }
+
+    /// Removes an old record, and replaces its claim.
+    pub(crate) async fn end_claim(
+        &self,
+        old: &str,
+        claim: &str,
+        ttl: Duration,
     ) -> Result<(), StoreError> {
-        Answer::read(self.ask(self.script(CLOSE, old, claim, ttl)).await?).map(drop)
+        Answer::read(self.ask(self.script(END, old, claim, ttl)).await?).map(drop)
     }
 
     fn script(&self, text: &str, old: &str, claim: &str, ttl: Duration) -> Pipeline {
