@@ -55,7 +55,7 @@ pub(crate) async fn log_in(
     label: &str,
     fields: Values,
 ) -> Result<()> {
-    let login = session.login_of(user, label, session.now())?;
+    let login = RequestSession::login_of(user, label, session.now())?;
     let index = UserIndex::new(&session.shared, user);
     session.check_fields(&fields)?;
 

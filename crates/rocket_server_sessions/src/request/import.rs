@@ -91,7 +91,8 @@ impl RequestSession {
         let mut fields = new.fields?;
         self.check_fields(&fields)?;
         let time = new.logged_in_at.min(self.now());
-        let login = new.user.map(|(user, label)| self.login_of(&user, &label, time)).transpose()?;
+        let login =
+            new.user.map(|(user, label)| Self::login_of(&user, &label, time)).transpose()?;
         fields.extend(login.iter().flat_map(LoggedIn::fields));
         Ok((fields, login))
     }

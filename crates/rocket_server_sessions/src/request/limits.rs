@@ -20,7 +20,7 @@ const MAX_LABEL: usize = 120;
 
 impl RequestSession {
     /// Checks the user's name, and cuts the label.
-    pub(super) fn login_of(&self, user: &str, label: &str, time: SystemTime) -> Result<LoggedIn> {
+    pub(super) fn login_of(user: &str, label: &str, time: SystemTime) -> Result<LoggedIn> {
         if user.is_empty() {
             return Err(Error::EmptyUser);
         }
