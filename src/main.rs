@@ -13,8 +13,8 @@ use rocket::tokio::time::sleep;
 use rocket::{Build, Orbit, Rocket};
 use tikv_jemallocator::Jemalloc;
 
-/// A view allocates about two hundred times, and often frees on another thread. Jemalloc keeps that
-/// memory where it was freed; mimalloc returns it to the thread that has allocated it.
+/// A view makes about two hundred allocations, and often frees them on another thread. Jemalloc
+/// caches freed memory on that thread; mimalloc returns it to the thread that allocated it.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 

@@ -105,7 +105,7 @@ impl ErrorText {
             ),
             503 => (
                 "The store does not answer.",
-                "Your counts are kept outside this server, and it cannot reach them right now.",
+                "The store that holds your counts does not answer right now.",
                 "Wait a moment and load the page again.",
             ),
             400..500 => (

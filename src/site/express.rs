@@ -1,7 +1,7 @@
-//! The setting `[default.express]`: the sessions of the Express demo come along.
+//! The setting `[default.express]`: imports the sessions of the Express demo.
 //!
 //! The demo of express-session counts views in `req.session.views`: one number, or a number for each
-//! path. A path that is no page here has no count.
+//! path. Paths that are not pages here are ignored.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub(crate) struct Express {
 
 /// As express-session takes it: a secret, or several, the present one first.
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "a secret, or a list of secrets, the present one first")]
+#[serde(untagged, expecting = "a secret, or a list of secrets, the current one first")]
 enum Secret {
     One(String),
     Several(Vec<String>),

@@ -24,7 +24,7 @@ macro_rules! built_in {
 
 built_in!("about", "bar", "base", "error", "foo", "index", "macros", "page", "session");
 
-/// The built-in templates. To parse them takes a third of the start.
+/// The built-in templates. Parsing them takes a large part of the startup time.
 static PARSED: LazyLock<tera::Result<Tera>> = LazyLock::new(|| {
     let mut tera = Tera::default();
     // Every template is HTML, and their names have no suffix that says so.

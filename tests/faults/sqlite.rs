@@ -147,7 +147,7 @@ fn file_that_vanishes_is_begun_anew_with_a_line_that_says_so() {
     for views in 1..=3 {
         assert_eq!(visitor.get("/foo").views(), views);
     }
-    let told = format!("WARN `{}` is not the file any more", folder.file().display());
+    let told = format!("WARN `{}` is no longer the file", folder.file().display());
     wait_for("the log", || app.log().contains(&told));
     assert_eq!(app.log().matches(&told).count(), 1, "{}", app.log());
 }
@@ -187,7 +187,7 @@ fn file_that_can_no_longer_grow_is_a_503_that_is_logged_once_and_heals() {
     wait_for("the log", || app.log().contains("WARN SQLite works again"));
     let log = app.log();
     assert_eq!(log.matches("ERROR SQLite is unavailable").count(), 1, "{log}");
-    assert!(log.contains("a limit of file sizes"), "{log}");
+    assert!(log.contains("a file-size limit"), "{log}");
 }
 
 #[test]

@@ -14,8 +14,8 @@ use crate::store;
 /// what sessions need.
 ///
 /// This blocks the calling thread, for at most a few seconds per server. It changes nothing in the
-/// store: the commands are queued in a transaction that is then discarded. Redis checks the user's
-/// rights when a command is queued. A SQLite file is opened, and not created.
+/// store. In Redis, the commands are queued in a transaction that is then discarded: Redis checks
+/// the user's rights when a command is queued. A SQLite file is opened, but never created.
 ///
 /// ```no_run
 /// let report = rocket_server_sessions::check(&rocket::Config::figment());

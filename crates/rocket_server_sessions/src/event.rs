@@ -14,7 +14,7 @@ use super::id::PublicId;
 pub enum Event {
     /// A session was created.
     Created(PublicId),
-    /// A session was created from one of Express, with the feature `express`. Follows `Created`.
+    /// A session was imported from Express, with the feature `express`. Follows `Created`.
     Imported(PublicId),
     /// The browser has returned the cookie of a new session for the first time. If this is never
     /// emitted for a session, its client sent no second request, or does not keep the cookie. Most
@@ -57,9 +57,9 @@ pub enum Rejection {
     UnreadableHeader,
     /// The request has two valid cookies with different tokens; one may have been planted.
     Ambiguous,
-    /// It is a cookie of Express that is signed with none of the secrets, with the feature `express`. It
-    /// was forged, or a secret is wrong or missing. Only reported if the request has no valid cookie of
-    /// ours.
+    /// It is an Express cookie that no secret of the import verifies: it was forged, or a secret is
+    /// wrong or missing. Only with the feature `express`, and only if the request has no valid
+    /// session cookie of this crate.
     UnverifiedOldCookie,
     /// Its session was destroyed.
     Destroyed(PublicId),

@@ -103,8 +103,8 @@ impl fmt::Display for PublicId {
 
 /// The secret in a session's cookie: 32 random bytes from the operating system.
 ///
-/// OWASP ASVS 5.0 (7.2.3) requires at least 128 bits. Tokens are never logged or stored; stores
-/// only see the [`TokenHash`].
+/// OWASP ASVS 5.0 (7.2.3) requires at least 128 bits. Tokens are never logged. Stores only see the
+/// [`TokenHash`]; the claim of an import from Express contains the token, encrypted.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Token([u8; 32]);
 

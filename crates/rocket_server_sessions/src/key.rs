@@ -76,8 +76,8 @@ impl<T> Key<T> {
 
     /// The field `item` of this family. `VIEWS.at("/foo")` is the field `views:/foo`.
     ///
-    /// Format an item with `format!`, not with `format_args!`: what that borrows lives until the end
-    /// of the statement, and a handler cannot hold it across an `.await`.
+    /// Format an item with `format!`, not with `format_args!`: the latter borrows temporaries that
+    /// a handler cannot hold across an `.await`.
     ///
     /// ```
     /// # use rocket_server_sessions::{Key, Result, Session};

@@ -17,8 +17,8 @@ pub enum SameSite {
     /// logs in: it must not replace the cookie that the browser may hold. Without a cookie, what
     /// the session has stored is lost, for example a CSRF token.
     Strict,
-    /// All of them, so that pages of other sites can embed yours and can post forms to it, as some
-    /// log-in services do (`response_mode=form_post`). Needs `Secure`.
+    /// All of them, so that other sites can embed your pages and post forms to them, as some log-in
+    /// services do (`response_mode=form_post`). Needs `Secure`.
     ///
     /// Other sites can then send requests in the visitor's name: every route that changes something
     /// must check where a request comes from. Safari, Firefox and others block or separate such

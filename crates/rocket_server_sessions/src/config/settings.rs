@@ -26,8 +26,8 @@ pub struct Config {
     /// database apply to the master; `sentinelUsername` and `sentinelPassword` apply to the
     /// sentinels.
     ///
-    /// A file needs the cargo feature `sqlite`. A relative path begins at the working directory. On
-    /// Cloud Run, the launch fails: an instance's files end with it.
+    /// A file needs the cargo feature `sqlite`. A relative path is relative to the working
+    /// directory. On Cloud Run, the launch fails: an instance's files are lost when it stops.
     ///
     /// _Default:_ unset.
     pub url: Option<StoreUrl>,

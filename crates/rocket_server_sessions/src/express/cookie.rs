@@ -49,7 +49,7 @@ impl OldId {
         let is_signed_with = |secret: &String| {
             let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).ok()?;
             mac.update(id.as_bytes());
-            // Takes the same time wherever the two differ.
+            // Compares in constant time.
             mac.verify_slice(&signature).ok()
         };
         secrets.iter().find_map(is_signed_with).map(|()| Some(Self(id))).ok_or(Unverified)

@@ -11,8 +11,8 @@ use crate::store::{Redis, hash_tag};
 /// Makes a new session of an old one.
 pub(super) type CarryOver = dyn Fn(&OldSession) -> Result<NewSession> + Send + Sync;
 
-/// Which sessions of Express are taken over, and what becomes of them. See the
-/// [module documentation](super).
+/// The settings of an import: which Express sessions are imported, and how they are converted. See
+/// the [module documentation](super).
 ///
 /// ```
 /// use rocket_server_sessions::Session;
@@ -37,8 +37,8 @@ impl Import {
     /// Takes over the sessions whose cookies are signed with `secret`, the `secret` of
     /// express-session.
     ///
-    /// `carry_over` makes a new session of an old one. It may be called again for the same old
-    /// session, so it should do nothing else.
+    /// `carry_over` converts an old session into a new one. It may be called more than once for the
+    /// same session, so it should have no side effects.
     #[must_use]
     pub fn new(
         secret: &str,
@@ -53,8 +53,8 @@ impl Import {
         }
     }
 
-    /// Accepts cookies that are signed with an earlier secret, too: a further item of the array
-    /// `secret` of express-session.
+    /// Also accepts cookies that are signed with an earlier secret, such as the second item of
+    /// express-session's `secret` array.
     #[must_use]
     pub fn previous_secret(mut self, secret: &str) -> Self {
         self.secrets.push(secret.to_owned());
@@ -76,7 +76,8 @@ impl Import {
     /// The Redis in which the old sessions are. _Default:_ that of `url` in `[default.session]`, unless
     /// the application has a custom store.
     ///
-    /// Its own prefix is the one of the claims, which all instances must share.
+    /// Claims are stored there too, under the prefix of this `Redis`, which must be the same on all
+    /// instances.
     #[must_use]
     pub fn redis(self, redis: impl Into<Arc<Redis>>) -> Self {
         Self { redis: Some(redis.into()), ..self }

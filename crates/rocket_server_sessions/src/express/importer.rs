@@ -23,7 +23,7 @@ pub(crate) struct Importer {
     redis: Arc<Redis>,
     /// For old sessions that cannot be taken over.
     log: LogLimit,
-    /// For cookies whose signature no secret fits.
+    /// For cookies that no secret verifies.
     unverified: LogLimit,
 }
 
@@ -80,8 +80,8 @@ impl Importer {
         if let Some(left_out) = self.unverified.due() {
             log::warn!(
                 "a cookie `{}` of Express is signed with none of the import's secrets, so its visitor \
-                 begins a new session: if this goes on, compare the secrets with the `secret` of \
-                 express-session, byte by byte, and add its earlier ones{left_out}",
+                 begins a new session: if this continues, check that the secrets are exactly the \
+                 `secret` of express-session, including earlier ones{left_out}",
                 self.import.cookie_name
             );
         }

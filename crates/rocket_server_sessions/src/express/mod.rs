@@ -1,9 +1,10 @@
 //! Takes over the sessions of [express-session] with [connect-redis], so that a migration logs nobody
 //! out. Needs the feature `express`.
 //!
-//! At the first use of the session in a request that has no valid cookie of ours, but a correctly
-//! signed `connect.sid`, the old record is read, your function makes a [`NewSession`] of it, and the
-//! request goes on in that session. The response sets our cookie and removes the old one.
+//! If a request has no valid session cookie of this crate, but a correctly signed `connect.sid`,
+//! its first use of the session reads the old record. Your function converts it into a
+//! [`NewSession`], and the request continues in that session. The response sets the new cookie and
+//! removes the old one.
 //!
 //! ```
 //! use rocket_server_sessions::express::{Import, NewSession, OldSession};
@@ -37,8 +38,8 @@
 //! - A request that does not use its session, or whose `connect.sid` is forged, costs no round trip.
 //! - Requests with the same old cookie end up in the same session, however many run at once, on
 //!   however many instances. The first one creates it.
-//! - The old record is removed after the new session exists, and before the response. If the store
-//!   fails in between, the request fails with a 503, and the next one goes on from there.
+//! - The old record is removed once the new session exists, before the response is sent. If the
+//!   store fails in between, the request fails with a 503, and the next one completes the import.
 //! - After a log-out or a new token, the old cookie gives access to nothing. Until then, it leads to
 //!   the new session, as it led to the old one. So a visitor whose first response was lost is not
 //!   logged out.
@@ -46,47 +47,47 @@
 //!   cookie of ours as well, or because your function returns an error. Its record and its cookie are
 //!   removed. That costs one more round trip.
 //! - A request with an `Origin` imports only if it comes from the same origin.
-//! - An imported log-in does not pass for a recent one: its time is 1970, unless your function states
+//! - An imported log-in does not count as recent: its time is 1970, unless your function sets
 //!   another with [`logged_in_at`](NewSession::logged_in_at).
 //! - A cookie that is signed with none of the secrets causes
 //!   [`Rejection::UnverifiedOldCookie`](crate::Rejection::UnverifiedOldCookie), and a warning at most once
 //!   a minute.
-//! - A record is taken over as long as it is in Redis, as Express does it. `cookie.expires` in the
-//!   record does not count: connect-redis does not renew it when it renews the record.
+//! - As in Express, a session is valid while its record is in Redis. `cookie.expires` in the
+//!   record is ignored, because connect-redis does not update it when it renews the record.
 //! - The new session's absolute lifetime begins with the import.
-//! - If your function returns an error, or the record is not a JSON object, that is logged, the
-//!   visitor begins a new session, and the old record stays as it is until a log-out or log-in.
+//! - If your function returns an error, or the record is not a JSON object, the error is logged,
+//!   the visitor begins a new session, and the old record is kept until a log-out or log-in.
 //!
 //! # What you should know
 //!
-//! - Switch all traffic of a host from Express to Rocket at once. An Express that still runs does not
-//!   know our cookie, and does not find the old record any more, so it begins a new session. If a
-//!   request that it was serving writes the old record back, that record is ignored, and removed when
-//!   its cookie is seen again, for as long as `absolute_lifetime`.
+//! - Switch all traffic of a host from Express to Rocket at once. An Express server that is
+//!   still running does not know the new cookie and no longer finds the old record, so it begins a
+//!   new session. If a request that it was serving writes the old record back, that record is
+//!   ignored, and removed when its cookie is seen again, for as long as `absolute_lifetime`.
 //! - `destroy_all` finds a user's imported sessions only. The others can still be imported after it.
 //!   If you must log a user out of all of them, delete the old records too.
-//! - If an import breaks off after the new session was created and before its claim was closed, and
-//!   `destroy_all` destroys that session before its visitor comes again, the old cookie imports the old
-//!   session again, once the tombstone has expired after 30 seconds. A log-out by the visitor is not
-//!   affected. Here too, delete the old record.
+//! - An import can be interrupted after the session was created and before its claim was closed.
+//!   If `destroy_all` destroys that session before the visitor returns, the old cookie imports the
+//!   old session again once the tombstone has expired, after 30 seconds. To prevent that, delete
+//!   the old record too. A log-out by the visitor is not affected.
 //! - The time of imported log-ins makes them the oldest. If a user has too many sessions, they are
 //!   destroyed first.
-//! - The second request with an old cookie, after a first response that was lost, removes the cookie
-//!   without a `Domain` and with the path `/`: its record, which named others, is gone. A cookie that was
-//!   set with a domain or another path then stays, and costs a round trip at each request that uses the
-//!   session, if it has no cookie of ours.
+//! - If the response to an import is lost, the next response removes the old cookie for the path
+//!   `/` and without a `Domain`, because the record that named them is gone. A cookie with a domain
+//!   or another path then stays. It costs one round trip in each request that uses the session and
+//!   has no cookie of this crate.
 //! - An id that a `genid` has made is not imported if it is longer than 256 bytes, or has spaces, braces
 //!   or characters outside of ASCII.
-//! - `session.info()` is `None` until the session is first used.
+//! - In a request with only the old cookie, `session.info()` is `None` until the session is used.
 //! - An old cookie is not as safe as ours: in many setups, a subdomain can plant one. Remove the import
 //!   when the last old record has expired; connect-redis keeps them for a day unless told otherwise.
 //! - If the new sessions live in a SQLite file, and the machine loses power, the sessions that were
 //!   imported in the last half minute may be lost: their old records are removed at once.
-//! - The rights of Redis' user must cover the old keys, for example `~sess:*`.
+//! - The Redis user needs access to the old keys, for example `~sess:*`.
 //!
 //! # The protocol
 //!
-//! Beside the old record lies a *claim*: `<prefix>express:{<old key>}`, in the same cluster slot. It
+//! Each old record has a *claim*: the key `<prefix>express:{<old key>}` in the same slot. It
 //! holds the identity of the new session, encrypted with `secret_key` and bound to the old id, so it
 //! can neither be used as a cookie nor be moved to another old session.
 //!
@@ -115,8 +116,8 @@
 //! *End* removes the old record and closes the claim without an identity, whatever the claim was. An import
 //! that runs at the same time learns of it when it closes the claim, and does not use its session.
 //!
-//! A request that has run for 15 seconds creates nothing any more: by then, others may have closed the
-//! claim, and its visitor may have logged out.
+//! A request that has run for 15 seconds no longer creates the session, and fails with a conflict:
+//! by then, others may have closed the claim, and its visitor may have logged out.
 //!
 //! The claim lives for `absolute_lifetime`, so no longer than the session can.
 //!

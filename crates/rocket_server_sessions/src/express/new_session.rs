@@ -1,4 +1,4 @@
-//! What becomes of a session of Express.
+//! The new session that an old one is converted into.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -46,8 +46,9 @@ impl NewSession {
     /// Logs a user in, as [`Session::log_in`](crate::Session::log_in) does. `label` describes the
     /// session in the user's list.
     ///
-    /// [`User::logged_in_at`](crate::User::logged_in_at) is the beginning of 1970, because nobody has
-    /// shown a password now. Set it with [`logged_in_at`](Self::logged_in_at) if you know better.
+    /// [`User::logged_in_at`](crate::User::logged_in_at) is the beginning of 1970, because no
+    /// password was checked now. If the old session records the time of the log-in, set it with
+    /// [`logged_in_at`](Self::logged_in_at).
     ///
     /// ```
     /// # use rocket_server_sessions::express::NewSession;

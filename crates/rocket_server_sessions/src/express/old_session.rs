@@ -1,4 +1,4 @@
-//! What Express has kept.
+//! A session that Express has stored.
 
 use std::fmt;
 

@@ -85,8 +85,8 @@ pub(crate) async fn log_in(
     let for_retry = has_destroyed.then(|| fields.clone());
     let mut result = log_in_to_new_session(session, &turn, &index, &login, fields).await;
     if let (Some(fields), Err(Error::Conflict)) = (for_retry, &result) {
-        // The user's sessions were being destroyed. A conflict would mean that nothing was changed,
-        // so this log-in comes after that.
+        // The user's sessions were being destroyed at the same time. Try once more: a conflict
+        // would claim that nothing was changed, but another user's session was destroyed.
         result = log_in_to_new_session(session, &turn, &index, &login, fields).await;
     }
     result.map_err(|error| if has_destroyed { error.partially_applied() } else { error })

@@ -75,8 +75,8 @@ impl RequestSession {
         Ok(identity.filter(|_| is_ours))
     }
 
-    /// Ends the old session that the request has a cookie of but is not in. Otherwise it would come up
-    /// after a log-out.
+    /// Ends the old session whose cookie the request carries but does not use. Otherwise, it would
+    /// be imported after a log-out.
     pub(crate) async fn end_ignored_old(&self) -> Result<()> {
         let Some(old) = self.ignored_old.lock().clone() else { return Ok(()) };
         let Some(importer) = &self.shared.importer else { return Ok(()) };

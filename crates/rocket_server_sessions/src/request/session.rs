@@ -42,7 +42,7 @@ pub(crate) struct RequestSession {
     pub(super) wait: Wait,
     /// The logged-in user, once a guard has read it.
     pub(super) known_login: Mutex<Option<(RecordId, Option<LoggedIn>)>>,
-    /// An old session that the request has a cookie of, but is not in.
+    /// An old session whose cookie the request carries but does not use.
     #[cfg(feature = "express")]
     pub(super) ignored_old: Mutex<Option<OldId>>,
     /// Held while an operation changes the request's identity.

@@ -23,8 +23,8 @@ impl RequestSession {
         }
         let is_anonymous = self.shared.config.on_outage == OnOutage::Anonymous;
         match self.with_deadline(self.attempt(&update)).await {
-            // Only if the store has not answered before and will not be asked again, so that a
-            // request is consistent.
+            // Reads return nothing only if the store has not answered in this request before. It is
+            // not asked again, so the request stays consistent.
             Err(error)
                 if is_anonymous
                     && error.retry_after().is_some_and(|wait| !wait.is_zero())
@@ -155,7 +155,7 @@ impl RequestSession {
                 let update = Update { ops, read: Selection::Some(vec![]), max_size };
                 match self.attempt(&update).await?.results.pop() {
                     Some(OpResult::Changed(text)) if text == expected => {
-                        // The store shows something else than it compares.
+                        // The store decoded the text lossily, so it cannot be compared.
                         let source = serde::de::Error::custom("it is not UTF-8");
                         return Err(Error::Deserialize { field: field.to_owned(), source });
                     }

@@ -66,9 +66,10 @@ impl<'r> Session<'r> {
     ///
     /// Creates a session if there is none, or if the current one was destroyed, replaced or lost. If
     /// another user is logged in, that session is destroyed and a new one is created. If the same user
-    /// is, [`logged_in_at`](User::logged_in_at) and the label are renewed. If the user
-    /// has more sessions than [`max_user_sessions`](crate::Config::max_user_sessions), the sessions
-    /// with the oldest log-ins are destroyed.
+    /// is already logged in, [`logged_in_at`](User::logged_in_at) and the label are renewed. If the
+    /// user has more sessions than
+    /// [`max_user_sessions`](crate::Config::max_user_sessions), the sessions with the oldest
+    /// log-ins are destroyed.
     ///
     /// A session that a guest has begun keeps its age:
     /// [`absolute_lifetime`](crate::Config::absolute_lifetime), 30 days by default, counts from when it

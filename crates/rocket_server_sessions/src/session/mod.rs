@@ -129,7 +129,7 @@ impl Session<'_> {
         self.request.rejection()
     }
 
-    /// The name of the store, as [`Store::name`] tells it.
+    /// The name of the store, as [`Store::name`] returns it.
     #[must_use]
     pub fn store_name(&self) -> &'static str {
         self.request.shared.store.name()

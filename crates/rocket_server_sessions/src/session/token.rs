@@ -68,12 +68,13 @@ impl Session<'_> {
     /// timeout if it is longer than the configured one.
     ///
     /// The [absolute lifetime](crate::Config::absolute_lifetime) remains the limit: 30 days by default,
-    /// from when the session was created, even if that was as a guest's. For "remember me for 30 days",
-    /// set a longer `absolute_lifetime`.
+    /// from when the session was created, even if no user was logged in then. For "remember me for
+    /// 30 days", set a longer `absolute_lifetime`.
     ///
     /// Call it before or after [`log_in`](Self::log_in): it applies to the session in which the user is
-    /// then logged in, even if another user was before. Before costs no round trip if there is no
-    /// session yet. After leaves a guest's session alone if the log-in fails.
+    /// then logged in, even if another user was logged in before. If you call it before the log-in
+    /// and there is no session yet, it makes no round trip. If you call it after the log-in, a
+    /// failed log-in leaves a guest's session unchanged.
     ///
     /// If there is a session, its cookie is sent again; otherwise, the setting applies to the session
     /// that this request creates. After a [`destroy`](Self::destroy), a new session has the configured

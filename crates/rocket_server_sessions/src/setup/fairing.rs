@@ -118,7 +118,8 @@ impl SessionFairing {
     /// [`Error::CrossSite`](crate::Error::CrossSite).
     ///
     /// The rules are those of the guard [`SameOrigin`](crate::SameOrigin), which protects a single
-    /// route. Use [`allow_cross_site`](Self::allow_cross_site) for routes that they must reach.
+    /// route. Use [`allow_cross_site`](Self::allow_cross_site) for routes that other sites
+    /// must reach.
     ///
     /// ```
     /// use rocket_server_sessions::Session;

@@ -53,7 +53,7 @@ pub(super) const READS: [&str; 14] = [
     "PTTL", "STRLEN", "TTL", "TYPE",
 ];
 
-/// Refuses what is no command of ours, or has too few arguments.
+/// Refuses commands that sessions do not use, and those with too few arguments.
 pub(super) fn check(command: &Command) -> Option<Reply> {
     let name = name(command);
     let Some((_, arity)) = ARITIES.iter().find(|(known, _)| *known == name) else {

@@ -1,4 +1,4 @@
-//! The simulated Redis is held against a real one: the same commands get the same replies.
+//! Compares the simulated Redis with a real one: the same commands must get the same replies.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use super::server::{Connection, Server};
 const SEQUENCES: u64 = 150;
 const COMMANDS: u64 = 60;
 
-/// What scripts of sessions do, in small.
+/// Short scripts that do what the crate's scripts do.
 const SCRIPTS: [&str; 9] = [
     "return redis.call('HGET', KEYS[1], ARGV[1])",
     "local held = redis.pcall('HGET', KEYS[1], ARGV[1]) \

@@ -14,7 +14,7 @@ use super::random::Random;
 use super::scheduler::Run;
 use super::start::Start;
 
-/// What was found: how many orders were gone through, and the first one that broke a rule.
+/// The result: how many orders were tried, and the first one that broke a rule.
 pub(super) struct Found {
     pub(super) runs: usize,
     pub(super) failure: Option<String>,
@@ -135,7 +135,7 @@ pub(super) fn explore_all(
     let found = thread::scope(|scope| {
         let count = thread::available_parallelism().map_or(2, Into::into);
         let threads: Vec<_> = (0..count).map(|_| scope.spawn(explore_some)).collect();
-        // A rule may be broken before anything is beside anything.
+        // A rule may be broken before any two requests overlap.
         let broken = |_| (0, vec!["a rule is broken by a request alone".to_owned()]);
         threads.into_iter().map(|it| it.join().unwrap_or_else(broken)).collect::<Vec<_>>()
     });

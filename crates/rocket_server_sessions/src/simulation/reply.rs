@@ -33,7 +33,7 @@ impl Reply {
         bytes.map_or(Self::Nil, |it| Self::Bulk(it.clone()))
     }
 
-    /// The same as the crate `redis` reads it from the wire.
+    /// The value that the crate `redis` would parse from it.
     pub(super) fn into_value(self) -> Value {
         match self {
             Self::Status(text) if text == "OK" => Value::Okay,

@@ -59,7 +59,7 @@ impl Request<'_> {
         self.task.take_if(|task| task.as_mut().poll(context).is_ready());
     }
 
-    /// Whether its handler or its task is at work.
+    /// Whether its handler or its task is running.
     fn is_running(&self) -> bool {
         matches!(self.progress, Progress::Begun(_)) || self.task.is_some()
     }

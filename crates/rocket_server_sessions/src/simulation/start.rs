@@ -40,7 +40,7 @@ impl Start {
         Self::Vanished,
     ];
 
-    /// Brings each of them about, by requests.
+    /// Creates each of these states by sending requests.
     pub(super) async fn prepare(machine: &Machine) -> HashMap<Self, Snapshot> {
         let empty = machine.empty();
         let mut starts = HashMap::new();

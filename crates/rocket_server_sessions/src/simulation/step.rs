@@ -39,7 +39,7 @@ pub(super) enum Step {
     Spawn,
 }
 
-/// What a step came to, as the handler sees it.
+/// The outcome of a step, as the handler sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Done(Answer),

@@ -106,5 +106,5 @@ impl World {
     }
 }
 
-/// As the setting `deadline` has it.
+/// The setting `deadline`.
 const DEADLINE: Duration = Duration::from_millis(900);

@@ -33,9 +33,9 @@
 //! assert_eq!(client.get("/").dispatch().into_string().unwrap(), "1", "idle for too long");
 //! ```
 //!
-//! Touches, and the removal of index entries, run in the background. In memory, they are done when the
-//! response is there. With another store, wait until [`Spy::is_idle`] before you advance the clock;
-//! otherwise, a touch may come too late to keep the session.
+//! Touches, and the removal of index entries, run in the background. In memory, they are complete
+//! when the response arrives. With another store, wait until [`Spy::is_idle`] before you advance
+//! the clock; otherwise, a touch may come too late to keep the session.
 //!
 //! Each [`Client`](rocket::local::blocking::Client) is one browser. Two that share a store are two
 //! browsers at one application:

@@ -36,7 +36,7 @@ pub(super) enum Fate {
     Open,
     Answered,
     Delivered,
-    /// It was broken off, or its response was lost.
+    /// It was aborted, or its response was lost.
     Dropped,
 }
 

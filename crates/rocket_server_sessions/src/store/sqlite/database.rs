@@ -1,4 +1,4 @@
-//! The file: opened, and in a transaction.
+//! Opens the file, and begins transactions.
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
@@ -24,8 +24,8 @@ const LAYOUT: i32 = 1;
 /// How long to wait between two attempts to get the lock.
 const RETRY_INTERVAL: Duration = Duration::from_millis(1);
 
-/// The size to which SQLite cuts the `-wal` file after a reader has kept it from being used again.
-/// Without one, that file stays as large as it ever was. It normally has 4 MiB.
+/// The size to which SQLite truncates the `-wal` file after a reader has kept it from being reused.
+/// Without a limit, the file never shrinks. It is normally 4 MiB.
 const WAL_SIZE_LIMIT: i64 = 16 * 1024 * 1024;
 
 /// A file of sessions. It is opened again if it has failed, and if it was moved or deleted:
@@ -67,10 +67,10 @@ impl Database {
         }
         if is_another {
             log::warn!(
-                "`{}` is not the file any more that held the sessions: that was moved, deleted or \
-                 replaced, or its disk is not mounted. From now on, sessions are in the file that is \
-                 there now, and a new one was created if there was none. If nobody meant that, stop \
-                 the application and put the file back",
+                "`{}` is no longer the file that held the sessions: that file was moved, deleted \
+                 or replaced, or its disk is not mounted. From now on, sessions are kept in the \
+                 file at this path, which was created if it was missing. If this was not \
+                 intended, stop the application and put the old file back",
                 self.path.display()
             );
         }
@@ -138,8 +138,8 @@ fn is_busy(error: &Error) -> bool {
 ///
 /// Nothing in the process may open and close a file that SQLite has open: on POSIX, closing any
 /// descriptor of a file drops all locks of the process on it. Another process that closes the file
-/// would then believe to be the last one, and delete the WAL that this one still writes to. So a file
-/// that exists is not touched here, and no other store of the process gets to open one that is
+/// would then assume that it is the last one, and delete the WAL that this one still writes to. So
+/// an existing file is not touched here, and no other store in the process can open a file that is
 /// still being created.
 fn create(path: &Path) -> std::io::Result<()> {
     static CREATING: Mutex<()> = Mutex::new(());
@@ -183,8 +183,8 @@ fn connect(path: &Path, lock_timeout: Duration) -> Result<Connection, Unusable> 
     Ok(connection)
 }
 
-/// Tries again at short intervals. SQLite's own handler waits ever longer, and so may miss the lock
-/// for all of its time while two processes are busy.
+/// Tries again at short intervals. SQLite's own handler backs off, so it may never get the lock
+/// while two other processes are busy.
 fn wait_for_lock(timeout: Duration) -> impl FnMut(i32) -> bool {
     let mut since = Instant::now();
     move |attempt| {

@@ -11,7 +11,7 @@ pub(super) fn refused(path: &Path, error: &Error) -> StoreError {
     StoreError::refused(explain(path, error))
 }
 
-/// The error of a commit. Only a full disk is certain to have kept everything out of the file.
+/// The error of a commit. After a full disk or a busy lock, nothing was written for certain.
 pub(super) fn not_committed(path: &Path, error: &Error) -> StoreError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy) => refused(path, error),
@@ -23,7 +23,7 @@ fn explain(path: &Path, error: &Error) -> String {
     let path = path.display();
     let advice = match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            "another process has locked it for too long; end what holds it, such as an open \
+            "another process has held its lock for too long; find and end it, such as an open \
              transaction in a `sqlite3` shell"
         }
         Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
@@ -36,8 +36,7 @@ fn explain(path: &Path, error: &Error) -> String {
         }
         Some(ErrorCode::DiskFull) => "the disk is full; make room",
         Some(ErrorCode::SystemIoFailure) => {
-            "look at the disk: whether it is full or broken, and whether a limit of file sizes \
-             applies"
+            "check whether the disk is full or failing, and whether a file-size limit applies"
         }
         Some(ErrorCode::DatabaseCorrupt) => {
             "the file is damaged; stop the application, and move the file away together with `-wal` \

@@ -6,7 +6,7 @@
 //! | `worker` | the thread that runs calls in groups |
 //! | `database` | opens the file, and begins transactions |
 //! | `rows` | the entries of the file, in a transaction |
-//! | `failure` | what can go wrong, in people's words |
+//! | `failure` | error messages: the cause, and what to do |
 //! | `probe` | checks the file |
 //!
 //! One thread owns the connection. It takes all calls that wait, runs them in one transaction, and
@@ -16,8 +16,8 @@
 //!
 //! The file is in WAL mode with `synchronous = NORMAL`. An answered call survives a crash of the
 //! process (`kill -9`), because the system has the data. If the machine crashes or loses power, the
-//! file is intact, but what was written since the last checkpoint (each 1,000 pages) may be missing,
-//! as far as the system has not written it to the disk by itself: on Linux, about half a minute.
+//! file is intact, but writes since the last checkpoint (every 1,000 pages) may be missing, unless
+//! the system has already flushed them to disk. On Linux, that takes about half a minute.
 //! `FULL` would prevent that, and would wait for the disk at each commit.
 
 mod database;

@@ -44,14 +44,15 @@ fn check(path: &Path) -> Result<Vec<Finding>, String> {
     Ok(findings)
 }
 
-/// A warning if not only the file's owner can read it. It may be meant so, such as for a group.
+/// A warning if others than the file's owner can read it. This may be intended, for example for a
+/// group.
 #[cfg(unix)]
 fn others_who_can_read(path: &Path) -> Option<Finding> {
     use std::os::unix::fs::PermissionsExt;
     let mode = path.metadata().ok()?.permissions().mode() & 0o777;
     let text = format!(
-        "`{0}` has mode {mode:o}, so other users of this machine can read what sessions hold; if \
-         they must not, run `chmod 600 {0}*`",
+        "`{0}` has mode {mode:o}, so other users of this machine can read the contents of \
+         sessions; if that is not intended, run `chmod 600 {0}*`",
         path.display()
     );
     (mode & 0o077 != 0).then(|| Finding::new(Verdict::Warning, "permissions", text))

@@ -32,8 +32,8 @@ const ROTATED: &str = "rotated";
 const USER: &str = "user";
 
 /// What to do about a damaged entry.
-const ADVICE: &str = "If there are more such lines, check the disk, and the file with \
-                      `PRAGMA integrity_check`";
+const ADVICE: &str = "If this is logged repeatedly, check the disk, and run \
+                      `PRAGMA integrity_check` on the file";
 
 /// The entries of the file that have not expired.
 pub(super) struct Rows<'c> {
@@ -55,7 +55,7 @@ impl<'c> Rows<'c> {
         self.transaction.prepare_cached(exists)?.exists([self.now])
     }
 
-    /// Deletes at most so many entries that have expired.
+    /// Deletes up to this many expired entries.
     pub(super) fn delete_expired(&self, limit: usize) -> Result<(), Error> {
         let mut delete = self.transaction.prepare_cached(
             "DELETE FROM entry WHERE rowid IN
@@ -112,7 +112,7 @@ impl Entries for Rows<'_> {
             (Ok((value, old)), _) => (Some(old), value),
             (Err(error), Some(user)) => {
                 log::error!(
-                    "a user's list of sessions in SQLite is damaged ({error}). It is made anew from \
+                    "a user's list of sessions in SQLite is damaged ({error}). It is rebuilt from \
                      the sessions in the file. {ADVICE}"
                 );
                 (None, self.sessions_of(user)?)

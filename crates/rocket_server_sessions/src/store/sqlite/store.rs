@@ -24,8 +24,9 @@ use crate::store::update::{Update, UpdateResult};
 /// An answered call survives a crash of the process. If the machine loses power, the last half minute
 /// may be lost.
 ///
-/// Other programs may open the file meanwhile. Code in the same process must not open and close it,
-/// except through the same SQLite: on Unix, that drops the locks that the store holds.
+/// Other programs may open the file while the store uses it. Code in the same process may only open
+/// it through the same SQLite library: on Unix, closing the file in any other way drops the locks
+/// that the store holds.
 ///
 /// The setting `url = "sqlite:sessions.db"` opens it too.
 ///
@@ -45,7 +46,8 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens a file, or creates it if there is none. A relative path begins at the working directory.
+    /// Opens a file, or creates it if there is none. A relative path is relative to the working
+    /// directory.
     ///
     /// # Errors
     ///
@@ -64,7 +66,7 @@ impl Sqlite {
         Self::from_config(path.as_ref(), &Config::default(), Arc::new(clock))
     }
 
-    /// The settings that count are `deadline` and `queue`.
+    /// Uses the settings `deadline` and `queue`.
     pub(crate) fn from_config(
         path: &Path,
         config: &Config,

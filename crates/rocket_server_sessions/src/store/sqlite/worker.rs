@@ -14,11 +14,11 @@ use super::rows::Rows;
 use crate::limited_log::LogLimit;
 use crate::store::error::StoreError;
 
-/// The most calls in one transaction, so that none waits long for the others.
+/// The maximum number of calls in one transaction, so that none waits long for the others.
 const MAX_GROUP: usize = 64;
 
-/// No call creates more entries than this, so the file does not grow if each deletes as many that
-/// have expired.
+/// The maximum number of entries that a call creates. Each call deletes as many expired ones, so
+/// the file does not keep growing.
 const ENTRIES_PER_CALL: usize = 2;
 
 /// Sends calls to the thread. The thread ends when this is dropped, after the calls that wait.
@@ -45,9 +45,9 @@ impl Worker {
         Ok(Self { jobs })
     }
 
-    /// Runs a call in a transaction, and returns its result after the commit. If a call beside it
-    /// fails, it runs again in a transaction of its own. If the future is dropped before the call
-    /// has begun, it does not run.
+    /// Runs a call in a transaction, and returns its result after the commit. If another call in
+    /// the transaction fails, this one runs again in a transaction of its own. If the future is
+    /// dropped before the call has begun, it does not run.
     pub(super) async fn run<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
