@@ -76,7 +76,7 @@ fn wrong_secret_is_logged_with_what_to_do() {
     let log = app.log();
     let expected =
         "WARN a cookie `connect.sid` of Express is signed with none of the import's secrets";
-    assert!(log.contains(expected) && log.contains("compare the secrets"), "{log}");
+    assert!(log.contains(expected) && log.contains("check that the secrets are exactly"), "{log}");
     assert!(!log.contains("keyboard"), "{log}");
 }
 
