@@ -80,6 +80,7 @@ impl Invariants {
             steps: plan.steps.iter().map(stage).collect(),
             presented: None,
             is_unknown: true,
+            was_dead: false,
             pinned: None,
             is_secured: false,
             cookie: CookieChange::Kept,
@@ -98,8 +99,10 @@ impl Invariants {
                 || died.is_some_and(|at| keyspace.now() - at < TOMBSTONE)
         };
         let is_unknown = !presented.as_ref().is_some_and(is_known);
+        let was_dead =
+            presented.as_ref().is_some_and(|it| self.live.iter().all(|live| live.place != *it));
         let seen = &mut self.requests[request];
-        seen.is_unknown = is_unknown;
+        (seen.is_unknown, seen.was_dead) = (is_unknown, was_dead);
         (seen.presented, seen.has_begun_after) = (presented, before);
     }
 
@@ -119,6 +122,12 @@ impl Invariants {
     /// Time has passed, and records may have expired.
     pub(super) fn aged(&mut self, keyspace: &Keyspace) {
         self.live = records(keyspace);
+        let is_forgotten = |place: &Place| {
+            self.deaths.get(place).is_some_and(|at| keyspace.now() - at >= TOMBSTONE)
+        };
+        for seen in self.requests.iter_mut().filter(|it| it.was_dead) {
+            seen.is_unknown |= seen.presented.as_ref().is_some_and(is_forgotten);
+        }
     }
 
     /// Redis has carried out a unit of commands.

@@ -10,8 +10,10 @@ pub(super) struct Seen {
     pub(super) steps: Vec<Stage>,
     pub(super) presented: Option<Place>,
     /// Whether the token was neither alive when the request began, nor had died within the last 30
-    /// seconds. Such a request cannot be told from one of a new browser.
+    /// seconds, or is forgotten meanwhile. Such a request cannot be told from one of a new browser.
     pub(super) is_unknown: bool,
+    /// Whether the token was not alive when the request began.
+    pub(super) was_dead: bool,
     /// The session that it has read or written, until it changed its identity.
     pub(super) pinned: Option<String>,
     /// Whether it has got a new token that was acknowledged.
