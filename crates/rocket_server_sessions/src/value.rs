@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 use crate::key::Field;
-use crate::store::{Op, OpResult};
+use crate::store::{Op, OpResult, Values};
 
 /// A value for a field of type `T`: a `T`, a `&T`, a `&str` for a [`String`], or a slice for a
 /// [`Vec`].
@@ -131,6 +131,18 @@ pub(crate) fn sum_of(field: &str, result: &OpResult, integer: &'static str) -> R
 pub(crate) fn encode<T>(field: &Field<T>, value: impl Value<T>) -> Result<String> {
     let name = || field.name().to_owned();
     value.to_json().map_err(|source| Error::Serialize { field: name(), source })
+}
+
+/// Adds a field to those of a chain of calls, which ends in the first error.
+pub(crate) fn insert<T>(
+    fields: Result<Values>,
+    field: Field<T>,
+    value: impl Value<T>,
+) -> Result<Values> {
+    let text = encode(&field, value);
+    let mut fields = fields?;
+    fields.insert(field.into_name(), text?);
+    Ok(fields)
 }
 
 /// Reads a field's text. A lenient field that cannot be decoded counts as missing; its key is

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use crate::error::Result;
 use crate::key::Field;
 use crate::store::Values;
-use crate::value::{Value, encode};
+use crate::value::{self, Value};
 
 /// What an old session becomes. An empty one creates no session.
 pub struct NewSession {
@@ -34,12 +34,7 @@ impl NewSession {
     /// ```
     #[must_use]
     pub fn insert<T>(mut self, field: impl Into<Field<T>>, value: impl Value<T>) -> Self {
-        let field = field.into();
-        let text = encode(&field, value);
-        self.fields = self.fields.and_then(|mut fields| {
-            fields.insert(field.into_name(), text?);
-            Ok(fields)
-        });
+        self.fields = value::insert(self.fields, field.into(), value);
         self
     }
 

@@ -13,7 +13,7 @@ use crate::key::Field;
 use crate::request::{RequestSession, identity};
 use crate::store::Values;
 use crate::user::User;
-use crate::value::{Value, encode};
+use crate::value::{self, Value};
 
 impl<'r> Session<'r> {
     /// Returns the logged-in user, as the store says now. The guard [`User`] asks once per request
@@ -130,12 +130,7 @@ impl LogIn<'_> {
     /// }
     /// ```
     pub fn insert<T>(mut self, field: impl Into<Field<T>>, value: impl Value<T>) -> Self {
-        let field = field.into();
-        let text = encode(&field, value);
-        self.fields = self.fields.and_then(|mut fields| {
-            fields.insert(field.into_name(), text?);
-            Ok(fields)
-        });
+        self.fields = value::insert(self.fields, field.into(), value);
         self
     }
 }
