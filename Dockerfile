@@ -10,6 +10,7 @@ RUN cargo install --locked cargo-auditable@0.7.7
 # the application. A layer is built with empty sources in place of what comes later. These are cleaned
 # again, because Cargo compares file times and the real sources may be older.
 COPY Cargo.toml Cargo.lock ./
+COPY .cargo .cargo
 COPY crates/rocket_server_sessions/Cargo.toml crates/rocket_server_sessions/
 COPY crates/test_support/Cargo.toml crates/test_support/
 RUN mkdir -p src crates/rocket_server_sessions/src crates/test_support/src \
