@@ -1,5 +1,5 @@
-//! The whole HTML of each page, without what differs from view to view. To accept changes, review
-//! them and run the tests with `INSTA_UPDATE=always`.
+//! The whole HTML of each page, without the parts that differ from view to view. To accept changes,
+//! review them and run the tests with `INSTA_UPDATE=always`.
 
 use cloud_run_sessions::config;
 use insta::assert_snapshot;
