@@ -87,7 +87,7 @@ fn raise_descriptor_limit() {
     }
 }
 
-/// Serves until the process is told to stop and every running request has been answered.
+/// Serves until the process gets a signal to stop and every running request has been answered.
 async fn run(rocket: Rocket<Build>) -> ExitCode {
     let Err(error) = rocket.launch().await else { return ExitCode::SUCCESS };
     if let ErrorKind::Shutdown(rocket, None) = error.kind()

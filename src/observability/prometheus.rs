@@ -1,8 +1,8 @@
 //! Metrics for Prometheus, if the setting `metrics_port` is set.
 //!
-//! They are not for visitors, so they are served on a separate port of the loopback address, which
-//! a collector beside the application can reach. The port is bound at ignition, so that the launch
-//! fails if it is in use.
+//! They are not for visitors, so they are served on a separate port of the loopback address, which a
+//! collector on the same machine can reach. The port is bound at ignition, so that the launch fails if
+//! it is in use.
 //!
 //! `metrics-exporter-prometheus` keeps the numbers and writes the text. Its own HTTP listener is
 //! not used: it would bind later, and stop with the process instead of with Rocket. The text is in

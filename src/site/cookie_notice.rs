@@ -107,11 +107,11 @@ fn rejected(rejection: Rejection) -> &'static str {
              at this address has set it. Delete the cookies of this site and view the page again."
         }
         Rejection::CutOff => {
-            "Your cookie came back cut off and does not count. If the count stays at 1, your browser \
+            "Your cookie arrived cut off and does not count. If the count stays at 1, your browser \
              or something between it and this site shortens cookies."
         }
         Rejection::Malformed => {
-            "Your cookie came back with unexpected characters and does not count. If the count \
+            "Your cookie arrived with unexpected characters and does not count. If the count \
              stays at 1, your browser or something between it and this site changes cookies, or \
              another application on this host has a cookie of the same name."
         }

@@ -125,7 +125,7 @@ fn planted_second_cookie_opens_no_session_and_a_twin_does_not_hurt() {
     assert_eq!(site.views_with(&format!("Cookie: {mine}; {theirs}")), 1);
     assert_eq!(site.views_with(&format!("Cookie: {theirs}; {mine}")), 1);
     assert_eq!(site.views_with(&format!("Cookie: {theirs}\r\nCookie: {mine}")), 1);
-    // Forged cookies beside it do not count, in any order.
+    // Additional forged cookies do not count, in any order.
     for forged in ["__Host-session=forged", "__Host-session=", "__host-session=x", "x=y"] {
         let mut fresh = site.app.visitor();
         fresh.get("/foo");

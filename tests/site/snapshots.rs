@@ -22,7 +22,7 @@ fn html(client: &Client, path: &str) -> String {
     .fold(page, |page, (before, after)| blank(&page, before, after))
 }
 
-/// Replaces whatever is between the two texts by dots.
+/// Replaces everything between the two texts by dots.
 fn blank(page: &str, before: &str, after: &str) -> String {
     let mut parts = page.split(before);
     let mut blanked = parts.next().unwrap_or_default().to_owned();

@@ -2,7 +2,7 @@
 //! headers. So the programs only differ in their framework and their sessions.
 //!
 //! `PAGES=templates` renders the template for each view. Without it, pages are rendered at launch
-//! and only filled in for each view. `SESSIONS=off` shows everybody the same counts.
+//! and only filled in for each view. `SESSIONS=off` shows the same counts to every visitor.
 
 mod prebuilt;
 mod record;
