@@ -1,14 +1,15 @@
-# The base images are pinned by name and version. To pin them to the byte, add a digest behind the tag,
-# NAME:TAG@sha256:…, as `docker buildx imagetools inspect NAME:TAG` shows it.
+# The base images are pinned by name and version. To pin their exact content, add the digest that
+# `docker buildx imagetools inspect NAME:TAG` shows: NAME:TAG@sha256:…
 FROM docker.io/library/rust:1.95.0-bookworm AS build
 WORKDIR /build
 
 # Lists the dependencies inside the binary, where `cargo audit bin` and other scanners read them.
 RUN cargo install --locked cargo-auditable@0.7.7
 
-# Three layers, so that a change compiles only what it concerns: the dependencies, the session crate,
-# the application. A layer is built with empty sources in place of what comes later. These are cleaned
-# again, because Cargo compares file times and the real sources may be older.
+# Three layers, so that a change only recompiles what it affects: the dependencies, the session crate,
+# the application. Each layer is built with empty files instead of the sources of later layers. What
+# was compiled from them is removed again, because Cargo compares file times, and the real sources may
+# be older.
 COPY Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
 COPY crates/rocket_server_sessions/Cargo.toml crates/rocket_server_sessions/
@@ -29,13 +30,14 @@ COPY templates templates
 COPY src src
 RUN cargo auditable build --locked --release --bin cloud-run-sessions
 
-# libc and certificates, but no shell and no package manager. Its tags name only Debian's version and the user.
+# Contains libc and certificates, but no shell and no package manager. Its tags name only Debian's
+# version and the user.
 FROM gcr.io/distroless/cc-debian12:nonroot
 WORKDIR /app
 COPY --from=build /build/target/release/cloud-run-sessions ./
 
 ENV ROCKET_ADDRESS=0.0.0.0
-# As a number: platforms that forbid root cannot look up a name.
+# A number, because platforms that forbid root cannot look up a name.
 USER 65532:65532
 EXPOSE 8080
 ENTRYPOINT ["/app/cloud-run-sessions"]

@@ -35,7 +35,7 @@ impl Visitor {
         let client = Client::untracked(rocket).expect("it ignites");
         let mut visitor = Self { client, cookie: String::new() };
         visitor.cookie = visitor.get(path, "text/html").expect("a cookie is set");
-        // The first return of the cookie sets the session's time to live anew.
+        // The first return of the cookie causes a touch.
         if let Some(renewed) = visitor.get(path, "text/html") {
             visitor.cookie = renewed;
         }
@@ -103,14 +103,14 @@ fn request_bare(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| visitor.get("/bare", "text/html"));
 }
 
-/// A request whose cookie is opened.
+/// A request whose cookie is decrypted.
 #[divan::bench]
 fn request_with_cookie_opened(bencher: Bencher<'_, '_>) {
     let visitor = Visitor::of(small(), "/begun");
     bencher.bench_local(|| visitor.get("/opened", "text/html"));
 }
 
-/// A request that begins a session in memory: its cookie is sealed.
+/// A request that begins a session in memory: its cookie is encrypted.
 #[divan::bench]
 fn request_with_cookie_sealed(bencher: Bencher<'_, '_>) {
     let client = Client::untracked(small()).expect("it ignites");
@@ -143,7 +143,7 @@ fn store_memory(bencher: Bencher<'_, '_>) {
     counted(bencher, &Memory::new(1000));
 }
 
-/// One at a time, so nothing shares its transaction: `cargo bench --bench micro --features sqlite`.
+/// One call at a time, so calls do not share a transaction: `cargo bench --bench micro --features sqlite`.
 #[cfg(feature = "sqlite")]
 #[divan::bench]
 fn store_sqlite(bencher: Bencher<'_, '_>) {
@@ -154,7 +154,7 @@ fn store_sqlite(bencher: Bencher<'_, '_>) {
     }
 }
 
-/// One at a time, so most of it is waiting.
+/// One call at a time, so most of the time is spent waiting.
 #[divan::bench]
 fn store_redis(bencher: Bencher<'_, '_>) {
     let server = RedisServer::start();
@@ -175,7 +175,7 @@ fn view_in_memory_as_html(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| visitor.get("/foo", "text/html"));
 }
 
-/// A whole view in Redis: one at a time, so most of it is waiting.
+/// A whole view in Redis: one at a time, so most of the time is spent waiting.
 #[divan::bench]
 fn view_in_redis_as_html(bencher: Bencher<'_, '_>) {
     let server = RedisServer::start();

@@ -25,13 +25,13 @@ use crate::site::templates;
 /// The application's own settings, besides those of Rocket and of sessions.
 const OWN_KEYS: [&str; 4] = [templates::FOLDER, METRICS_PORT, Hsts::KEY, Express::KEY];
 
-/// The file of the settings, unless `ROCKET_CONFIG` names another.
+/// The settings file, unless `ROCKET_CONFIG` names another.
 const FILE: &str = "Rocket.toml";
 
 /// The figment that the application is built on.
 ///
-/// Cloud Run sets `PORT`, so it overrides all other settings of the port. Rocket's own variables
-/// are global, so that no profile overrides them. These are global for the same reason.
+/// Cloud Run sets `PORT`, so it overrides all other settings of the port. All variables are global,
+/// as Rocket's own are, so that no profile overrides them.
 ///
 /// A variable that cannot be read fails the launch.
 #[must_use]
@@ -50,7 +50,7 @@ pub fn figment() -> Figment {
     figment.merge(Env::raw().only(&["PORT"]).global()).merge(RocketVariables)
 }
 
-/// The file of the settings, if there is one. It may be in a folder above the working directory.
+/// The settings file, if there is one. It may be in a folder above the working directory.
 fn file() -> Option<PathBuf> {
     let file = Toml::file(Env::var_or("ROCKET_CONFIG", FILE)).metadata().source?;
     file.file_path().map(Path::to_owned)
@@ -132,7 +132,7 @@ fn own_errors(figment: &Figment) -> Vec<SettingError> {
     errors.map(SettingError::all).chain(tables.into_iter().flatten()).flatten().collect()
 }
 
-/// What the launch refuses about the import from Express.
+/// The errors of the import from Express, with which the launch would fail.
 fn import_errors(figment: &Figment) -> Vec<SettingError> {
     let Ok(Some(express)) = Express::extract(figment) else { return Vec::new() };
     express.sessions().open(figment).err().unwrap_or_default()
@@ -168,7 +168,7 @@ const MISNAMED: [(&str, &str); 10] = [
 /// Warnings about variables with a wrong name, unless the right one is set as well.
 fn misnamed() -> impl Iterator<Item = String> {
     let meant = |name: &str| {
-        // Variables are told apart by their case, except Rocket's own.
+        // The names of variables are case-sensitive, except Rocket's own.
         let upper = name.to_ascii_uppercase();
         let own = ["REDIS_URL", "PREVIOUS_SECRET_KEYS", "EXPRESS_SECRET", "PORT"];
         if let Some(own) = own.into_iter().find(|own| upper == *own && name != *own) {
@@ -186,7 +186,8 @@ fn misnamed() -> impl Iterator<Item = String> {
 /// The limits that Rocket reads, besides `file/` with a file name's extension.
 const LIMITS: [&str; 7] = ["bytes", "data-form", "file", "form", "json", "msgpack", "string"];
 
-/// Limits with other names. Rocket allows them for applications that read them; this one does not.
+/// Limits with other names. Rocket allows them for applications that read them, but this one reads
+/// none.
 fn unknown_limits(figment: &Figment) -> impl Iterator<Item = String> {
     let limits = figment.find_value("limits").ok().and_then(Value::into_dict).unwrap_or_default();
     let names = limits.into_keys();
@@ -240,8 +241,7 @@ impl Provider for Defaults {
     }
 }
 
-/// An environment variable that sets a setting of a table. Error messages show the variable's
-/// name.
+/// An environment variable for one setting of a table. Error messages show the variable's name.
 struct Variable {
     name: &'static str,
     path: &'static str,

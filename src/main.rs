@@ -40,7 +40,7 @@ fn main() -> ExitCode {
 
 fn check() -> ExitCode {
     let report = cloud_run_sessions::config::check();
-    // If the reader has closed the pipe, that is not a failure.
+    // It is not a failure if the reader has closed the pipe.
     let _ = write!(io::stdout(), "{report}");
     if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -78,8 +78,8 @@ async fn serve() -> ExitCode {
 /// connections need about 75 MB.
 const DESCRIPTORS: u64 = 4096;
 
-/// Allows more connections than the usual soft limit of 1,024 descriptors, which is for programs that
-/// use `select`. The hard limit is often so high that memory would run out first.
+/// Allows more connections than the usual soft limit of 1,024 descriptors, which exists for programs
+/// that use `select`. The hard limit is often so high that memory would run out first.
 fn raise_descriptor_limit() {
     match rlimit::increase_nofile_limit(DESCRIPTORS) {
         Ok(limit) => log::info!("at most {limit} descriptors can be open, one for each connection"),
@@ -87,7 +87,7 @@ fn raise_descriptor_limit() {
     }
 }
 
-/// Serves until the process is told to stop and every running request has been answered.
+/// Serves until the process gets a signal to stop and every running request has been answered.
 async fn run(rocket: Rocket<Build>) -> ExitCode {
     let Err(error) = rocket.launch().await else { return ExitCode::SUCCESS };
     if let ErrorKind::Shutdown(rocket, None) = error.kind()

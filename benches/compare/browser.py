@@ -1,4 +1,4 @@
-"""One visitor, as a program sees it: a cookie jar and a connection."""
+"""A visitor: a cookie jar and a connection."""
 
 import http.client
 import json
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Answer:
-    """What a server has answered."""
+    """An answer of a server."""
 
     status: int
     headers: list
@@ -51,13 +51,13 @@ class Browser:
         return answer
 
     def receive(self, answer):
-        """Keeps the cookies of an answer. It may be one to another request of the same visitor."""
+        """Keeps the cookies of an answer, which may be to another request of the same visitor."""
         for name, value in answer.headers:
             if name.lower() == "set-cookie":
                 self._keep(value)
 
     def connect(self):
-        """Opens the connection, so that the next request leaves at once."""
+        """Opens the connection, so that the next request is sent at once."""
         if self._link is None:
             self._link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout)
             self._link.connect()
@@ -69,7 +69,7 @@ class Browser:
         return self.request("POST", path, headers)
 
     def view(self, path):
-        """Views a page, and gives its counts: `{"page": …, "views": …, "pages": {…}}`."""
+        """Views a page, and returns its counts: `{"page": …, "views": …, "pages": {…}}`."""
         answer = self.get(path, {"Accept": "application/json"})
         if answer.status != 200:
             raise RuntimeError(f"{path} answered {answer.status}")
@@ -100,7 +100,7 @@ class Browser:
 
 
 def normalized(html):
-    """A page without what may differ: names of instances and files, times, escaped slashes."""
+    """A page without the parts that may differ: names of instances and files, times, escaped slashes."""
     html = html.replace("&#x2F;", "/")
     html = re.sub(r"<code>[0-9a-f]+</code>", "<code>…</code>", html)
     html = re.sub(r"/static/(\w+)(\.[0-9a-f]{12})?\.(\w+)", r"/static/\1.\3", html)

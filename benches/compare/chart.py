@@ -1,4 +1,4 @@
-"""The chart: views a second, a group of bars for each number of connections."""
+"""The chart of views per second, with a group of bars for each number of connections."""
 
 import statistics
 

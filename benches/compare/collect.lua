@@ -1,6 +1,5 @@
--- For wrk: begins sessions and writes their cookies to a file, until there are as many as asked
--- for; or, if a file of cookies is named too, sends each of those once and writes what comes
--- back.
+-- For wrk: begins this many sessions and writes their cookies to a file. If a file of cookies is
+-- named too, sends each of these once instead, and writes the cookies of the responses.
 
 local out, wanted, got, sent = nil, 0, 0, 0
 local requests, begins = {}, nil
@@ -21,7 +20,7 @@ end
 
 function request()
    sent = sent + 1
-   -- Once all are sent, whoever is still free asks for what begins and renews no session.
+   -- After all cookies are sent, connections request a path that begins and renews no session.
    return begins or requests[sent] or wrk.format("GET", "/health/live")
 end
 
@@ -36,7 +35,7 @@ function response(_, headers)
       got = got + 1
       out:write(cookie:match("^[^;]*"), "\n")
    end
-   -- wrk takes the first request for a look, and not every answer need bring a cookie: so many
-   -- after the last one, nothing is on its way any more.
+   -- wrk uses the first request as a test, and some answers set no cookie. After this many more
+   -- answers, no request is in progress any more.
    if got == wanted or (not begins and sent > #requests + 500) then finish() end
 end

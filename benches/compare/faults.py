@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""The ten worst faults of a store, against this application and its peers, side by side.
+"""Applies the ten worst faults of a store to this application and its peers.
 
     benches/compare/faults.py                 # ours, express and axum
     benches/compare/faults.py ours axum
 
 For each fault: the statuses that visitors saw (`hang` after five seconds), the longest answer, how
-many cookies were replaced or taken away, how many acknowledged views were missing afterwards, and
-how long after the end of the fault everybody was served again. Prints a table in Markdown.
+many cookies were replaced or removed, how many acknowledged views were missing afterwards, and how
+long it took from the end of the fault until every visitor was served. Prints a table in Markdown.
 """
 
 import collections
@@ -26,7 +26,7 @@ HEALING = 15
 
 
 class Wire:
-    """A proxy before Redis; `fault` does with each chunk of replies what it likes."""
+    """A proxy in front of Redis. `fault` handles each chunk of replies."""
 
     def __init__(self, upstream):
         self.upstream = upstream
@@ -41,7 +41,7 @@ class Wire:
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
     def close(self):
-        # Closing alone does not wake a thread that accepts.
+        # Closing alone does not wake the thread that waits for connections.
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         self.close_connections()
@@ -123,25 +123,25 @@ def config(redis, name, value):
     redis.command("CONFIG", "SET", name, value)
 
 
-#: What it is called, how it begins and how it ends.
+#: The name of each fault, how it begins and how it ends.
 FAULTS = {
     "Redis is stopped": (lambda r, w: r.signal(19), lambda r, w: r.signal(18)),
     "the port is closed": (lambda r, w: w.close(), lambda r, w: w.open()),
-    # No network brings later bytes of a connection without the earlier ones.
+    # Ends by closing connections, because no network delivers later bytes without the earlier ones.
     "replies are swallowed": (
         lambda r, w: setattr(w, "fault", swallowing),
         lambda r, w: w.close_connections(),
     ),
     "replies are 2 s late": (lambda r, w: setattr(w, "fault", late), None),
     "one byte every 100 ms": (lambda r, w: setattr(w, "fault", trickling(w)), None),
-    "cut amid a reply": (lambda r, w: setattr(w, "fault", cut), None),
+    "cut during a reply": (lambda r, w: setattr(w, "fault", cut), None),
     "replies to nothing": (lambda r, w: setattr(w, "fault", repeating), None),
     "all connections closed": (lambda r, w: w.close_connections(), None),
     "memory is used up": (
         lambda r, w: config(r, "maxmemory", 1),
         lambda r, w: config(r, "maxmemory", 0),
     ),
-    "it becomes a replica": (
+    "Redis becomes a replica": (
         lambda r, w: r.command("REPLICAOF", "127.0.0.1", 1),
         lambda r, w: r.command("REPLICAOF", "NO", "ONE"),
     ),
@@ -158,7 +158,7 @@ class Visitor:
         self.lost = 0
 
     def view(self):
-        """Views a page: whether it was served."""
+        """Views a page, and returns whether it was served."""
         before = dict(self.browser.cookies)
         start = time.perf_counter()
         try:
@@ -175,7 +175,7 @@ class Visitor:
         return status == 200
 
     def _is_new(self, answer):
-        """Whether a count begins anew; what is acknowledged and missing is lost."""
+        """Whether the count has started again. Counts the acknowledged views that are missing as lost."""
         views = json.loads(answer.body)["views"]
         self.lost += max(0, self.acknowledged + 1 - views)
         is_new = views < self.acknowledged

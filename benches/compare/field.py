@@ -1,4 +1,4 @@
-"""One program under load: its Redis, its visitors, and what its views cost."""
+"""One program under load: its Redis, its visitors, and the cost of its views."""
 
 import difflib
 import json
@@ -9,13 +9,13 @@ from pathlib import Path
 
 import lab
 
-#: Above 150 views a page draws no tally, so all draw the same.
+#: With more than 150 views, no page has a tally, so all pages look the same.
 WARM = 165
 
-#: So many bytes bodies may differ by: the digits of seven counts, and two times in words.
+#: By how many bytes bodies may differ: the digits of seven counts, and two times in words.
 SLACK = 40
 
-#: Headers that no two programs can have alike.
+#: Headers that cannot be the same for all programs.
 _OWN_HEADERS = {"connection", "content-length", "content-type", "date", "keep-alive", "set-cookie"}
 
 
@@ -44,7 +44,7 @@ class Field:
         return lab.PROGRAMS[self.name].is_bare
 
     def warm_up(self, connections):
-        """Begins the sessions, and views their pages until they are as they will be measured."""
+        """Begins the sessions, and views their pages until these no longer change in form."""
         if self.is_bare:
             self.cookies.write_text("none=0\n")
         else:
@@ -62,7 +62,7 @@ class Field:
 
     def _begin(self, _):
         browser = lab.Browser(self.server.port)
-        # Twice, because a cookie may be renewed when it comes back for the first time.
+        # Twice, because a cookie may be renewed when it is sent for the first time.
         for _ in range(2):
             browser.view("/foo")
         browser.close()
@@ -104,7 +104,7 @@ class Field:
         return json.loads(re.search(r"^RESULT (.*)$", done.stdout, re.M)[1])
 
     def answer(self, path):
-        """What a visitor gets that has been here often."""
+        """The answer to a visitor who has viewed the page often."""
         browser = self._browser(self.cookies.read_text().splitlines()[0])
         return browser.get(path, {"Accept": "application/json"} if self.is_json else None)
 
@@ -114,9 +114,9 @@ class Field:
 
 
 def compare(fields):
-    """Ends the comparison if the answers are not the same but for counts, times and names.
+    """Ends the comparison if the answers differ in more than counts, times and names.
 
-    Gives what differs nevertheless: the sizes of bodies and headers.
+    Returns the sizes of bodies and headers, which may differ.
     """
     answers = {field.name: field.answer("/foo") for field in fields}
     # Another commit may have had other pages.

@@ -1,4 +1,4 @@
-"""What every comparison needs: a Redis, instances of the programs, and what they cost.
+"""What every comparison needs: a Redis, instances of the programs, and their usage.
 
     import lab
 
@@ -28,7 +28,7 @@ __all__ = ["Answer", "Browser", "Missing", "Proxy", "Redis", "Server", "build", 
 
 PATHS = ("/", "/foo", "/bar")
 
-#: Seals the cookies of all instances alike; worth nothing outside of comparisons.
+#: Encrypts the cookies of all instances. It is only used in comparisons.
 _SECRET_KEY = "Y29tcGFyaXNvbnMgb25seSwgbmV2ZXIgZGVwbG95ZWQ="
 
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -42,7 +42,7 @@ def end_on_signals():
 
 
 def free_port():
-    """A port that nobody listens on just now."""
+    """A port on which no program listens at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -50,7 +50,7 @@ def free_port():
 
 @dataclass
 class Usage:
-    """What a process and its children have used so far, and what they hold."""
+    """The processor time and the memory that a process and its children use."""
 
     cpu: float
     """Seconds of processor time, of user and system."""
@@ -59,7 +59,7 @@ class Usage:
 
     @classmethod
     def of(cls, pid):
-        """From /proc/PID/stat: what follows the name, which may hold anything, by its number."""
+        """Reads /proc/PID/stat. The fields are counted after the name, which may contain anything."""
         cpu = rss = 0
         for file in Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):
@@ -100,7 +100,7 @@ class Process:
         self._child.send_signal(number)
 
     def kill(self):
-        """Ends it as a crash would."""
+        """Ends the process as a crash would."""
         self._child.kill()
         self._child.wait()
 
@@ -135,11 +135,11 @@ class Redis(Process):
         self.wait_for(self.ping, "redis-server")
 
     def ping(self, port=None):
-        """Whether it answers, perhaps at the port of a proxy."""
+        """Whether Redis answers, at its own port or at that of a proxy."""
         return self.command("PING", port=port) == "PONG"
 
     def command(self, *words, port=None):
-        """Sends one command over a connection of its own, and gives the reply."""
+        """Sends one command over a new connection, and returns the reply."""
         with socket.create_connection(("127.0.0.1", port or self.port), 10) as link:
             parts = [str(word).encode() for word in words]
             request = b"*%d\r\n" % len(parts)
@@ -154,7 +154,7 @@ class Redis(Process):
         return dict(line.split(":", 1) for line in lines if ":" in line)
 
     def commands(self):
-        """How often each command was carried out since the start, but for those of `Redis`."""
+        """How often each command was run since the start, except those that this class sends."""
         calls = {
             name.removeprefix("cmdstat_"): int(re.search(r"calls=(\d+)", text)[1])
             for name, text in self.info("commandstats").items()
@@ -168,7 +168,7 @@ class Redis(Process):
 
 
 class Proxy(Process):
-    """Delays the replies of a Redis by so many milliseconds."""
+    """Delays the replies of a Redis by this many milliseconds."""
 
     def __init__(self, tool, redis, milliseconds):
         self.port = free_port()
@@ -195,9 +195,9 @@ def _reply(replies):
 
 
 class Server(Process):
-    """An instance of one of `PROGRAMS`, which has answered a first page once it is made.
+    """An instance of one of `PROGRAMS`. It is started, and has answered a first page.
 
-    Several of one name on one Redis are instances of one service.
+    Several instances of one program on one Redis form one service.
     """
 
     def __init__(self, name, redis_url, port=None, environment=None):
@@ -232,7 +232,7 @@ def _clean():
 
 
 def wait_for(is_so, what, seconds=15, pause=0.005):
-    """Waits until `is_so()`; what cannot be connected to is not so yet."""
+    """Waits until `is_so()` is true. A failed connection counts as false."""
     end = time.monotonic() + seconds
     while True:
         try:

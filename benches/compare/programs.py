@@ -1,6 +1,6 @@
-"""What can be compared: the programs, how they are built and how they are started.
+"""The programs that can be compared, and how they are built and started.
 
-Whatever is built or installed lies in `target/compare`.
+Everything that is built or installed is in `target/compare`.
 """
 
 import os
@@ -14,23 +14,23 @@ PEERS = Path(__file__).resolve().parent / "peers"
 CACHE = ROOT / "target" / "compare"
 CARGO = CACHE / "cargo"
 
-#: As many as the machine that the figures are from has cores.
+#: The number of cores of the machine that the published figures are from.
 WORKERS = 2
 
 
 class Missing(Exception):
-    """A program that is needed is not there; the message says what to do."""
+    """Something that is needed is missing. The message says what to do."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """What is started under a name of its own in the tables."""
+    """A program with a name of its own in the tables."""
 
     package: str
     """What is built: `ours`, `express`, or a folder of `peers`."""
     environment: dict = field(default_factory=dict)
     commit: str = ""
-    """The commit that it is built from, if that is not the present one."""
+    """The commit that it is built from, if that is not the current one."""
 
     @property
     def is_bare(self):
@@ -49,7 +49,7 @@ class Program:
 
     @property
     def folder(self):
-        """Where it is started, and finds its templates."""
+        """The folder in which the program is started and finds its templates."""
         return _before(self.commit) if self.commit else ROOT
 
 
@@ -80,7 +80,7 @@ BARE = {
 
 
 def add_before(commit):
-    """Makes the application of another commit a program, named `before`."""
+    """Adds the application of another commit as the program `before`."""
     done = subprocess.run(
         ["git", "rev-parse", "--short", "--verify", f"{commit}^{{commit}}"],
         cwd=ROOT, capture_output=True, text=True,
@@ -101,7 +101,7 @@ def need(*programs):
 
 
 def build(*names):
-    """Builds or installs these; quick if that was done before."""
+    """Builds or installs these programs. This is quick if it was done before."""
     need("cargo", "redis-server")
     CACHE.mkdir(parents=True, exist_ok=True)
     # One at a time: built together, they would share each other's features.
@@ -113,7 +113,7 @@ def build(*names):
         elif package == "express":
             _install_express()
         elif package == "crate":
-            # It has the versions that the project has.
+            # Use the same versions of dependencies as the project.
             shutil.copy(ROOT / "Cargo.lock", PEERS / package)
             _cargo(PEERS / package, target=CARGO)
         else:
@@ -121,7 +121,7 @@ def build(*names):
 
 
 def tool(name):
-    """Builds a tool, and gives its path."""
+    """Builds a tool, and returns its path."""
     _cargo(PEERS, "--locked", "--package", "tools", "--bin", name, target=CARGO)
     return str(CARGO / "release" / name)
 
@@ -141,7 +141,7 @@ def _build_before(commit):
     subprocess.run(["tar", "x", "-C", folder], input=archive, check=True)
     manifest = folder / "Cargo.toml"
     if "[workspace]" not in manifest.read_text():
-        # Or Cargo would look for one in the folders above.
+        # Otherwise, Cargo would look for one in the folders above.
         manifest.write_text(manifest.read_text() + "\n[workspace]\n")
     target = folder.parent / "cargo"
     _cargo(folder, "--locked", "--bin", "cloud-run-sessions", target=target)

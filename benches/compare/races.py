@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Two requests of one visitor that meet in two instances: what is lost, revived, stolen or undone.
+"""Races two requests of one visitor on two instances, and counts what is lost, revived or stolen.
 
     benches/compare/races.py [--rounds 1000] [--names crate,express,axum,actix]
 
-Each round is a new visitor with a view or two. Everything is judged by what a browser sees: which
-requests were acknowledged, and what a cookie leads to afterwards. A request that was refused (a
-status of 400 or more) may do nothing; how many were is counted as well.
+Each round has a new visitor with a view or two. Everything is judged from the browser's side: which
+requests were acknowledged, and which session a cookie opens afterwards. A request that was refused
+(a status of 400 or more) must have no effect. Refused requests are counted too.
 """
 
 import argparse
@@ -30,7 +30,7 @@ DESTROY = ("POST", "/session/destroy")
 ELEVATE = ("POST", "/session/elevate")
 LOG_OUT_EVERYWHERE = ("POST", "/session/log-out-everywhere")
 
-#: Seconds after which the second request follows a slow one, which takes 0.2.
+#: The second request follows this many seconds after a slow one, which takes 0.2.
 GAP = 0.05
 NO_FEATURE = "no such feature"
 
@@ -43,7 +43,7 @@ def log_in(user="alice"):
 
 @dataclass
 class Answered:
-    """An answer, when it arrived, and the cookies of a browser that gets no other."""
+    """An answer, when it arrived, and a browser that received no other answer."""
 
     answer: lab.Answer
     browser: lab.Browser
@@ -93,7 +93,7 @@ def ask(browser, request):
 
 
 def shown(browser, request):
-    """What a browser is shown; nothing if it is told that its session has just changed."""
+    """The JSON that a browser gets, or an empty one if its session has just changed."""
     answer = ask(browser.twin(), request)
     if answer.status == 409:
         return {}
@@ -103,12 +103,12 @@ def shown(browser, request):
 
 
 def views_of(browser):
-    """The count that a cookie leads to, this view included."""
+    """The count of the browser's session, including this view."""
     return shown(browser, VIEW).get("views", 0)
 
 
 def is_alive(browser):
-    """Whether a cookie leads to the two views that were there before the race."""
+    """Whether the browser's session still has the two views from before the race."""
     return views_of(browser) >= 3
 
 
@@ -243,7 +243,7 @@ RACES = {
 
 
 def run(arena, race, rounds):
-    """What was found in all rounds, as the texts of a column."""
+    """The results of all rounds, as the cells of a column."""
     found, is_missing = Counter(), False
     arena.refused.clear()
     for _ in range(rounds):
@@ -274,7 +274,7 @@ def main():
 
 
 def column(name, options):
-    """What was found of one program, as a text for each race and what was counted."""
+    """The results of one program: a cell for each race and each thing that is counted."""
     found = {}
     with (
         lab.Redis() as redis,

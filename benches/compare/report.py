@@ -1,4 +1,4 @@
-"""What a comparison has found, in Markdown: tables, the machine, and where they are published."""
+"""The results of a comparison in Markdown: the machine, tables, and their place in the docs."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ from pathlib import Path
 import chart
 from programs import BARE, ROOT, Missing
 
-#: A machine that does so much else is not for figures: load, and share of its processors.
+#: No figures are published above these limits: the load, and other programs' share of the processors.
 LOAD = 0.5
 OTHERS = 0.05
 
@@ -36,7 +36,7 @@ RATIOS = {"rate": "views/s", "cpu": "CPU per view", "redis": "Redis CPU", "p99":
 
 
 class Machine:
-    """The machine, and what else it had to do."""
+    """The machine, and how busy it was with other programs."""
 
     @classmethod
     def before(cls, publish):
@@ -44,8 +44,8 @@ class Machine:
         machine.load = os.getloadavg()[0]
         if publish and machine.load > LOAD:
             raise Missing(
-                f"the load is {machine.load:.1f}; figures are only published from a machine with "
-                f"nothing else to do, whose load is at most {LOAD}"
+                f"the load is {machine.load:.1f}; figures are only published from an idle machine, "
+                f"with a load of at most {LOAD}"
             )
         return machine
 
@@ -53,7 +53,7 @@ class Machine:
         self.busy, self.own, self.since = _busy(), _own(), time.monotonic()
 
     def finish(self):
-        """To be called when all processes have ended."""
+        """Call this after all processes have ended."""
         self.after = os.getloadavg()[0]
         others = _busy() - self.busy - (_own() - self.own)
         self.others = max(0, others) / (time.monotonic() - self.since) / os.cpu_count()
@@ -82,7 +82,7 @@ class Machine:
 
 
 def _busy():
-    """Seconds that the processors have worked, or were taken away."""
+    """Seconds in which the processors worked or were used by other virtual machines."""
     user, nice, system, _, _, _, _, steal = map(
         int, Path("/proc/stat").read_text().split("\n")[0].split()[1:9]
     )
@@ -131,7 +131,7 @@ def _table(title, samples):
 
 
 def _ratios(title, samples, starts):
-    """The first program to each other one, round by round."""
+    """The ratios of the first program to each of the others, computed for each round."""
     first, *others = samples
     rows = []
     for name in others:
@@ -144,13 +144,13 @@ def _ratios(title, samples, starts):
 
 
 def _ratio(ours, theirs, key):
-    # What costs nothing measurable has no ratio.
+    # There is no ratio to a cost that is too small to measure.
     pairs = [(a[key], b[key]) for a, b in zip(ours, theirs) if b[key]]
     return spread([a / b for a, b in pairs], "{:.3g}") if pairs else "–"
 
 
 def _added(title, samples):
-    """What sessions add to a view, round by round: the program less the one without sessions."""
+    """What sessions add to a view, for each round: the program minus the one without sessions."""
     rows = []
     for name, bare in BARE.items():
         if name not in samples or bare not in samples:
@@ -177,7 +177,7 @@ def _sizes(sizes):
 
 
 def _round_trips(columns, key):
-    """One figure by round trip, and relative to the first one."""
+    """One figure for each round trip, and relative to the first round trip."""
     head, form = DISTANT[key]
     first = next(iter(columns.values()))
     rows = []
@@ -204,7 +204,7 @@ def markdown(heads, rows):
 
 
 def publish(section, text, result=None):
-    """Puts the text into docs/performance.md, between its section's marks; the chart beside it."""
+    """Writes the text into docs/performance.md, between its section's marks, and the chart beside it."""
     document = ROOT / "docs" / "performance.md"
     before, begin, rest = document.read_text().partition(f"<!-- figures: {section} -->\n")
     _, end, after = rest.partition("<!-- end of figures -->\n")

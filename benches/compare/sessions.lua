@@ -1,5 +1,5 @@
 -- For wrk: views the three pages in turn, with the next session's cookie each time. The cookies
--- stand in the file that is named on the command line, one `Cookie` header a line.
+-- are in the file that is named on the command line, one `Cookie` header per line.
 
 local requests, turn = {}, 0
 

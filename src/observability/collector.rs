@@ -21,7 +21,7 @@ const MAX_REPLY: usize = 64 * 1024;
 
 /// Sends spans over HTTP.
 ///
-/// The SDK calls it from a thread without a runtime, so it runs on the application's runtime.
+/// The SDK calls it from a thread without a runtime, so the requests run on the application's.
 #[derive(Debug)]
 pub(super) struct Collector {
     runtime: Handle,

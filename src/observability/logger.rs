@@ -18,7 +18,7 @@ use crate::platform::is_on_cloud_run;
 ///   platform has its own request log.
 /// - `rocket::request::request::_` repeats that a header is not UTF-8.
 /// - `session_page::_` says that a guard has refused a request from another site. The request log
-///   has its 403.
+///   shows it as a 403.
 const FILTER: &str = "info,rocket::server=off,rocket::request::request::_=off,\
                       cloud_run_sessions::site::session_page::_=off";
 
@@ -35,7 +35,7 @@ fn filter() -> Option<String> {
 /// name of a module, and log nothing else.
 pub(crate) fn wrong_level() -> Option<String> {
     let filter = filter()?;
-    // What follows is a pattern for messages.
+    // After the slash, the logger expects a pattern that messages must match.
     let directives = filter.split('/').next()?;
     let mut levels =
         directives.split(',').filter_map(|directive| match directive.rsplit_once('=') {
@@ -53,7 +53,7 @@ pub(super) fn start() {
         .parse_filters(filter.as_deref().unwrap_or(FILTER))
         .filter_module(LAUNCH, LevelFilter::Error);
     builder.target(Target::Stdout);
-    // Cloud Logging reads it.
+    // Cloud Logging reads the lines as JSON.
     if is_on_cloud_run() {
         let project = env::var("GOOGLE_CLOUD_PROJECT").ok();
         builder.format(move |out, record| write_entry(out, record, project.as_deref()));

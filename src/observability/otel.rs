@@ -23,14 +23,14 @@ const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORT
 /// OpenTelemetry's variable for the service's name, and the default.
 const SERVICE_NAME: (&str, &str) = ("OTEL_SERVICE_NAME", env!("CARGO_PKG_NAME"));
 
-/// How long the process waits at its end for the last spans to be sent.
+/// How long the process waits at exit for the last spans to be sent.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Creates and sends the spans of this process.
 pub(super) struct Tracing(SdkTracerProvider);
 
 impl Tracing {
-    /// Returns `None` if the environment names no collector. Nothing is recorded then.
+    /// Returns `None` if the environment names no collector. Then nothing is recorded.
     pub(super) fn start() -> Result<Option<Self>, String> {
         let value = |name: &str| env::var(name).ok().filter(|it| !it.is_empty());
         let Some((name, url)) = ENDPOINTS.iter().find_map(|it| Some((it, value(it)?))) else {

@@ -1,8 +1,8 @@
 //! Metrics for Prometheus, if the setting `metrics_port` is set.
 //!
-//! They are not for visitors, so they are served on a separate port of the loopback address, which
-//! a collector beside the application can reach. The port is bound at ignition, so that the launch
-//! fails if it is in use.
+//! They are not for visitors, so they are served on a separate port of the loopback address, which a
+//! collector on the same machine can reach. The port is bound at ignition, so that the launch fails if
+//! it is in use.
 //!
 //! `metrics-exporter-prometheus` keeps the numbers and writes the text. Its own HTTP listener is
 //! not used: it would bind later, and stop with the process instead of with Rocket. The text is in
@@ -38,11 +38,12 @@ const FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4;
 /// How long one collection may take.
 const COLLECTION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often observations are summed up if there are no collections. Until then, the recorder keeps
-/// each one.
+/// How often the recorder adds observations to the histograms. A collection does so too. Until then,
+/// the recorder keeps each observation.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long to wait after a connection could not be accepted: there may be too many open files.
+/// How long to wait after a connection could not be accepted, for example because too many files are
+/// open.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// Upper bounds of the buckets for seconds, from the memory store's latency to the longest
@@ -50,7 +51,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 const SECONDS: [f64; 12] =
     [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
 
-/// Upper bounds of the buckets for all other numbers.
+/// Upper bounds of the buckets for all other histograms.
 const COUNTS: [f64; 7] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
 
 /// The recorder of this process, installed on first use. A process has only one.

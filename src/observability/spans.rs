@@ -1,9 +1,9 @@
-//! The spans: one for each request, as a child of the platform's, and one in it for each store
+//! The spans: one for each request, as a child of the platform's span, and one in it for each store
 //! call.
 //!
-//! A crate such as tracing-opentelemetry uses the current span as the parent. Here, there is none,
-//! because a Rocket fairing cannot wrap the handler's future. So [`PerRequest`] keeps the request's
-//! span, which becomes the parent of the store's spans.
+//! A crate such as tracing-opentelemetry uses the current span as the parent. Here, there is no
+//! current span, because a Rocket fairing cannot wrap the handler's future. So [`PerRequest`] keeps
+//! the request's span, which becomes the parent of the store's spans.
 
 use std::fmt::Debug;
 
@@ -47,7 +47,7 @@ impl Fairing for Spans {
     async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
         let Some(context) = REQUESTS.remove() else { return };
         let (span, status) = (context.span(), response.status());
-        // Use the route's pattern: visitors choose the path, so its number of values is unlimited.
+        // Use the route's pattern: visitors choose the path, so it can have any number of values.
         if let Some(route) = request.route() {
             let pattern = route.uri.path();
             span.update_name(format!("{} {pattern}", request.method()));

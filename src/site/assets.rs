@@ -2,8 +2,8 @@
 //! their content once, at launch.
 //!
 //! A page links to `/static/style.<hash>.css`, which never changes, so browsers keep it for a year.
-//! Under another hash, or without one, the current file is sent and not cached. While one revision
-//! replaces another, each may get requests for files of the other.
+//! For another hash, or none, the current file is sent and not cached: while one revision replaces
+//! another, each may get requests for files of the other.
 
 use std::collections::HashMap;
 use std::io::{self, Cursor, Write};

@@ -8,7 +8,7 @@ use rocket_server_sessions::{Config, Rejection};
 use super::page::Page;
 use super::scheme::Scheme;
 
-/// Whether the session's cookie needs HTTPS. Rocket manages it.
+/// Whether the session's cookie needs HTTPS. This is part of Rocket's managed state.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NeedsHttps(bool);
 
@@ -23,12 +23,12 @@ impl NeedsHttps {
 pub(super) enum CookieNotice {
     /// Nothing is known to be wrong.
     FirstView,
-    /// The browser was probably on a page that set the cookie, and sends none. It may have been
-    /// deleted, or have expired, or the page was an error that set none.
+    /// The browser was probably on a page that set the cookie, and sends none. The cookie may have
+    /// been deleted or have expired, or the page was an error page, which sets none.
     NoCookie,
-    /// The same for the cookie of a release on the visitor's own machine.
+    /// The same, with a `Secure` cookie and the application on the visitor's own machine.
     NoSecureCookie,
-    /// The same, but it sends others.
+    /// The same, but the browser sends other cookies.
     OtherCookies,
     /// The cookie is only kept over HTTPS, and the request came over HTTP.
     NeedsHttps,
@@ -56,8 +56,8 @@ impl CookieNotice {
         }
     }
 
-    /// Returns whether the cookie of this response will certainly not be returned either, unless
-    /// the visitor changes something.
+    /// Returns whether the cookie of this response is certain to be lost or ignored too, unless the
+    /// visitor changes something.
     pub(super) fn is_lasting(self) -> bool {
         match self {
             Self::FirstView | Self::NoCookie | Self::NoSecureCookie | Self::OtherCookies => false,
@@ -98,7 +98,7 @@ impl CookieNotice {
     }
 }
 
-/// What became of a cookie that was ignored.
+/// Why a cookie was ignored, and what the visitor can do.
 fn rejected(rejection: Rejection) -> &'static str {
     match rejection {
         Rejection::UnreadableHeader => {
@@ -107,11 +107,11 @@ fn rejected(rejection: Rejection) -> &'static str {
              at this address has set it. Delete the cookies of this site and view the page again."
         }
         Rejection::CutOff => {
-            "Your cookie came back cut off and does not count. If the count stays at 1, your browser \
+            "Your cookie arrived cut off and does not count. If the count stays at 1, your browser \
              or something between it and this site shortens cookies."
         }
         Rejection::Malformed => {
-            "Your cookie came back with unexpected characters and does not count. If the count \
+            "Your cookie arrived with unexpected characters and does not count. If the count \
              stays at 1, your browser or something between it and this site changes cookies, or \
              another application on this host has a cookie of the same name."
         }
@@ -152,7 +152,7 @@ fn is_own_machine(host: &str) -> bool {
 }
 
 /// Returns whether the browser was probably just on a page that sets the cookie: it followed a link
-/// there, or has loaded the page again.
+/// from there, or has loaded the page again.
 fn comes_from_a_page(request: &Request<'_>) -> bool {
     let headers = request.headers();
     let is_page = |path: &str| Page::ALL.iter().any(|page| page.path() == path);

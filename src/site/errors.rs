@@ -79,7 +79,7 @@ impl ErrorText {
             403 => (
                 "That came from another site.",
                 "A page of another site sent this request, so nothing was changed.",
-                "If you meant to do this, do it from the page here.",
+                "If you meant to do this, do it on this site.",
             ),
             404 => (
                 "There is no such page.",
@@ -105,7 +105,7 @@ impl ErrorText {
             ),
             503 => (
                 "The store does not answer.",
-                "The store that holds your counts does not answer right now.",
+                "This request needs the store that holds your counts.",
                 "Wait a moment and load the page again.",
             ),
             400..500 => (

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::page::Page;
 
-/// Whose sessions are taken over.
+/// The setting: which sessions are imported.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Express {
@@ -21,7 +21,7 @@ pub(crate) struct Express {
     cookie_name: Option<String>,
 }
 
-/// As express-session takes it: a secret, or several, the present one first.
+/// A secret, or a list with the current one first, as express-session takes them.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "a secret, or a list of secrets, the current one first")]
 enum Secret {
@@ -53,8 +53,8 @@ impl Express {
 
     fn import(&self) -> Import {
         let secrets = self.secrets();
-        let present = secrets.first().map_or("", String::as_str);
-        let mut import = Import::new(present, carry_over);
+        let current = secrets.first().map_or("", String::as_str);
+        let mut import = Import::new(current, carry_over);
         for secret in secrets.iter().skip(1) {
             import = import.previous_secret(secret);
         }
@@ -84,7 +84,7 @@ impl Express {
 const SECRET: &str = "express.secret";
 const NO_SECRET: &str = "it must be the `secret` of express-session, or a list of its secrets";
 
-/// What the demo keeps.
+/// The field `views` of the demo's sessions.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "a number, or a number for each path")]
 enum Views {

@@ -7,8 +7,8 @@ use rocket::{Build, Request, Response, Rocket};
 use super::hsts::Hsts;
 use super::scheme::Scheme;
 
-/// The headers of every response. A page needs a stylesheet, images and its own forms. Connections are
-/// for tools that fetch `robots.txt` from within a page.
+/// The headers of every response. A page needs a stylesheet, images and its own forms. `connect-src`
+/// is for tools that fetch `robots.txt` from within a page.
 const HEADERS: [(&str, &str); 8] = [
     (
         "Content-Security-Policy",
@@ -50,7 +50,7 @@ impl Fairing for SecurityHeaders {
 
     async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
         // Responses that may be cached say so themselves. A page shows one visitor's counts, in one
-        // of two formats. To look at each header costs less than to look a name up, which hashes it.
+        // of two formats. Scanning the headers costs less than looking a name up, which hashes it.
         for (name, value) in [("Cache-Control", "no-store"), ("Vary", "Cookie, Accept")] {
             if !response.headers().iter().any(|header| header.name() == name) {
                 response.set_raw_header(name, value);

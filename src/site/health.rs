@@ -9,7 +9,7 @@ pub(super) fn live() -> &'static str {
     "alive\n"
 }
 
-/// The process can be sent visitors.
+/// The process can receive visitors.
 #[get("/ready")]
 pub(super) fn ready() -> &'static str {
     "ready\n"

@@ -16,7 +16,7 @@
 //! 3. `page_view`, what the page shows; `page_response` sends it as HTML or JSON (`format`), and
 //!    tells a visitor whose session has just begun what may be wrong with the cookie
 //!    (`cookie_notice`).
-//! 4. `rendered_page` and `page_cache`: the HTML. The steps before 3 do not depend on the cache.
+//! 4. `rendered_page` and `page_cache`: the HTML. Steps 1 and 2 do not depend on the cache.
 
 use std::thread;
 
@@ -62,10 +62,10 @@ use scheme::Scheme;
 use view_metrics::ViewMetrics;
 use visit::Visit;
 
-/// Begins to parse the page templates, on a thread of its own. Call it before anything else: a launch
-/// on several processors is then ready sooner. Without it, the launch parses them.
+/// Starts to parse the page templates on a separate thread. Call this first, so that a launch on
+/// several processors is ready sooner. Otherwise, the launch parses them.
 pub fn parse_templates_early() {
-    // Without the thread, the launch does it.
+    // If the thread cannot be started, the launch parses them.
     let _ = thread::Builder::new().name("templates".to_owned()).spawn(templates::parse);
 }
 
@@ -91,7 +91,7 @@ pub fn stage() -> AdHoc {
         })?;
         let rocket = rocket
             .attach(SecurityHeaders)
-            // Rocket attaches a shield of its own otherwise, whose headers are among these.
+            // An empty shield. By default, Rocket attaches one that sets some of the same headers.
             .attach(Shield::new())
             .attach(Visit::fairing())
             .manage(cache)

@@ -19,8 +19,8 @@ use serde::{Serialize, Serializer};
 const OPEN: char = '\u{e000}';
 const CLOSE: char = '\u{e001}';
 
-/// The maximum number of pages that are kept. A site has fewer shapes; this limits the memory if it
-/// has more.
+/// The maximum number of pages that are kept. This site has fewer shapes; the limit is a safeguard
+/// for memory.
 const MAX_PAGES: usize = 1024;
 
 /// The place of one of a view's [`Values`].
@@ -40,7 +40,7 @@ pub(super) struct Values {
     ends: Vec<usize>,
 }
 
-/// With room for the values of most pages.
+/// Has room for the values of most pages.
 impl Default for Values {
     fn default() -> Self {
         Self { html: String::with_capacity(256), ends: Vec::with_capacity(32) }

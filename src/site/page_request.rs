@@ -10,7 +10,7 @@ use super::layout::Layout;
 use super::view_metrics::ViewMetrics;
 use super::visit::Visit;
 
-/// The parts of a request that such a page needs.
+/// The parts of a request that a page that counts its views needs.
 pub(super) struct PageRequest<'r> {
     pub(super) session: Session<'r>,
     pub(super) visit: Visit,

@@ -25,8 +25,8 @@ impl RelativeTime {
     }
 }
 
-/// Some of a session's times have milliseconds and some do not. Without them, two times of the same
-/// second read the same.
+/// Cuts milliseconds off. Only some of a session's times have them, and two times of the same second
+/// should read the same.
 fn whole_seconds(time: SystemTime) -> SystemTime {
     let age = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     SystemTime::UNIX_EPOCH + Duration::from_secs(age.as_secs())

@@ -66,8 +66,8 @@ impl<'r> Responder<'r, 'static> for RenderedPage {
         let cache = rocket.state::<PageCache<PageShape>>();
         let html = cache.and_then(|cache| cache.fill(&shape, &values, render));
         let html = html.ok_or(Status::InternalServerError)?;
-        // Rocket sends a body in chunks of 4 KiB, each with a write to the socket. One more byte
-        // than the body has room for its end, too.
+        // Rocket sends a body in chunks of 4 KiB, each with a write to the socket. In a chunk of one
+        // more byte than the body, Rocket finds the body's end as well.
         let chunk = html.len() + 1;
         let mut response = RawHtml(html).respond_to(request)?;
         response.set_max_chunk_size(chunk);
@@ -95,12 +95,12 @@ pub(super) struct PageShape {
     created: TimeCell,
     expires: TimeCell,
     is_returning: bool,
-    /// Whether the next view will not know the visitor either.
+    /// Whether the visitor will be new at the next view too.
     is_forgotten: bool,
     notice: Option<&'static str>,
 }
 
-/// Hashing every part takes as long as filling the page in. Only a few shapes share these.
+/// Hashing every part takes as long as filling the page in. Only a few shapes have the same hash.
 impl Hash for PageShape {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.page.path, self.page.is_once, self.instances.len()).hash(state);
@@ -150,7 +150,7 @@ struct Tally {
 }
 
 impl Tally {
-    /// A higher count is only a number.
+    /// The highest count that is drawn.
     const MAX: u64 = 150;
 
     fn new(views: u64, values: &mut Values) -> Option<Self> {

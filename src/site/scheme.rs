@@ -12,16 +12,17 @@ pub(super) enum Scheme {
 }
 
 impl Scheme {
-    /// The scheme of requests without such a header. Cloud Run serves HTTPS.
-    /// Rocket manages it.
+    /// The scheme of requests without `X-Forwarded-Proto`, for Rocket's managed state. Cloud Run
+    /// serves HTTPS.
     pub(super) fn of_platform() -> Self {
         if is_on_cloud_run() { Self::Https } else { Self::Http }
     }
 
-    /// The proxy that terminates TLS sends the scheme in a header. The first value counts.
+    /// Reads the header in which the proxy that terminates TLS sends the scheme. The first value
+    /// counts.
     ///
-    /// A client can send that header too. It then gets a header in return that it ignores, because
-    /// browsers ignore `Strict-Transport-Security` over HTTP (RFC 6797, section 8.1).
+    /// A client can send that header too. This does no harm, because browsers ignore
+    /// `Strict-Transport-Security` over HTTP (RFC 6797, section 8.1).
     pub(super) fn of(request: &Request<'_>) -> Self {
         let rocket = request.rocket();
         let forwarded = request.headers().get_one("X-Forwarded-Proto");

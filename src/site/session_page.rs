@@ -89,7 +89,7 @@ struct Context<'r> {
     notice: Option<&'static str>,
 }
 
-/// The page as JSON. `null` if there is no session.
+/// The page as JSON. `session` is `null` if there is none.
 #[derive(Debug, Serialize)]
 pub(super) struct Body {
     session: Option<Details<String>>,

@@ -16,7 +16,7 @@ pub(crate) const FOLDER: &str = "template_dir";
 
 macro_rules! built_in {
     ($($name:literal),* $(,)?) => {
-        /// Each file of the folder `templates`, by its name without `.html.tera`.
+        /// Each file of the folder `templates`: its name without `.html.tera`, and its content.
         const BUILT_IN: &[(&str, &str)] =
             &[$(($name, include_str!(concat!("../../templates/", $name, ".html.tera")))),*];
     };
@@ -27,7 +27,7 @@ built_in!("about", "bar", "base", "error", "foo", "index", "macros", "page", "se
 /// The built-in templates. Parsing them takes a large part of the startup time.
 static PARSED: LazyLock<tera::Result<Tera>> = LazyLock::new(|| {
     let mut tera = Tera::default();
-    // Every template is HTML, and their names have no suffix that says so.
+    // Every template is HTML, but the names have no suffix that says so.
     tera.autoescape_on(vec![""]);
     tera.add_raw_templates(BUILT_IN.iter().copied())?;
     Ok(tera)
@@ -51,7 +51,7 @@ pub(super) fn attach(
             Ok(())
         })));
     }
-    // The fairing requires a path that exists. In this one it finds no templates.
+    // The fairing requires a path that exists. In that of the program, it finds no templates.
     let Ok(program) = env::current_exe() else {
         log::error!("the path of this program cannot be read; is /proc mounted?");
         return Err(rocket);

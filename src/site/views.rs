@@ -51,7 +51,7 @@ async fn view(page: Page, request: PageRequest<'_>) -> session::Result<PageView<
     let rejection = session.rejection();
     let created = info.map_or(now, |it| it.created);
     let expires = info.map_or(now, |it| it.idle_expiry.unwrap_or(it.absolute_expiry));
-    // The cookie may be an old one, of Express.
+    // A visitor with an old cookie of Express is returning, too.
     let is_returning = has_cookie || counts.total() > 1;
     Ok(PageView {
         counts,

@@ -52,8 +52,8 @@ impl Visit {
         })
     }
 
-    /// Refuses a request whose page may never be seen, for pages that show what is in the session. A
-    /// guard that does so would write a warning each time.
+    /// Refuses a request whose page may never be seen, for pages that show what is in the session. If
+    /// a guard did so, Rocket would log a warning each time.
     pub(super) fn refuse_speculation(self) -> Result<(), Status> {
         if self == Self::Speculative { Err(Status::new(425)) } else { Ok(()) }
     }

@@ -34,7 +34,7 @@ impl Browser {
         Self::with_settings(app, &json!({}))
     }
 
-    /// The same, with settings that a person could have made in the browser.
+    /// The same, with preferences that a person could have set in the browser.
     pub fn with_settings(app: &App, settings: &Value) -> Self {
         for (program, package) in [("chromium", "chromium"), ("chromedriver", "chromium-driver")] {
             assert!(
@@ -44,8 +44,8 @@ impl Browser {
             );
         }
         let port = free_port();
-        // The shell waits for the end of its input, which comes with the end of this process. Then it
-        // ends what the driver has started, which is in one process session, and removes the profiles.
+        // The shell reads its input, which ends with this process. Then it ends everything that the
+        // driver has started, which is in one process session, and removes the profiles.
         let script = format!(
             "folder=$(mktemp -d)
              TMPDIR=$folder setsid chromedriver --port={port} >/dev/null 2>&1 &
@@ -60,7 +60,7 @@ impl Browser {
 
         let arguments = [
             "--headless",
-            // A container's user may be root, and root has no sandbox.
+            // In a container, the user may be root, for whom Chromium has no sandbox.
             "--no-sandbox",
             "--disable-dev-shm-usage",
             "--disable-gpu",
@@ -86,7 +86,7 @@ impl Browser {
         browser
     }
 
-    /// Goes on at another instance, with the same cookies: they do not depend on the port.
+    /// Continues at another instance, with the same cookies: they do not depend on the port.
     pub fn turn_to(&mut self, app: &App) {
         self.site = format!("http://localhost:{}", app.port);
     }
@@ -118,7 +118,7 @@ impl Browser {
         self.command("GET", "/title", &Value::Null).unwrap().as_str().unwrap().to_owned()
     }
 
-    /// Waits until the page with this title has come.
+    /// Waits until the page with this title is loaded.
     pub fn is_on(&self, page: &str) {
         wait_for(page, || self.title() == format!("{page} · cloud-run-sessions"));
     }

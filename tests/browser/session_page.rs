@@ -1,4 +1,4 @@
-//! The session's page: a new id, and being forgotten.
+//! The session's page: a new token, and being forgotten.
 
 use crate::driver::Browser;
 use test_support::app::App;

@@ -1,4 +1,4 @@
-//! Each view counts once, for its page and its browser, whichever instance answers.
+//! Each view counts once, for its page and its browser, no matter which instance answers.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
-"""The few commands of WebDriver that the trial of browsers needs.
+"""The few commands of WebDriver that tests/clients/run needs.
 
-Chromium and WebKit have a driver that speaks it over HTTP. Firefox speaks the same commands itself, over
-its own protocol Marionette, so it needs no driver.
+Chromium and WebKit have a driver that accepts them over HTTP. Firefox accepts the same commands itself,
+over its own protocol Marionette, so it needs no driver.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-// The demo in the readme of express-session, which counts the views of each path, with the store in
+// The example in the readme of express-session, which counts the views of each path, with the store from
 // the readme of connect-redis. Arguments: the port, and the URL of Redis.
 
 import { RedisStore } from "connect-redis";

@@ -1,5 +1,5 @@
-// Prints what the tests of `src/express/` hold: cookies that express-session has signed, and a record
-// that connect-redis has stored. Needs a Redis at the URL that is given.
+// Prints the constants in the tests of `src/express/`: cookies that express-session has signed, and a
+// record that connect-redis has stored. Argument: the URL of a running Redis.
 
 import { RedisStore } from "connect-redis";
 import session from "express-session";

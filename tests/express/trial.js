@@ -1,6 +1,5 @@
-// Visitors of the Express demo go on viewing pages while the application takes over. Arguments: the
-// application's executable, and how many visitors there are. A debug build has to be started in the folder
-// of the project.
+// Visitors of the Express demo keep viewing pages while the application takes over. Arguments: the
+// application's executable, and the number of visitors. Start a debug build in the folder of the project.
 
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -15,7 +14,7 @@ import { sign } from "./sign.js";
 
 const [program, visitors] = [process.argv[2], Number(process.argv[3] ?? 1000)];
 const PATHS = ["/foo", "/bar", "/"];
-// How many visitors have a request on its way at the same time.
+// How many visitors have a request in progress at the same time.
 const AT_ONCE = 50;
 const LIMIT = 900_000;
 
@@ -126,8 +125,8 @@ async function trial() {
   const keys = async (pattern) => (await redis.keys(pattern)).length;
   await redis.flushAll();
 
-  // Express first; then, in the middle of the load, the application. No visitor has two requests
-  // on their way, and a balancer would send each next one to one of two instances.
+  // Express first; then, in the middle of the load, the application. No visitor has two requests in
+  // progress. As behind a load balancer, requests go to one of two instances in turn.
   let port = () => free[1];
   const all = Array.from({ length: visitors }, (_, number) => new Visitor(number));
   await forEach(all, async (visitor) => {

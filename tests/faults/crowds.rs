@@ -10,8 +10,8 @@ use test_support::{RedisServer, wait_for};
 
 use crate::trial::Usage;
 
-/// So many visitors at once, each on a connection that is open already: their statuses, and what
-/// the slowest of them has waited.
+/// Many visitors at once, each on a connection that is already open. Returns the number of responses
+/// by status, and the longest time.
 fn crowd(visitor: &Visitor, number: usize) -> (BTreeMap<u16, usize>, Duration) {
     let start = Barrier::new(number);
     let replies: Vec<_> = scope(|threads| {
@@ -55,7 +55,7 @@ fn a15_crowds_on_a_stalled_redis_wait_once_and_are_served_again() {
              {before:?}, then {:?}",
             Usage::of(app.pid())
         );
-        // So many at once take a busy test machine its own time, without a fault too.
+        // Even without a fault, a crowd takes time on a busy machine.
         assert!(first < Duration::from_millis(1_250) + 2 * steady, "{first:?}, steady {steady:?}");
         assert!(second < Duration::from_millis(250) + 2 * steady, "{second:?}, steady {steady:?}");
         redis.signal("CONT");

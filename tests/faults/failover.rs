@@ -1,5 +1,4 @@
-//! More than one Redis: a server is lost, or hands over, or sessions move between servers, under
-//! load.
+//! More than one Redis: under load, a server is lost or hands over, or sessions move between servers.
 
 use std::time::Duration;
 
@@ -49,7 +48,7 @@ fn master_of_a_cluster_that_hands_over_takes_no_count_with_it() {
         &cluster.url(),
     );
     let master = busiest(&cluster);
-    // It holds writes back until its replica has them all: on a busy machine, for longer than they wait.
+    // The master delays writes until its replica has them all. On a busy machine, some time out.
     trial.with_fault_during(|| cluster.hand_over(master));
     trial.outlast(TAKEOVER);
     trial.end(&cluster, 0..=3);
@@ -66,7 +65,7 @@ fn slots_that_move_under_load_lose_no_count_and_refuse_no_request() {
         for slot in &slots {
             cluster.move_slot(*slot, to, || std::thread::sleep(Duration::from_millis(100)));
         }
-        // And back: by now, the application knows the new owner.
+        // Moves the slots back. By now, the application knows their new server.
         for slot in &slots {
             cluster.move_slot(*slot, from, || {});
         }
@@ -259,7 +258,7 @@ fn master_that_dies_under_sentinels_is_replaced_and_no_count_is_lost() {
         &watched.url(),
     );
     master.signal("KILL");
-    // The sentinel that is named first goes with it.
+    // The sentinel that the URL names first is killed too.
     watched.sentinels[0].signal("KILL");
     trial.with_fault(Duration::from_secs(1));
     trial.outlast(TAKEOVER);
@@ -279,14 +278,14 @@ fn master_that_sentinels_replace_in_peace_takes_no_count_with_it() {
     let bound = ["SET", "min-replicas-to-write", "1"];
     cmd("CONFIG").arg(&bound).exec(&mut master.connect()).unwrap();
     let is_master = |server: &RedisServer| {
-        // Who is promoted closes all connections.
+        // A server that is promoted closes all connections.
         let client = redis::Client::open(server.url()).unwrap();
         let about: RedisResult<String> = client
             .get_connection()
             .and_then(|mut connection| cmd("INFO").arg("replication").query(&mut connection));
         about.is_ok_and(|it| it.contains("role:master"))
     };
-    // No request is sent at that moment: a client cannot save what the server has not replicated by then.
+    // No request is sent at that moment, because writes that are not replicated by then are lost.
     wait_for("the replica to be in step", || is_replicated(master));
     let failover = ["FAILOVER", "sessions"];
     cmd("SENTINEL").arg(&failover).exec(&mut watched.sentinels[0].connect()).unwrap();
@@ -306,7 +305,7 @@ fn sentinels_that_are_set_up_again_with_another_master_are_trusted() {
     let mut visitor = app.visitor();
     wait_for("the master to be found", || visitor.get("/foo").status == 200);
     drop(sentinels);
-    // They count failovers from 0 again, and the old master still answers.
+    // The new sentinels count failovers from 0 again, and the old master still answers.
     let _sentinels = sentinels_of(&new, &folder, ports);
     wait_for("the new master to be used", || {
         visitor.get("/foo");

@@ -11,7 +11,7 @@ use test_support::{target_dir, wait_for};
 
 use crate::trial::Usage;
 
-/// The application, started by a shell after this command.
+/// The application, started by a shell that runs a command first.
 struct Limited {
     folder: PathBuf,
     app: App,
@@ -31,7 +31,7 @@ impl Limited {
         Self { folder, app }
     }
 
-    /// Connections on which the head of a request begins and does not end.
+    /// Connections on which only the beginning of a request's head is sent.
     fn half_open(&self, number: usize) -> Vec<TcpStream> {
         let open = |_| {
             let mut stream = TcpStream::connect(("127.0.0.1", self.app.port)).unwrap();

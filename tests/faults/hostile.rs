@@ -106,7 +106,7 @@ fn cookie_of_any_bytes_is_answered_and_opens_nothing() {
         let header = [b"Cookie: __Host-session=", &[byte; 9][..]].concat();
         let status = site.with_header("/session", &header);
         assert!([200, 400].contains(&status), "{byte:#x}: {status}");
-        // In the middle of a good cookie; decoding leaves no other bytes of the same meaning.
+        // In the middle of a valid cookie. No other byte decodes to the same cookie.
         let (head, tail) = cookie.split_at(cookie.len() / 2);
         let header = [b"Cookie: ", head.as_bytes(), &[byte], tail.as_bytes()].concat();
         let status = site.with_header("/session", &header);
@@ -125,7 +125,7 @@ fn planted_second_cookie_opens_no_session_and_a_twin_does_not_hurt() {
     assert_eq!(site.views_with(&format!("Cookie: {mine}; {theirs}")), 1);
     assert_eq!(site.views_with(&format!("Cookie: {theirs}; {mine}")), 1);
     assert_eq!(site.views_with(&format!("Cookie: {theirs}\r\nCookie: {mine}")), 1);
-    // Forged ones beside it do not count, in whatever order.
+    // Additional forged cookies do not count, in any order.
     for forged in ["__Host-session=forged", "__Host-session=", "__host-session=x", "x=y"] {
         let mut fresh = site.app.visitor();
         fresh.get("/foo");

@@ -12,7 +12,7 @@ use rocket_server_sessions::store::{
 use crate::proxy::{self, Proxy};
 use test_support::{RedisServer, wait_for};
 
-/// Two sessions that share one connection, whose counts can never be mistaken.
+/// Two sessions that share one connection, with counts that cannot be confused.
 struct Pair {
     store: Redis,
     proxy: Proxy,
@@ -21,7 +21,7 @@ struct Pair {
 
 const BASES: [i64; 2] = [1_000_000, 2_000_000];
 
-/// How long a request waits here: as short as makes sense, since each round waits so long.
+/// How long a request waits. It is short, because each round takes this long.
 const DEADLINE: Duration = Duration::from_millis(40);
 
 impl Pair {
@@ -45,7 +45,7 @@ impl Pair {
         pair
     }
 
-    /// Counts a view: the sum, or whether it may have been counted all the same.
+    /// Counts a view. Returns the sum, or an error that says whether it may have been counted.
     async fn view(&self, which: usize) -> Result<i64, StoreErrorKind> {
         let ops = vec![Op::Increment { field: "views".into(), by: 1, range: i64::MIN..=i64::MAX }];
         let update = Update::new(ops, Selection::Some(vec![]));
@@ -60,8 +60,8 @@ impl Pair {
     }
 }
 
-/// In each round one session's reply comes too late, and the other session asks next. Neither ever
-/// sees the other's count, and no count is lost or made up.
+/// In each round, one session's reply is too late, and the other session sends the next request.
+/// Neither ever sees the other's count, and no count is lost or added.
 async fn late_replies(redis: &RedisServer, number: usize, rounds: usize) {
     let pair = Pair::new(redis, number).await;
     let mut acknowledged = [0_i64; 2];

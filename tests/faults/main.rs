@@ -1,11 +1,11 @@
-//! What the application does when the store, its visitors or the platform misbehave: the real binary
-//! over real sockets, and the Redis store itself if that shows a fault more precisely.
+//! How the application handles faults of the store, of visitors and of the platform. Most tests run the
+//! real binary over real sockets; some test the Redis store directly, which shows a fault more precisely.
 //!
-//! A test belongs here if something outside the application goes wrong. What a session does while
-//! all is well is tested in `crates/rocket_server_sessions`, and the pages are in `tests/site`.
+//! A test belongs here if something outside the application goes wrong. Sessions without faults are
+//! tested in `crates/rocket_server_sessions`, and the pages in `tests/site`.
 //!
-//! - `unreachable`, `replies`, `refusals`, `missing_record`: one Redis that is away, answers wrongly,
-//!   refuses, or has lost records. Names begin with the case's number in `docs/reliability.md`.
+//! - `unreachable`, `replies`, `refusals`, `missing_record`: one Redis that is unreachable, answers
+//!   wrongly, refuses, or has lost records. Names begin with the case's number in `docs/reliability.md`.
 //! - `failover`: clusters and sentinels. `tls`: encrypted connections to Redis.
 //! - `crowds`, `overload`: many requests at once, and more than Redis can answer. `soak`: all faults,
 //!   for minutes or hours.

@@ -13,26 +13,26 @@ use crate::trial::Usage;
 use test_support::RedisServer;
 use test_support::app::{App, KEY, KeepAlive, Visitor};
 
-/// These load the machine, so one runs at a time.
+/// These tests load the machine, so only one runs at a time.
 static TURN: Mutex<()> = Mutex::new(());
 
 fn millis(number: u64) -> Duration {
     Duration::from_millis(number)
 }
 
-/// What a rush came to.
+/// How a rush of visitors was served.
 #[derive(Debug)]
 struct Rush {
     served: u64,
     refused: u64,
-    /// What half of the refused have waited at most.
+    /// The median time of refused requests.
     refusal: Duration,
-    /// The longest wait, beyond that of a request that does not use the store.
+    /// The longest time of a request, less that of a request that does not use the store.
     longest: Duration,
 }
 
 impl Rush {
-    /// Visitors who come again as soon as they are answered, for a while.
+    /// Visitors who send the next request as soon as they are answered, for a while.
     fn of(visitor: &Visitor, number: usize, lasting: Duration) -> Self {
         let until = Instant::now() + lasting;
         let served = AtomicU64::new(0);
@@ -60,7 +60,7 @@ impl Rush {
                             200 => drop(served.fetch_add(1, Ordering::Relaxed)),
                             503 => {
                                 refusals.lock().unwrap().push(took);
-                                // `Retry-After` asks for a second; these come again much sooner.
+                                // `Retry-After` asks for a second; these retry much sooner.
                                 sleep(millis(200));
                             }
                             other => panic!("{other}"),
@@ -110,11 +110,11 @@ fn assert_no_outage(app: &App) {
 fn overload_leaves_the_goodput_and_refuses_the_rest_at_once_and_uncounted() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let (redis, proxy, app, visitor) = behind_a_proxy("{queue=64}");
-    // Some hundred views a second, whatever the machine.
+    // A few hundred views a second, on any machine.
     proxy.set(proxy::narrow(12_000));
     let lasting = millis(4_000);
     let peak = Rush::of(&visitor, 32, lasting);
-    // Until it shows how much can be borne, some are sent that are answered too late.
+    // Until the store knows how much Redis can handle, it sends some that are answered too late.
     let before = counted(&redis);
     let first = Rush::of(&visitor, 160, millis(2_000));
     assert!(counted(&redis) - before - first.served < 160, "{first:?}");
@@ -139,7 +139,7 @@ fn long_round_trip_bounds_no_throughput_and_is_no_outage() {
     let few = Rush::of(&visitor, 8, millis(4_000));
     let before = counted(&redis);
     let many = Rush::of(&visitor, 120, millis(4_000));
-    // A machine that is busy with other tests may stall some.
+    // If the machine is busy with other tests, some requests may stall.
     assert!(few.refused == 0 && many.refused * 20 < many.served, "{few:?}, {many:?}");
     // A connection that takes batches of 64 and waits would serve eight times as many.
     assert!(many.served > few.served * 10, "{few:?}, {many:?}");

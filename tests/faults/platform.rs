@@ -11,7 +11,7 @@ use crate::proxy::{self, Proxy};
 use test_support::app::{App, Release, Reply, Visitor};
 use test_support::{RedisServer, wait_for};
 
-/// A request that the application may be too far gone to answer.
+/// A request that a process that is stopping may not answer any more.
 fn try_get(app_port: u16, cookie: &str) -> Option<u16> {
     let reply = try_send(app_port, cookie)?;
     reply.split(' ').nth(1)?.parse().ok()
@@ -48,7 +48,7 @@ fn term_under_load_loses_no_count_and_ends_within_the_platforms_patience() {
     let mut visitor = app.visitor();
     visitor.get("/foo");
     visitor.get("/foo");
-    // Every request is under way for a while, so that some are when the signal comes.
+    // Each request takes a while, so that some are in progress when the signal arrives.
     proxy.set(proxy::late(Duration::from_millis(100)));
     let (port, cookie) = (app.port, visitor.cookie.clone().unwrap());
     let (served, refused, sent) = (AtomicU64::new(2), AtomicU64::new(0), AtomicU64::new(2));
@@ -81,11 +81,11 @@ fn term_under_load_loses_no_count_and_ends_within_the_platforms_patience() {
     let counted: u64 = redis.connect().hget(key, "views:/foo").unwrap();
     println!("SIGTERM under load: {served} served, {counted} counted, ended after {took:?}");
     assert!((served..=sent).contains(&counted), "{served} served, {counted} counted");
-    // Those that were under way were answered.
+    // Requests that were in progress were answered.
     assert!(counted <= served + refused, "{counted} counted, {served} served, {refused} refused");
 }
 
-/// So many views of one visitor at the same time, all served, and each counted once.
+/// `size` views of one visitor at the same time. All are served, and each is counted once.
 fn burst(visitor: &Visitor, size: u64, first: u64) -> Duration {
     let replies: Vec<_> = scope(|threads| {
         let all: Vec<_> = (0..size)
@@ -112,7 +112,7 @@ fn instance_that_was_frozen_while_its_connections_died_serves_the_first_burst() 
     visitor.get("/foo");
     burst(&visitor, 50, 3);
     app.signal("STOP");
-    // It cannot notice; how long it stays frozen makes no difference to what it finds.
+    // The frozen process cannot notice this, so it makes no difference how long it stays frozen.
     proxy.close_connections();
     app.signal("CONT");
     burst(&visitor, 50, 53);
@@ -160,7 +160,7 @@ fn instance_that_was_frozen_in_an_outage_does_not_refuse_when_it_wakes() {
     assert_eq!(reply.views(), 3);
 }
 
-/// Instances behind one front, which sends each request to one of them in turn.
+/// A load balancer that sends requests to its instances in turn.
 struct Front {
     instances: Vec<RwLock<App>>,
     url: String,
@@ -190,9 +190,8 @@ impl Front {
         }
     }
 
-    /// Puts a release in the place of each instance, one after the other, as the platform does:
-    /// nothing more is sent there, what is under way is answered, SIGTERM, and the next one serves
-    /// when it says that it is ready.
+    /// Replaces each instance by one of `release`, one after the other, as the platform does: the new
+    /// one gets requests when it reports ready, and the old one gets no more and then SIGTERM.
     fn roll_out(&self, release: &Release) {
         for instance in &self.instances {
             let mut app = instance.write().unwrap();
@@ -221,7 +220,7 @@ fn roll_out_under_load(first: &Release, further: &[&Release]) {
         let visit = || {
             let mut visitor = Visitor { port: 0, cookie: None };
             let (mut rounds, mut longest) = (0, Duration::ZERO);
-            // A last round comes after all has been replaced.
+            // There is one more round after the last instance was replaced.
             let mut is_last = false;
             while !is_last {
                 is_last = is_over.load(Ordering::Relaxed);
@@ -257,7 +256,7 @@ fn rolling_restart_under_load_fails_no_request_and_loses_no_count() {
     roll_out_under_load(&this, &[&this]);
 }
 
-/// What an earlier release needs beside it is in a folder of its own, as in the image.
+/// The earlier release is in a folder with the files that it needs, as in the image.
 #[test]
 #[ignore = "needs an earlier release, in the folder that OLD_RELEASE names"]
 fn rollout_from_an_earlier_release_and_back_fails_no_request_and_loses_no_count() {

@@ -18,7 +18,7 @@ use test_support::{free_port, wait_for};
 /// What happens to the replies of one connection.
 pub type Fault = Arc<dyn Fn(&mut Wire, &[u8]) + Send + Sync>;
 
-/// The side of a connection on which replies go out.
+/// A connection through the proxy, as a fault sees it: it writes replies to the client.
 pub struct Wire {
     client: TcpStream,
     server: TcpStream,
@@ -42,7 +42,7 @@ impl Wire {
         let _ = self.server.shutdown(Shutdown::Both);
     }
 
-    /// Ends the connection by a reset, which is sent once the socket is dropped everywhere.
+    /// Ends the connection by a reset, which is sent when the last copy of the socket is dropped.
     pub fn reset(&mut self) {
         let _ = SockRef::from(&self.client).set_linger(Some(Duration::ZERO));
         let own = self.client.peer_addr().ok();
@@ -75,14 +75,14 @@ pub fn trickling(pause: Duration) -> Fault {
     })
 }
 
-/// So many bytes of replies a second, on all connections together.
+/// At most this many bytes of replies per second, on all connections together.
 pub fn narrow(bytes_a_second: u32) -> Fault {
     let due = Mutex::new(Instant::now());
     Arc::new(move |wire, chunk| {
         for piece in chunk.chunks(128) {
             let mut due = due.lock().unwrap();
             let length = u32::try_from(piece.len()).expect("it is short");
-            // What a busy machine sleeps too long is made up for.
+            // If a busy machine sleeps for too long, the next pieces are sent sooner.
             let earliest = Instant::now().checked_sub(Duration::from_millis(100));
             *due = (*due).max(earliest.unwrap_or(*due))
                 + Duration::from_secs(1) * length / bytes_a_second;
@@ -108,7 +108,7 @@ pub fn cut_after(bytes: usize, how: fn(&mut Wire)) -> Fault {
     })
 }
 
-/// Something else comes first, whenever there is a reply.
+/// These bytes are sent before each reply.
 pub fn injecting(bytes: Vec<u8>) -> Fault {
     Arc::new(move |wire, chunk| {
         wire.pass(&bytes);
@@ -128,9 +128,9 @@ struct Shared {
     fault: Mutex<Fault>,
     open: Mutex<Vec<TcpStream>>,
     accepted: AtomicUsize,
-    /// How many milliseconds later commands arrive.
+    /// By how many milliseconds commands are delayed.
     round_trip: AtomicU64,
-    /// How many times the fault was changed: what a connection has passed counts from there.
+    /// How many times the fault was changed. After a change, [`Wire::passed`] starts again at 0.
     changes: AtomicUsize,
 }
 
@@ -158,7 +158,7 @@ impl Proxy {
         self.shared.changes.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Takes the server so far away: commands arrive later, and do not wait for each other.
+    /// Sets the distance of the server: commands arrive later, but do not wait for each other.
     pub fn set_round_trip(&self, round_trip: Duration) {
         let millis = round_trip.as_millis().try_into().expect("it is short");
         self.shared.round_trip.store(millis, Ordering::SeqCst);
@@ -169,7 +169,7 @@ impl Proxy {
         self.shared.accepted.load(Ordering::SeqCst)
     }
 
-    /// Closes every connection; new ones are welcome.
+    /// Closes every connection; new ones are accepted.
     pub fn close_connections(&self) {
         for stream in self.shared.open.lock().unwrap().drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
@@ -277,10 +277,10 @@ impl Deaf {
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], port)).into();
         let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         listener.set_reuse_address(true).unwrap();
-        // What has listened there before may take a moment to let go.
+        // The previous listener may need a moment to close.
         wait_for("the port to be free", || listener.bind(&address).is_ok());
         listener.listen(0).unwrap();
-        // Once the queue of those who wait to be let in is full, Linux drops what comes.
+        // Once the queue of connections that wait to be accepted is full, Linux drops new ones.
         let mut queue = Vec::new();
         loop {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();

@@ -9,8 +9,8 @@ use test_support::{RedisServer, wait_for};
 use crate::stub::{self, Script, Stub};
 use crate::trial::{Trial, log_of_an_outage};
 
-/// A trial on a server that answers by a script for a while: no visitor is served, and the server is
-/// not asked much more often than it is probed.
+/// A trial on a server that answers by a script for a while: no visitor is served, and the server gets
+/// few commands besides the probes.
 fn on_a_scripted_server(name: &str, script: Script) {
     let redis = RedisServer::start();
     let stub = Stub::before(redis.port);

@@ -11,17 +11,17 @@ use test_support::RedisServer;
 
 const USUAL_SECONDS: u64 = 600;
 
-/// How often the process is looked at.
+/// How often the process's usage is read.
 const LOOK: Duration = Duration::from_secs(20);
 
-/// A number below `end`, another one each time.
+/// A random number below `end`.
 fn random(end: u64) -> u64 {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).unwrap();
     u64::from_le_bytes(bytes) % end
 }
 
-/// Makes some fault, and says which.
+/// Begins a random fault, and returns its name.
 fn begin(redis: &RedisServer, proxy: &mut Proxy) -> &'static str {
     let bytes = usize::try_from(random(120)).unwrap();
     let (name, fault) = match random(11) {
@@ -102,9 +102,9 @@ fn soak_under_faults_of_all_kinds_loses_nothing_and_grows_nothing() {
     trial.end(&redis, 1..=faults * 4);
 }
 
-/// The later half uses no more than the half before, but for its own scatter.
+/// The later half uses no more than the earlier half, apart from its own variation.
 fn assert_flat(looks: &[Usage]) {
-    // What is kept for use, such as buffers of each thread, is there after a while.
+    // It takes a while until everything is allocated that is kept, such as buffers of each thread.
     let settled = &looks[looks.len() / 4..];
     if settled.len() < 8 {
         return;

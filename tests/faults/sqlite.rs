@@ -1,5 +1,5 @@
-//! A SQLite file as the store: the process is killed, shares the file with another, or may not write
-//! to it.
+//! A SQLite file as the store: the process is killed, shares the file with another, or cannot write to
+//! it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -152,7 +152,8 @@ fn file_that_vanishes_is_begun_anew_with_a_line_that_says_so() {
     assert_eq!(app.log().matches(&told).count(), 1, "{}", app.log());
 }
 
-/// A release whose writes fail, instead of ending it, if a file reaches the limit of sizes.
+/// A release that ignores SIGXFSZ, so that writes beyond the limit of file sizes fail instead of ending
+/// the process.
 fn without_signal_of_file_size(folder: &Folder) -> Release {
     let program = folder.0.join("cloud-run-sessions");
     let real = target_dir().join("cloud-run-sessions");

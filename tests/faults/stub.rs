@@ -1,5 +1,5 @@
-//! A server that speaks Redis' protocol and answers by a script, for replies that a real one is
-//! slow to give. What the script leaves alone goes to a real server.
+//! A server that speaks Redis' protocol and answers by a script, for replies that are hard to get
+//! from a real server. Commands that the script does not answer go to a real server.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -24,7 +24,7 @@ struct Shared {
 /// The commands that authenticate and check that the server answers.
 const GREETINGS: [&str; 3] = ["AUTH", "PING", "SELECT"];
 
-/// What frames a transaction. A server that refuses its commands takes these.
+/// The commands that begin and end a transaction. [`refusing`] lets them through.
 const FRAMES: [&str; 2] = ["MULTI", "EXEC"];
 
 /// Every command goes to the real server.
@@ -32,7 +32,7 @@ pub fn silent() -> Script {
     Arc::new(|_| None)
 }
 
-/// An error for every command that is about a session; the server can still be greeted.
+/// An error for every command that is about a session; authentication still works.
 pub fn refusing(error: &str) -> Script {
     let reply = format!("-{error}\r\n").into_bytes();
     Arc::new(move |name| {
@@ -41,7 +41,7 @@ pub fn refusing(error: &str) -> Script {
     })
 }
 
-/// An error for every command whatsoever.
+/// An error for every command, including those of authentication.
 pub fn refusing_all(error: &str) -> Script {
     let reply = format!("-{error}\r\n").into_bytes();
     Arc::new(move |_| Some(reply.clone()))
@@ -71,7 +71,7 @@ impl Stub {
         *self.shared.script.lock().unwrap() = script;
     }
 
-    /// The names of the commands that came since the last time.
+    /// The names of the commands that arrived since the last call.
     pub fn take_seen(&self) -> Vec<String> {
         std::mem::take(&mut *self.shared.seen.lock().unwrap())
     }
@@ -99,7 +99,7 @@ impl Shared {
                 let mut reply = Vec::new();
                 read_frame(&mut replies, &mut reply)?;
                 if name == "EXEC" && std::mem::take(&mut is_transaction_broken) {
-                    // What the real server has been told of the transaction was harmless.
+                    // The real server has only received the harmless part of the transaction.
                     reply = b"-EXECABORT Transaction discarded.\r\n".to_vec();
                 }
                 reply

@@ -41,7 +41,7 @@ impl Authority {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// A Redis that shows a certificate for `name`, valid for so many days from now.
+    /// A Redis that shows a certificate for `name`, valid for this many days from now.
     fn redis(&self, name: &str, days: i32) -> TlsRedis {
         self.redis_with(name, days, "")
     }
@@ -255,7 +255,7 @@ fn a20_certificate_of_an_unknown_authority_is_a_503_and_the_log_names_the_remedy
     let redis = authority.redis("IP:127.0.0.1", 2);
     assert_refused(&app("rediss", redis.tls_port, None), &redis.server, &["`ca_file`"]);
     let app = app("rediss", redis.tls_port, Some(&other.file()));
-    // Both authorities bear one name, so it is the signature that tells.
+    // Both authorities have the same name, so only the signature tells them apart.
     assert_refused(&app, &redis.server, &["certificate"]);
 }
 

@@ -32,7 +32,7 @@ impl Collector {
         self.port
     }
 
-    /// All that was received so far.
+    /// Everything that was received so far.
     pub fn received(&self) -> Vec<u8> {
         self.received.lock().unwrap().clone()
     }

@@ -16,7 +16,7 @@ const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const TRACE: u128 = 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c;
 const PARENT: u64 = 0xb7ad_6b71_6920_3331;
 
-/// Far less than the ten seconds that the collector is waited for, and enough for a busy machine.
+/// Far less than the ten seconds that a collector gets, and enough for a busy machine.
 const SOON: Duration = Duration::from_secs(5);
 
 /// An application that sends its spans every 20 ms.

@@ -1,4 +1,4 @@
-//! How the environment configures the process, and what a mistake leads to.
+//! How the environment configures the process, and how mistakes are reported.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -15,7 +15,7 @@ use test_support::{RedisServer, free_port, target_dir, wait_for};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Runs the binary to its end with these arguments, in an environment that holds nothing else.
+/// Runs the binary to its end with these arguments, in an environment with only these variables.
 fn run(arguments: &[&str], env: &[(&str, &OsStr)]) -> (Option<i32>, String) {
     let Output { status, stdout, stderr } = Command::new(target_dir().join("cloud-run-sessions"))
         .args(arguments)
@@ -262,7 +262,7 @@ fn mistakes_end_the_launch_and_name_the_key_the_place_and_the_remedy() {
         let (succeeded, log) = run_to_end(&env);
         assert!(!succeeded, "{log}");
         for text in expected {
-            // Variables have capital letters.
+            // The names of variables are in capital letters.
             let is_named = log.to_lowercase().contains(&text.to_lowercase());
             assert!(is_named, "{text} is missing:\n{log}");
         }

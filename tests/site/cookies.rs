@@ -1,4 +1,5 @@
-//! What clients do to cookies, over real sockets: odd headers, and what the page says of lost ones.
+//! Cookies as clients send them, over real sockets: unusual headers, and what the page says about lost
+//! cookies.
 
 use std::time::Duration;
 
@@ -99,7 +100,7 @@ fn one_byte_that_is_not_utf8_hides_the_cookie_and_the_session_is_there_again_wit
         assert_eq!(reply.header("set-cookie"), None, "the good cookie stays");
     }
     assert_eq!(view(&app, format!("Cookie: {cookie}\r\n")).views(), 2);
-    // A client that sends one header for each cookie loses only the one.
+    // A client that sends each cookie in a header of its own only loses the unreadable one.
     let split = format!("Cookie: {cookie}\r\nCookie: a=b");
     assert_eq!(view(&app, [split.as_bytes(), UNREADABLE].concat()).views(), 3);
 }

@@ -1,4 +1,4 @@
-//! Sessions of the Express demo, and the settings that take them over.
+//! Sessions of the Express demo, and the settings that import them.
 
 use std::process::Command;
 

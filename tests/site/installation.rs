@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use test_support::app::{App, Release, Reply, send};
 use test_support::{target_dir, wait_for};
 
-/// A folder of its own, with the executable. It is outside of the project, whose Rocket.toml would
-/// be read otherwise: Rocket looks for one in every folder above the working directory.
+/// A folder with nothing but the executable. It is outside of the project, because Rocket looks for a
+/// Rocket.toml in every folder above the working directory.
 struct Installed(PathBuf);
 
 impl Installed {

@@ -1,4 +1,4 @@
-//! The count continues, whichever instance answers.
+//! The count continues, no matter which instance answers.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;

@@ -1,5 +1,5 @@
-//! The application: its pages through Rocket's local client, and the real binary as visitors, operators
-//! and the platform see it.
+//! The application: its pages in Rocket's local client, and the real binary as visitors, operators and
+//! the platform see it.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -148,7 +148,7 @@ fn metrics_tell_what_was_done_and_what_it_costs() {
     ] {
         assert_eq!(samples.get(series), Some(&f64::from(expected)), "{series}: {samples:#?}");
     }
-    // Requests come one at a time, so each is a batch of its own.
+    // Requests are sent one at a time, so each is a batch of its own.
     let calls = samples["session_redis_batch_size_count"];
     assert_eq!(calls, samples["session_redis_batch_size_sum"]);
     assert_eq!(calls, samples["session_redis_batch_size_bucket{le=\"1\"}"]);

@@ -5,7 +5,7 @@ use std::process::Command;
 use test_support::app::KEY;
 use test_support::target_dir;
 
-/// What `check` finds, without what it says about a store in memory and a missing key.
+/// The findings of `check`, except those about a store in memory and a missing key.
 fn findings(env: &[(&str, &str)]) -> Vec<String> {
     let mut command = Command::new(target_dir().join("cloud-run-sessions"));
     command.arg("check").current_dir("/").env_clear().envs(env.iter().copied());
@@ -18,7 +18,7 @@ fn findings(env: &[(&str, &str)]) -> Vec<String> {
     shown.lines().filter(is_finding).map(str::to_owned).collect()
 }
 
-/// There is one finding, which begins so and contains this.
+/// There is one finding, which has this verdict and contains these words.
 fn assert_told(env: &[(&str, &str)], verdict: &str, words: &str) {
     let found = findings(env);
     assert!(found.len() == 1, "{env:?}: {found:?}");

@@ -1,4 +1,5 @@
-//! Redis is down or slow: a 503 in time, everything else as usual, and recovery without help.
+//! Redis is down or slow: pages answer 503 in time, everything else works as usual, and the application
+//! recovers by itself.
 
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};

@@ -74,7 +74,7 @@ impl Arena {
     }
 }
 
-/// Paths of the session's actions are posted, pages are viewed.
+/// Sends a POST to the session's actions, and a GET to pages.
 fn ask(visitor: &Visitor, path: &str) -> Reply {
     if path.starts_with("/session/") {
         visitor.clone().post(path)

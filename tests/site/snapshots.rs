@@ -1,5 +1,5 @@
-//! The whole HTML of each page, without what differs from view to view. To accept changes, review
-//! them and run the tests with `INSTA_UPDATE=always`.
+//! The whole HTML of each page, without the parts that differ from view to view. To accept changes,
+//! review them and run the tests with `INSTA_UPDATE=always`.
 
 use cloud_run_sessions::config;
 use insta::assert_snapshot;
@@ -22,7 +22,7 @@ fn html(client: &Client, path: &str) -> String {
     .fold(page, |page, (before, after)| blank(&page, before, after))
 }
 
-/// Replaces whatever is between the two texts by dots.
+/// Replaces everything between the two texts by dots.
 fn blank(page: &str, before: &str, after: &str) -> String {
     let mut parts = page.split(before);
     let mut blanked = parts.next().unwrap_or_default().to_owned();

@@ -11,11 +11,11 @@ use super::tracked_visitor::TrackedVisitor;
 /// How long a request may take, whatever happens.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// What half of the refused requests may take at most while the breaker is open.
+/// The maximum median time of refused requests while the breaker is open.
 const REFUSAL: Duration = Duration::from_millis(20);
 
-/// What a machine that is busy with other tests may add to a single request. So may the longest
-/// request that needs no store. No printed figure includes either.
+/// By how much a request may take longer on a machine that is busy with other tests, in addition to
+/// the longest request that needs no store. Printed figures do not include these allowances.
 const SLACK: Duration = Duration::from_millis(250);
 
 /// Paths that need no store, so no fault may affect them.
@@ -32,7 +32,7 @@ pub struct Tally {
     storeless: Vec<Duration>,
 }
 
-/// Has every visitor of `crowd` view a page again and again, while `stranger` requests what needs no
+/// Every visitor of `crowd` views a page again and again, while `stranger` requests paths that need no
 /// store.
 pub fn run(crowd: &mut [TrackedVisitor], mut stranger: Visitor, lasting: Duration) -> Tally {
     let until = Instant::now() + lasting;
@@ -67,7 +67,7 @@ pub fn run(crowd: &mut [TrackedVisitor], mut stranger: Visitor, lasting: Duratio
 
 fn view_until(visitor: &mut TrackedVisitor, until: Instant) -> Tally {
     let mut tally = Tally::default();
-    // At least once, however late a busy machine has begun.
+    // At least once, even if a busy machine has started late.
     loop {
         tally.note(&visitor.view());
         if Instant::now() >= until {
@@ -111,7 +111,7 @@ impl Tally {
         assert!(storeless <= LONGEST, "a request that needs no store took {storeless:?}");
     }
 
-    /// The store was out, and only the first requests waited for it.
+    /// Checks that the store was down, and that only the first requests waited for it.
     pub fn assert_outage(&self) {
         assert!(self.refusals.len() > 20, "only {} were refused", self.refusals.len());
         let (refusal, storeless) = (self.median_refusal(), median(&self.storeless));
@@ -121,7 +121,7 @@ impl Tally {
         );
     }
 
-    /// Every request was served.
+    /// Checks that every request was served.
     pub fn assert_all_served(&self) {
         let refused = self.refusals.len();
         assert!(refused == 0 && self.served > 0, "{refused} refused, {} served", self.served);

@@ -19,10 +19,10 @@ use test_support::{RedisView, wait_for};
 
 use tracked_visitor::TrackedVisitor;
 
-/// How soon after the end of a fault every page must be served.
+/// How long it may take after the end of a fault until every page is served.
 const RECOVERY: Duration = Duration::from_secs(3);
 
-/// Visitors who come at the same time.
+/// The number of concurrent visitors.
 const CROWD: u64 = 8;
 
 /// An application, with a crowd of visitors whose every view is counted by the test too.
@@ -34,7 +34,7 @@ pub struct Trial {
     /// How all requests during a fault were served.
     fault: Tally,
     recovery: Option<Duration>,
-    /// What must live until the end.
+    /// Values that must not be dropped before the end.
     kept: Vec<Box<dyn Any>>,
 }
 
@@ -69,12 +69,12 @@ impl Trial {
         trial
     }
 
-    /// A moment without a fault: every request is served.
+    /// Runs the load without a fault for a moment: every request is served.
     pub fn steady(&mut self) {
         self.load(Duration::from_millis(200)).assert_all_served();
     }
 
-    /// A time with a fault: every response is one that visitors may get.
+    /// Runs the load during a fault: every response is one that visitors may get.
     pub fn with_fault(&mut self, lasting: Duration) -> &Tally {
         let tally = self.load(lasting);
         self.fault.add(tally);
@@ -93,7 +93,8 @@ impl Trial {
         self.with_fault(Duration::from_millis(200));
     }
 
-    /// How long it takes until every request is served again although the fault continues.
+    /// Waits until every request is served again although the fault continues, and returns how long it
+    /// took.
     pub fn outlast(&mut self, at_most: Duration) -> Duration {
         let start = Instant::now();
         loop {
@@ -109,7 +110,7 @@ impl Trial {
         start.elapsed()
     }
 
-    /// The fault has ended: every request is served again soon.
+    /// Call this after the end of the fault: every request is served again soon.
     pub fn assert_recovers(&mut self) {
         let start = Instant::now();
         loop {
@@ -124,7 +125,7 @@ impl Trial {
         self.steady();
     }
 
-    /// No request was refused during any fault.
+    /// Checks that no request was refused during any fault.
     pub fn assert_all_served(&self) {
         self.fault.assert_all_served();
     }
@@ -134,7 +135,7 @@ impl Trial {
         self.kept.push(Box::new(what));
     }
 
-    /// Visitors who come once and never again.
+    /// Visitors who view one page and never return.
     pub fn strangers(&self, number: usize) {
         for _ in 0..number {
             let reply = self.app.visitor().get("/bar");

@@ -9,10 +9,10 @@ use test_support::app::{App, Reply, Visitor};
 
 pub struct TrackedVisitor {
     visitor: Visitor,
-    /// The count to start from: far from that of any other visitor, so that no two are mixed up.
+    /// The count to start from. It is far from that of any other visitor, to detect mix-ups.
     base: u64,
     acknowledged: u64,
-    /// Views that were answered by 503: each may have been counted or not.
+    /// Views that got 503: each may have been counted or not.
     unsure: u64,
 }
 
@@ -21,7 +21,7 @@ impl TrackedVisitor {
         let before: BTreeSet<_> = redis.keys("").into_iter().collect();
         let mut visitor = app.visitor();
         visitor.get("/foo");
-        // The browser has sent its cookie back: no later response has a reason to set one.
+        // The browser has sent its cookie back, so no later response has a reason to set one.
         visitor.get("/foo");
         let key = redis.keys("").into_iter().find(|key| !before.contains(key)).unwrap();
         let base = number * 1_000_000;
@@ -45,7 +45,7 @@ impl TrackedVisitor {
     pub fn view(&mut self) -> Reply {
         let cookie = self.visitor.cookie.clone();
         let reply = self.visitor.get("/foo");
-        assert_eq!(reply.header("set-cookie"), None, "a good cookie is left alone");
+        assert_eq!(reply.header("set-cookie"), None, "a valid cookie was replaced");
         assert_eq!(self.visitor.cookie, cookie);
         for name in ["content-security-policy", "x-content-type-options", "referrer-policy"] {
             assert!(reply.header(name).is_some(), "{name} is missing: {}", reply.head);

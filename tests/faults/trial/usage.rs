@@ -23,7 +23,7 @@ impl Usage {
         Self { threads: number("Threads:"), descriptors, memory_kb: number("VmRSS:") }
     }
 
-    /// Nothing has piled up since.
+    /// No threads, descriptors or memory have accumulated since.
     pub fn assert_regained(self, pid: u32) {
         // The threads that read files come and go with their use.
         const SPARE: u64 = 12;

@@ -1,9 +1,9 @@
-// Express with express-session and connect-redis, set up as the readme of connect-redis has it
-// (https://github.com/tj/connect-redis), and drawn by EJS, which Express caches in production.
+// Express with express-session and connect-redis, set up as in the readme of connect-redis
+// (https://github.com/tj/connect-redis). Pages are rendered by EJS, which Express caches in production.
 //
 // PAGES=templates renders the template for each view. Without it, pages are rendered at launch and
-// only filled in for each view. SESSIONS=off shows everybody the same counts. WORKERS=2 is a
-// cluster of so many processes, as Express' guide for production recommends.
+// only filled in for each view. SESSIONS=off shows the same counts to every visitor. WORKERS=2 starts a
+// cluster of two processes, as Express' guide for production recommends.
 
 import { RedisStore } from "connect-redis";
 import express from "express";
@@ -14,7 +14,7 @@ import { createClient } from "redis";
 import { HEADERS, PAGES, Site } from "./site.js";
 
 const DAY = 24 * 3600 * 1000;
-// How long a slow request waits between reading its session and going on, in milliseconds.
+// How long a slow request waits after it has read its session, in milliseconds.
 const SLOW = 200;
 
 const site = new Site(process.env.PAGES === "templates");
@@ -50,7 +50,7 @@ function application() {
   const app = express();
   app.set("view engine", "ejs");
   app.set("views", new URL("views", import.meta.url).pathname);
-  // As the others: no name of the software, and no hash of an answer that nobody may keep.
+  // As in the other programs: no name of the software, and no ETag, because no answer may be cached.
   app.disable("x-powered-by");
   app.disable("etag");
   app.use((_request, response, next) => {
@@ -112,7 +112,7 @@ async function withSessions(app) {
   });
 }
 
-// As the example "User login" of the readme of express-session has it.
+// As in the example "User login" of the readme of express-session.
 const gainRights = (rights) => (request, response, next) => {
   request.session.regenerate((error) => {
     if (error) return next(error);
@@ -124,7 +124,7 @@ const gainRights = (rights) => (request, response, next) => {
 const workers = Number(process.env.WORKERS ?? 1);
 if (workers > 1 && cluster.isPrimary) {
   for (let worker = 0; worker < workers; worker += 1) cluster.fork();
-  // It ends when they have ended.
+  // The primary process ends when the workers have ended.
   process.once("SIGTERM", () => {
     for (const worker of Object.values(cluster.workers)) worker.process.kill();
   });

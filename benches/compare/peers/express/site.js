@@ -1,4 +1,4 @@
-// The project's own pages, of the same bytes and with the same headers as the application's.
+// The project's own pages, with the same bytes and the same headers as the application's.
 
 import ejs from "ejs";
 import cluster from "node:cluster";
@@ -104,7 +104,7 @@ export class Site {
     }
   }
 
-  // What a program without sessions shows everybody.
+  // The counts that a program without sessions shows to every visitor.
   nobody() {
     const views = { "/": 500, "/foo": 500, "/bar": 500 };
     return { views, began: Date.now(), instances: [this.instance] };

@@ -1,4 +1,4 @@
-//! actix-web with actix-session on Redis, as <https://docs.rs/actix-session/0.11.0> has it.
+//! actix-web with actix-session on Redis, as in <https://docs.rs/actix-session/0.11.0>.
 
 use std::collections::HashMap;
 

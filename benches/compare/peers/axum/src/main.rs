@@ -1,5 +1,5 @@
-//! axum with tower-sessions on Redis, as <https://docs.rs/tower-sessions/0.14.0> and the example in
-//! <https://docs.rs/tower-sessions-redis-store/0.16.0> have it.
+//! axum with tower-sessions on Redis, as in <https://docs.rs/tower-sessions/0.14.0> and the example in
+//! <https://docs.rs/tower-sessions-redis-store/0.16.0>.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ const RECORD: &str = "record";
 const RIGHTS: &str = "rights";
 const NOTE: &str = "note";
 
-/// The store's faults are a 500 without words, as tower-sessions' own middleware answers them.
+/// Errors of the store become a 500 without a body, as in tower-sessions' own middleware.
 struct Failure;
 
 impl From<Error> for Failure {

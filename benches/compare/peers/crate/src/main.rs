@@ -1,5 +1,5 @@
-//! Rocket with the session crate: the pages of the peers, drawn as theirs are, and the routes that
-//! races.py asks for. The application has its own pages, with a cache, and no log-in.
+//! Rocket with the session crate: the pages of the peers, rendered in the same way, and the routes that
+//! races.py needs. The application itself renders its pages with a cache, and has no log-in.
 
 mod pages;
 mod session;

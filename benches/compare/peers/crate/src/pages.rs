@@ -69,7 +69,7 @@ async fn view(page: Page, session: Session<'_>, to: Reader<'_>) -> Result<Drawn>
     Ok(to.draw(page, &Shown { views, began, instances: &instances }, is_returning))
 }
 
-/// What a request is answered with, and in which format.
+/// The response to a request, and its format.
 struct Reader<'r> {
     site: &'r State<Site>,
     accept: Option<&'r str>,

@@ -1,4 +1,4 @@
-//! What races.py asks for: regenerating, logging in and out, and slow requests.
+//! The routes that races.py needs: regenerating, logging in and out, and slow requests.
 
 use page::SLOW;
 use rocket::response::Redirect;

@@ -1,8 +1,8 @@
-//! What the Rust programs have in common: the project's own pages, of the same bytes and with the
-//! same headers. So they differ by their framework and their sessions alone.
+//! What the Rust programs have in common: the project's own pages, with the same bytes and the same
+//! headers. So the programs only differ in their framework and their sessions.
 //!
 //! `PAGES=templates` renders the template for each view. Without it, pages are rendered at launch
-//! and only filled in for each view. `SESSIONS=off` shows everybody the same counts.
+//! and only filled in for each view. `SESSIONS=off` shows the same counts to every visitor.
 
 mod prebuilt;
 mod record;
@@ -19,10 +19,10 @@ use prebuilt::Prebuilt;
 pub use record::{Record, Shown};
 pub use view::View;
 
-/// How long a session lasts that is not used.
+/// How long an unused session lasts.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
-/// How long a slow request waits between reading its session and going on.
+/// How long a slow request waits after it has read its session.
 pub const SLOW: Duration = Duration::from_millis(200);
 
 /// The threads that handle requests.
@@ -83,7 +83,8 @@ impl Page {
 /// The pages, and this process.
 pub struct Site {
     tera: Tera,
-    /// By page, those of up to three digits and then the others; none if they are not to be used.
+    /// For each page, one for counts of up to three digits and one for larger counts. Empty if pages are
+    /// not prebuilt.
     prebuilt: Vec<[Prebuilt; 2]>,
     /// The name of this process, and of all that have answered a session here.
     instances: [String; 1],
@@ -128,7 +129,7 @@ impl Site {
         &self.instances[0]
     }
 
-    /// What a program without sessions shows everybody.
+    /// The counts that a program without sessions shows to every visitor.
     #[must_use]
     pub fn nobody(&self) -> Shown<'_> {
         Shown { views: [500; 3], began: SystemTime::now(), instances: &self.instances }
@@ -138,7 +139,7 @@ impl Site {
     ///
     /// # Panics
     ///
-    /// If the template asks for something that is not there.
+    /// If the template uses a variable that is missing.
     #[must_use]
     pub fn html(&self, path: &str, shown: &Shown<'_>, is_returning: bool) -> String {
         let page = Page::at(path);

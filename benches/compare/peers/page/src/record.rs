@@ -1,4 +1,4 @@
-//! What a session holds, and what a page shows of it.
+//! The content of a session, and the part that a page shows.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,7 +19,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// What a session holds that begins now.
+    /// The content of a session that begins now.
     #[must_use]
     pub fn begin() -> Self {
         let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();

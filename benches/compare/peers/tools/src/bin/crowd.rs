@@ -1,5 +1,5 @@
-//! Visitors without pause: `crowd PORT VISITORS SECONDS [--retry-after]`. With the last argument, a
-//! visitor who is refused waits as long as the answer says.
+//! Visitors who send requests without pause: `crowd PORT VISITORS SECONDS [--retry-after]`. With the
+//! last argument, a visitor who is refused waits as long as the answer says.
 //!
 //! Each visitor has a connection and a session. They view a page a few at a time, then all at once
 //! without pause, then a few at a time again. A view that is answered with 200 counts once. A view

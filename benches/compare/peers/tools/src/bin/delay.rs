@@ -1,7 +1,7 @@
-//! A proxy that delays what comes back: `delay PORT TO_PORT MICROSECONDS`.
+//! A proxy that delays replies: `delay PORT TO_PORT MICROSECONDS`.
 //!
-//! Whatever the server sends arrives that much later, in order and however much it is, so a round
-//! trip takes that much longer and the bandwidth stays. Each direction of a connection has its own
+//! Everything that the server sends arrives that much later and in order, so a round trip takes that
+//! much longer, and the bandwidth stays the same. Each direction of a connection has its own
 //! threads, because the timers of an event loop are too coarse for a millisecond.
 
 use std::env;
@@ -21,7 +21,7 @@ fn main() -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port_of(port)))?;
     for client in listener.incoming() {
         let client = client?;
-        // If the server is away, the client finds its connection closed.
+        // If the server cannot be reached, the client's connection is closed.
         if let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port_of(upstream))) {
             connect(client, server, delay)?;
         }
@@ -76,7 +76,7 @@ fn deliver(pieces: &Receiver<(Instant, Vec<u8>)>, mut to: TcpStream) {
 
 /// Closes both, so that the other direction ends too.
 fn close(one: &TcpStream, other: &TcpStream) {
-    // One that is closed already need not be.
+    // It is not an error if one is closed already.
     let _ = one.shutdown(Shutdown::Both);
     let _ = other.shutdown(Shutdown::Both);
 }
