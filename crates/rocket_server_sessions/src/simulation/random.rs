@@ -1,8 +1,9 @@
-//! Choices that a seed decides.
+//! Random choices, determined by a seed.
 
 use std::cell::RefCell;
 
-/// A generator of pseudo-random numbers (`SplitMix64`): the same seed gives the same ones everywhere.
+/// A generator of pseudo-random numbers (`SplitMix64`): the same seed gives the same numbers
+/// everywhere.
 pub(super) struct Random(u64);
 
 impl Random {
@@ -10,7 +11,8 @@ impl Random {
         Self(seed)
     }
 
-    /// Makes ids and tokens of this thread depend on a seed from now on, so that a run can be repeated.
+    /// Makes the ids and tokens of this thread depend on a seed from now on, so that a run can be
+    /// repeated.
     pub(super) fn decide_ids(seed: u64) {
         IDS.with(|ids| *ids.borrow_mut() = Some(Self(seed)));
     }
@@ -37,7 +39,7 @@ thread_local! {
     static IDS: RefCell<Option<Random>> = const { RefCell::new(None) };
 }
 
-/// Fills in what an id or a token is made of; `false` outside of the simulation.
+/// Fills the random bytes of an id or a token. Returns `false` outside of the simulation.
 pub(crate) fn fill(bytes: &mut [u8]) -> bool {
     IDS.with(|ids| {
         let mut ids = ids.borrow_mut();

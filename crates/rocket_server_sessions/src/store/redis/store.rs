@@ -20,7 +20,7 @@ use crate::store::time_to_live::TimeToLive;
 use crate::store::update::{Applied, Op, OpResult, Selection, Update, UpdateResult};
 
 /// Keeps sessions in Redis or a compatible server, such as Upstash or Valkey: a single server, a
-/// cluster, or a master under sentinels.
+/// cluster, or a master that sentinels monitor.
 ///
 /// A call is usually one pipeline on one connection, and so one round trip. Concurrent calls share
 /// a write. While Redis does not answer, calls fail immediately.
