@@ -1,4 +1,4 @@
-//! `Debug` of the types that applications may put into their own. It shows no visitor's data.
+//! `Debug` of the types that applications put into their own. It shows no data of a visitor.
 
 use std::fmt;
 
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[derive(Debug)]
-    struct Guard<'r>(#[allow(dead_code, reason = "only `Debug` reads it")] Session<'r>);
+    struct Guard<'r>(#[allow(dead_code, reason = "it is only shown")] Session<'r>);
 
     #[rocket::async_trait]
     impl<'r> FromRequest<'r> for Guard<'r> {
@@ -69,13 +69,13 @@ mod tests {
     }
 
     #[get("/")]
-    #[allow(clippy::needless_pass_by_value, reason = "Rocket passes guards by value")]
+    #[allow(clippy::needless_pass_by_value, reason = "Rocket passes guards so")]
     fn shown(guard: Guard<'_>) -> String {
         format!("{guard:?}")
     }
 
     #[test]
-    fn guard_that_holds_a_session_can_derive_debug() {
+    fn guard_of_an_application_that_holds_a_session_can_be_shown() {
         let rocket = rocket::build().attach(Session::fairing()).mount("/", routes![shown]);
         let client = Client::untracked(rocket).unwrap();
         let page = client.get("/").dispatch().into_string();

@@ -54,14 +54,14 @@
 // | `session`, `batch`, `snapshot`, `user`, `user_sessions`, `same_origin` | what handlers use |
 // | `request` | what one request does with its session |
 // | `user_index`, `sessions` | the sessions of a user; those of the whole application |
-// | `shared`, `cookie_report`, `event_counters` | what all sessions share; how events are logged and counted |
-// | `express` | importing sessions from Express |
+// | `shared`, `cookie_report`, `event_counters` | what all sessions share; what becomes of events |
+// | `express` | sessions of Express that are taken over |
 // | `check` | checks a configuration |
-// | `session_cookie`, `value`, `key`, `error` | the cookie; values as JSON, and typed keys; errors for applications |
+// | `session_cookie`, `value`, `key`, `error` | the cookie; fields as keys and JSON; errors for applications |
 // | `store` | the contract of a store, and the stores |
 // | `config` | the settings |
-// | `cross_site`, `dropped_cookies`, `limited_log` | requests from other sites; requests whose cookies were dropped; log lines with a limit |
-// | `event`, `id`, `time`, `clock`, `finding`, `remember_me`, `background` | small types that all modules may use |
+// | `cross_site`, `dropped_cookies`, `limited_log` | which requests come from other sites, or have lost their cookies |
+// | `event`, `id`, `time`, `clock`, `finding`, `remember_me`, `background` | what all may name |
 
 mod background;
 mod batch;

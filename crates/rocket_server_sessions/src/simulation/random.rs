@@ -1,9 +1,8 @@
-//! Random choices, determined by a seed.
+//! Choices that a seed decides.
 
 use std::cell::RefCell;
 
-/// A generator of pseudo-random numbers (`SplitMix64`): the same seed gives the same numbers
-/// everywhere.
+/// A generator of pseudo-random numbers (`SplitMix64`): the same seed gives the same ones everywhere.
 pub(super) struct Random(u64);
 
 impl Random {
@@ -11,8 +10,7 @@ impl Random {
         Self(seed)
     }
 
-    /// Makes the ids and tokens of this thread depend on a seed from now on, so that a run can be
-    /// repeated.
+    /// Makes ids and tokens of this thread depend on a seed from now on, so that a run can be repeated.
     pub(super) fn decide_ids(seed: u64) {
         IDS.with(|ids| *ids.borrow_mut() = Some(Self(seed)));
     }
@@ -39,7 +37,7 @@ thread_local! {
     static IDS: RefCell<Option<Random>> = const { RefCell::new(None) };
 }
 
-/// Fills the random bytes of an id or a token. Returns `false` outside of the simulation.
+/// Fills in what an id or a token is made of; `false` outside of the simulation.
 pub(crate) fn fill(bytes: &mut [u8]) -> bool {
     IDS.with(|ids| {
         let mut ids = ids.borrow_mut();

@@ -45,7 +45,7 @@ enum Progress<'m> {
 struct Request<'m> {
     browser: usize,
     progress: Progress<'m>,
-    /// The task that its handler has spawned.
+    /// What its handler has left behind.
     task: Option<Task>,
     may_begin: bool,
 }
@@ -65,7 +65,7 @@ impl Request<'_> {
     }
 }
 
-/// A run in progress.
+/// A run under way.
 pub(super) struct Run<'m, C> {
     machine: &'m Machine,
     choice: &'m mut C,
@@ -227,7 +227,7 @@ impl<'m, C: Choose> Run<'m, C> {
             {
                 it.progress = Progress::Finished(response);
                 is_answered = true;
-                // It may have waited for a lock that the response has released.
+                // It may have waited for what the response had locked.
                 it.poll_task(&mut context);
             }
             world.with(|state| {

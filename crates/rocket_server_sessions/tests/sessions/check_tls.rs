@@ -135,7 +135,7 @@ fn required_client_certificate_is_reported() {
 }
 
 #[test]
-fn client_certificate_is_sent_and_an_unusable_one_is_reported() {
+fn client_certificate_is_shown_and_one_that_cannot_be_used_is_told() {
     let (certificates, other) = (Certificates::new(), Certificates::new());
     certificates.sign(NAME, "-copy_extensions copy -days 2");
     certificates.sign_as("client", "-addext keyUsage=digitalSignature", CLIENT);
