@@ -183,8 +183,8 @@ impl Store for Map {
         Ok(records.iter().map(status).collect())
     }
 
-    /// Indexes stay until they are empty here. A database would let them expire after the time to
-    /// live.
+    /// Here, indexes are kept until they are empty. A database would let them expire after the time
+    /// to live.
     async fn index_add(
         &self,
         user: &str,

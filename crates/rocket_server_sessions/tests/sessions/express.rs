@@ -1,4 +1,4 @@
-//! Sessions of Express: they go on where they were, once, and end when they should.
+//! Importing sessions from Express: each is imported exactly once, and a log-out ends it.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,7 +30,7 @@ use crate::world::{
 
 const SECRET: &str = "keyboard cat";
 
-/// As connect-redis stores it. By `expires`, it is long over.
+/// As connect-redis stores it. According to `expires`, it expired long ago.
 const RECORD: &str = r#"{"cookie":{"originalMaxAge":60000,"expires":"2020-01-01T00:00:00.000Z","httpOnly":true,"path":"/"},"views":3,"note":"kept"}"#;
 
 fn carry_over(old: &OldSession) -> Result<NewSession> {
@@ -50,7 +50,7 @@ fn carry_over(old: &OldSession) -> Result<NewSession> {
     Ok(new)
 }
 
-/// An application that takes over from Express.
+/// An application that replaces one with Express.
 struct Migration {
     world: World,
     /// The prefix of the old records, and that of the claims.
@@ -74,7 +74,7 @@ impl Migration {
         Self { world, old, claims, server: Box::new(server) }
     }
 
-    /// With the old records behind something that listens at `url`.
+    /// With the old records behind a proxy at `url`.
     async fn through(url: &str) -> Self {
         let world = World::through(url).await;
         Self::new(world, REDIS.client(), |prefix| open_store(prefix, url, DEADLINE)).await
@@ -126,7 +126,7 @@ impl OnEachStore for Migration {
     }
 }
 
-/// A browser that has been with Express.
+/// A browser with a session of Express.
 #[derive(Clone)]
 struct Visitor<'m> {
     migration: &'m Migration,
@@ -165,7 +165,7 @@ impl Visitor<'_> {
         page.body
     }
 
-    /// The same browser, if no response had reached it.
+    /// The same browser, as if no response had reached it.
     fn without_our_cookie(&self) -> Self {
         Self { old: Some(signed(&self.id, SECRET)), own: None, ..self.clone() }
     }
@@ -500,12 +500,12 @@ impl Instances {
         Self { first, second, plan }
     }
 
-    /// Plans something for the chunk that comes after so many others.
+    /// Plans an action for the chunk after this many others.
     fn plan(&self, chunks: usize, act: impl FnOnce(&[u8]) -> Action + Send + 'static) {
         *self.plan.lock().unwrap() = Some((chunks, Box::new(act)));
     }
 
-    /// Whether it has happened. It does not any more.
+    /// Whether it has happened. Cancels it otherwise.
     fn has_happened(&self) -> bool {
         self.plan.lock().unwrap().take().is_none()
     }
@@ -524,8 +524,8 @@ async fn patiently(visitor: &mut Visitor<'_>, path: &str) -> String {
     panic!("the store does not recover");
 }
 
-/// A process that dies looks like a connection that breaks: its commands are carried out or not,
-/// and what would have come next does not.
+/// A process that dies looks like a connection that breaks: its commands are executed or not, and
+/// no others follow.
 #[rocket::async_test]
 async fn import_that_is_interrupted_anywhere_is_completed_by_the_next_request() {
     let instances = Instances::new().await;
