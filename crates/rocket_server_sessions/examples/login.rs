@@ -80,7 +80,7 @@ async fn log_out_others(
     Ok(Redirect::to("/"))
 }
 
-/// What the browser calls itself.
+/// The browser's `User-Agent`.
 struct Browser<'r>(&'r str);
 
 #[rocket::async_trait]

@@ -2,8 +2,8 @@
 //!
 //! Run `cargo run -p rocket_server_sessions --example own_store`, and open <http://localhost:8080>.
 //!
-//! It keeps everything in one map under a lock. A database would do the same in a transaction. The test
-//! of this example checks it with `testing::conformance`.
+//! It keeps everything in one map under a lock. A database would do the same in a transaction. The
+//! test of this example checks it with `testing::conformance`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -183,7 +183,8 @@ impl Store for Map {
         Ok(records.iter().map(status).collect())
     }
 
-    /// Indexes stay until they are empty here. A database would let them expire after the time to live.
+    /// Here, indexes are kept until they are empty. A database would let them expire after the time
+    /// to live.
     async fn index_add(
         &self,
         user: &str,

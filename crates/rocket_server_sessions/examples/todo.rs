@@ -10,7 +10,7 @@ use rocket::serde::{Deserialize, Serialize};
 use rocket::{FromForm, get, launch, post, routes};
 use rocket_server_sessions::{self as session, Key, Session};
 
-/// Lenient: what an older release has stored in another form counts as missing.
+/// Lenient: a value that an older release has stored in another form counts as missing.
 const TODOS: Key<Vec<Todo>> = Key::new("todos").lenient();
 
 #[derive(Serialize, Deserialize, FromForm)]

@@ -2,8 +2,8 @@
 //!
 //! Run `cargo run -p rocket_server_sessions --example websocket`, and open <http://localhost:8080>.
 //!
-//! The page begins the session, because a websocket cannot set a cookie. Each operation has a deadline
-//! of its own, and works again after an outage.
+//! The page begins the session, because a websocket cannot set a cookie. Each operation has a
+//! deadline of its own, and works again after an outage.
 
 use rocket::futures::{SinkExt, StreamExt};
 use rocket::response::content::RawHtml;

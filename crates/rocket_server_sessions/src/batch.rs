@@ -69,8 +69,8 @@ impl<'r> Batch<'r> {
         self
     }
 
-    /// Deletes all fields, as [`Session::clear`](crate::Session::clear) does. Changes that follow in the
-    /// batch are made afterwards.
+    /// Deletes all fields, as [`Session::clear`](crate::Session::clear) does. Changes that follow
+    /// in the batch are made afterwards.
     pub fn clear(mut self) -> Self {
         self.ops.push(Op::Clear);
         self
@@ -83,18 +83,18 @@ impl<'r> Batch<'r> {
     }
 
     /// Sends the changes and returns a snapshot of the session after them. Other requests see all
-    /// of the changes or none. If an increment is refused because its field is not an integer, or the
-    /// sum does not fit, the other changes are still made.
+    /// of the changes or none. If an increment is refused because its field is not an integer, or
+    /// the sum does not fit, the other changes are still made.
     ///
     /// One round trip; the [table of costs](crate::docs::cost) lists the commands.
     ///
     /// # Errors
     ///
     /// [`Error::Serialize`] if a value cannot be serialized, [`Error::TooLarge`] if a limit is
-    /// exceeded, and [`Error::TooManyChanges`] for more than 10,000 changes. In these cases, nothing
-    /// was changed. [`Error::NotAnInteger`] if an incremented field is not an integer, and
-    /// [`Error::OutOfRange`] if the sum does not fit into the key's type; the other changes were made.
-    /// For the errors common to all methods, see [`Session`](crate::Session#errors).
+    /// exceeded, and [`Error::TooManyChanges`] for more than 10,000 changes. In these cases,
+    /// nothing was changed. [`Error::NotAnInteger`] if an incremented field is not an integer, and
+    /// [`Error::OutOfRange`] if the sum does not fit into the key's type; the other changes were
+    /// made. For the errors common to all methods, see [`Session`](crate::Session#errors).
     pub async fn commit(self) -> Result<Snapshot> {
         if let Some(error) = self.error {
             return Err(error);

@@ -14,10 +14,10 @@ const INTERVAL: Duration = Duration::from_mins(1);
 /// many before some visitor views a second page.
 const MANY: u32 = 20;
 
-/// Counts cookies that return damaged or not at all, for at most one line a minute.
+/// Counts cookies that return damaged or not at all, and logs at most one line a minute.
 ///
-/// The server cannot tell a visitor without a cookie from a new one. But it sees whether any of the
-/// sessions that begin ever return. Nothing here runs for a request whose cookie is in order.
+/// The server cannot tell a visitor without a cookie from a new one. But it can tell whether any of
+/// the new sessions ever return. Nothing here runs for a request whose cookie is valid.
 pub(crate) struct CookieReport(Mutex<Counts>);
 
 struct Counts {
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn first_line_comes_at_once_and_the_next_a_minute_later_with_all_that_came_between() {
+    fn first_line_is_logged_at_once_and_the_next_a_minute_later_with_all_events_in_between() {
         let (report, start) = (CookieReport::new(), Instant::now());
         let line = at(&report, start, 5, DAMAGED).unwrap();
         assert!(line.contains(" 1 cookies cut off;"), "{line}");
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn crowd_that_has_had_no_time_to_return_is_not_reported_and_neither_is_one_that_does() {
+    fn new_sessions_that_had_no_time_to_return_or_did_return_are_not_reported() {
         let (report, start) = (CookieReport::new(), Instant::now());
         for _ in 0..100 {
             assert_eq!(at(&report, start, 1, Event::Created(id())), None);
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_about_cookies_is_not_reported() {
+    fn other_events_are_not_reported() {
         let (report, start) = (CookieReport::new(), Instant::now());
         for event in [Event::Touched(id()), Event::Rejected(Rejection::Missing(id()))] {
             assert_eq!(at(&report, start, 100, event), None);

@@ -1,4 +1,4 @@
-//! Which requests other sites have sent, and how the whole application refuses them.
+//! Recognizes requests from other sites, and refuses them for the whole application.
 
 use rocket::http::uri::{Origin, Path};
 use rocket::http::{Method, Status};
@@ -79,7 +79,7 @@ pub(crate) fn refusal() -> Route {
 }
 
 /// Returns `false` if another origin has sent the request. The guard
-/// [`SameOrigin`](crate::SameOrigin) says how that is known.
+/// [`SameOrigin`](crate::SameOrigin) documents the rules.
 pub(crate) fn is_same_origin(request: &Request<'_>) -> bool {
     let headers = request.headers();
     if let Some(site) = headers.get_one("Sec-Fetch-Site") {

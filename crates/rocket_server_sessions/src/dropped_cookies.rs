@@ -1,9 +1,9 @@
 //! `Cookie` headers that Rocket drops.
 //!
-//! Rocket 0.5 drops a header that is not UTF-8, and one such byte in any cookie of the host is enough.
-//! The request then looks like one without cookies. Only Rocket's log shows the difference. Rocket
-//! logs in the task that answers the request, so the logger notes the task, and the fairing checks
-//! whether its own task was noted.
+//! Rocket 0.5 drops a header that is not UTF-8. One such byte in any cookie of the host is enough,
+//! and the request then looks like one without cookies. Only Rocket's log shows the difference.
+//! Rocket logs in the task that answers the request, so the logger notes the task, and the fairing
+//! checks whether its own task was noted.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,17 +40,18 @@ impl Tasks {
     }
 }
 
-/// Whether there are any, so that other requests need no lock.
+/// Whether any task is noted, so that other requests need no lock.
 static HAS_TASKS: AtomicBool = AtomicBool::new(false);
 
 /// Recognizes the log record that Rocket writes when it drops a request's cookies. Returns `true`
 /// for such a record, which you need not log.
 ///
-/// One byte that is not UTF-8 in any cookie makes Rocket 0.5 drop all of a request's cookies, and
-/// only its log says so. Call this from your logger for every record, and such a request
-/// causes [`Rejection::UnreadableHeader`](crate::Rejection::UnreadableHeader) and leaves the
-/// browser's cookie alone. Otherwise it looks like one without cookies. The level `warn` must be
-/// enabled.
+/// If any cookie of a request contains a byte that is not UTF-8, Rocket 0.5 drops all of the
+/// request's cookies, and only its log says so. Without this function, such a request looks like
+/// one without cookies, and a new session replaces the browser's cookie. If your logger calls this
+/// for every record, the request causes
+/// [`Rejection::UnreadableHeader`](crate::Rejection::UnreadableHeader) instead, and leaves the
+/// browser's cookie alone. The level `warn` must be enabled.
 ///
 /// ```
 /// struct Logger;
@@ -83,8 +84,8 @@ pub fn note_dropped_cookies(record: &Record<'_>) -> bool {
     true
 }
 
-/// Whether Rocket has dropped the request's cookies. The first call must be in the task that answers
-/// the request; the fairing makes it, unless another fairing has used the session before.
+/// Whether Rocket has dropped the request's cookies. The first call must be in the task that
+/// answers the request; the fairing makes it, unless another fairing has used the session before.
 pub(crate) fn has_dropped_cookies(request: &Request<'_>) -> bool {
     struct DroppedCookies(bool);
     request.local_cache(|| DroppedCookies(take_note())).0
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[rocket::async_test]
-    async fn requests_that_never_ask_make_only_the_oldest_be_forgotten() {
+    async fn only_the_oldest_task_is_forgotten_if_there_are_too_many() {
         let id = async || rocket::tokio::spawn(async { task::id() }).await.unwrap();
         let mut tasks = Tasks(VecDeque::new());
         let first = id().await;

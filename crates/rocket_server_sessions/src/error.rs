@@ -44,13 +44,13 @@ pub enum Error {
     /// Another request rotated or destroyed the session while this one was using the old token, or
     /// the record disappeared during the request. Nothing was changed.
     ///
-    /// If another request of this browser did it, the browser has received a newer cookie by now, or
-    /// none, and reloading the page helps.
+    /// If another request of this browser did it, the browser has received a newer cookie by now,
+    /// or none, and reloading the page helps.
     ///
     /// If the session was destroyed from elsewhere, such as with
     /// [`UserSessions::destroy`](crate::UserSessions::destroy), reloading does not help: reads find
     /// nothing, and writes fail for up to 30 seconds. After that, a write creates a new session.
-    /// [`log_in`](crate::Session::log_in) works at once. Tell the visitor so:
+    /// [`log_in`](crate::Session::log_in) works at once. Tell the visitor:
     ///
     /// ```
     /// use rocket::{Request, catch};
@@ -76,7 +76,7 @@ pub enum Error {
     )]
     #[non_exhaustive]
     Deserialize {
-        /// The field.
+        /// The field's name.
         field: String,
         /// The decoder's error. Its message may contain the value.
         source: serde_json::Error,
@@ -86,23 +86,23 @@ pub enum Error {
     #[error("the session field `{field}` is not an integer, so it cannot be incremented")]
     #[non_exhaustive]
     NotAnInteger {
-        /// The field.
+        /// The field's name.
         field: String,
     },
 
-    /// An increment was refused, because the sum does not fit into the key's integer type, or into 64
-    /// bits with a sign, which is what stores count in. The field was not changed.
+    /// An increment was refused, because the sum does not fit into the key's integer type, or into
+    /// the 64-bit signed integers that stores count with. The field was not changed.
     ///
-    /// A visitor can usually cause this, for example by taking one from nothing. If your application
-    /// does not expect that, it is a fault of the application, so the status is 500, and the log names
-    /// the field. Otherwise, [answer it](crate::Session::increment) in the handler.
+    /// A visitor can usually cause this, for example by decrementing an unsigned counter at 0. An
+    /// application that does not handle it has a bug, so the status is 500, and the log names the
+    /// field. See [`Session::increment`](crate::Session::increment) for how to handle it.
     #[error(
         "the session field `{field}` was not incremented, because the sum does not fit into its type, \
          {integer}"
     )]
     #[non_exhaustive]
     OutOfRange {
-        /// The field.
+        /// The field's name.
         field: String,
         /// The key's type.
         integer: &'static str,
@@ -112,7 +112,7 @@ pub enum Error {
     #[error("the value for the session field `{field}` cannot be written as JSON: {source}")]
     #[non_exhaustive]
     Serialize {
-        /// The field.
+        /// The field's name.
         field: String,
         /// The encoder's error.
         source: serde_json::Error,
@@ -125,31 +125,32 @@ pub enum Error {
     )]
     EmptyUser,
 
-    /// Another site has sent the request. The guard [`SameOrigin`](crate::SameOrigin) refuses it; so do
-    /// all other guards of this crate, if
-    /// [`require_same_origin`](crate::SessionFairing::require_same_origin) forbids the request, and a
-    /// fairing that came later has changed its method or path.
+    /// Another site has sent the request. The guard [`SameOrigin`](crate::SameOrigin) returns this
+    /// error. All other guards of this crate do so too, if
+    /// [`require_same_origin`](crate::SessionFairing::require_same_origin) forbids the request, but
+    /// a later fairing has directed it to a route by changing its method or path.
     #[error("the request was sent by another site")]
     CrossSite,
 
-    /// The crate cannot be used like this. The message says what to change.
+    /// The crate is used incorrectly. The message says what to change.
     #[error("{0}")]
     Misuse(&'static str),
 
-    /// A field's name, its value, or the whole record exceeds its limit.
+    /// A field's name, its value, the whole record or a user's name exceeds its limit. Nothing was
+    /// changed.
     #[error(
         "the session field `{field}` cannot be stored: {what} is {size} bytes, and the limit is \
          {limit}"
     )]
     #[non_exhaustive]
     TooLarge {
-        /// The field.
+        /// The field's name.
         field: String,
         /// What is too large.
         what: &'static str,
-        /// The size.
+        /// Its size in bytes.
         size: usize,
-        /// The limit.
+        /// The limit in bytes.
         limit: usize,
     },
 
@@ -159,7 +160,7 @@ pub enum Error {
     TooManyChanges {
         /// The number of changes.
         changes: usize,
-        /// The limit.
+        /// The maximum number of changes.
         limit: usize,
     },
 }
@@ -295,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn error_of_a_wrong_type_shows_no_field() {
+    fn error_of_a_wrong_type_does_not_show_the_value() {
         let source = serde_json::from_str::<i64>("\"alice@example.com\"").unwrap_err();
         let error = Error::Deserialize { field: "mail".into(), source };
         assert!(!error.to_string().contains("alice"), "{error}");

@@ -20,7 +20,7 @@ pub enum Event {
     /// emitted for a session, its client sent no second request, or does not keep the cookie. Most
     /// robots do not.
     Returned(PublicId),
-    /// The cookie came in double quotes, as some clients send it. It was accepted.
+    /// The cookie was in double quotes, as some clients send it. It was accepted.
     Quoted(PublicId),
     /// The session's idle timeout is about to be reset. Emitted before the call to the store, so it
     /// does not mean that the call succeeded.
@@ -36,7 +36,7 @@ pub enum Event {
     Expired(PublicId),
     /// A cookie was ignored.
     Rejected(Rejection),
-    /// A field of this [lenient](super::Key::lenient) key could not be decoded, and counted as
+    /// A field of this [lenient](super::Key::lenient) key could not be decoded, so it counts as
     /// missing.
     Undecodable(PublicId, &'static str),
 }
@@ -45,15 +45,16 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rejection {
-    /// It looks like one of ours, but no key decrypts it: it was forged, changed, or encrypted with a
-    /// key that is neither `secret_key` nor in `previous_keys`.
+    /// It looks like a cookie of this crate, but no key decrypts it: it was forged, changed, or
+    /// encrypted with a key that is neither `secret_key` nor in `previous_keys`.
     InvalidCookie,
-    /// It is too short: something on the way has cut it off.
+    /// It is too short: something between the browser and the server has truncated it.
     CutOff,
-    /// It is too long, or has characters that are never in it: something on the way has changed it.
+    /// It is too long, or has characters that it never contains: something between the browser and
+    /// the server has changed it.
     Malformed,
-    /// Some cookie of the request is not UTF-8, so Rocket has dropped them all. Only reported if the
-    /// logger calls [`note_dropped_cookies`](crate::note_dropped_cookies).
+    /// A cookie of the request is not UTF-8, so Rocket has dropped all of the request's cookies.
+    /// Only reported if the logger calls [`note_dropped_cookies`](crate::note_dropped_cookies).
     UnreadableHeader,
     /// The request has two valid cookies with different tokens; one may have been planted.
     Ambiguous,

@@ -65,7 +65,8 @@ impl PublicId {
     }
 }
 
-/// A route can take an id as a parameter. Anything but an id makes the request go to the next route.
+/// An id can be a route parameter. If the segment is not an id, the request is forwarded to the
+/// next matching route.
 ///
 /// ```
 /// use rocket_server_sessions::{PublicId, Result, User, UserSessions};

@@ -22,15 +22,16 @@ use crate::store::is_reserved;
 /// # Changing a type
 ///
 /// Sessions live for weeks, so a new release finds values that an earlier one has stored. A value
-/// that is not a `T` any more is an [`Error::Deserialize`](crate::Error::Deserialize), and stays one
-/// until the field is replaced or removed. To change the type of a key:
+/// that is no longer a `T` causes [`Error::Deserialize`](crate::Error::Deserialize), until the
+/// field is replaced or removed. To change the type of a key:
 ///
 /// - Add fields that have a default: `#[serde(default)]`. Old values can still be read.
-/// - Or make the key [lenient](Self::lenient), if the value may be lost. An old value then counts as
-///   missing.
-/// - Or declare a key with another name, such as `cart2`. The old field ends with its session.
+/// - Or make the key [lenient](Self::lenient), if the value may be lost. An old value then counts
+///   as missing.
+/// - Or declare a key with another name, such as `cart2`. The old field is deleted with its
+///   session.
 ///
-/// While instances of both releases run, each reads what the other has stored.
+/// While instances of both releases run, each reads what the other stores.
 pub struct Key<T> {
     name: &'static str,
     is_lenient: bool,
@@ -53,8 +54,8 @@ impl<T> Key<T> {
     }
 
     /// Treats a value that is not a `T` as missing instead of as an error. It is reported as
-    /// [`Event::Undecodable`](crate::Event::Undecodable), and stays in the store until it is replaced
-    /// or removed.
+    /// [`Event::Undecodable`](crate::Event::Undecodable), and stays in the store until it is
+    /// replaced or removed.
     ///
     /// ```
     /// # use rocket_server_sessions::Key;

@@ -1,5 +1,5 @@
-//! Checks the tables of modules in `lib.rs` and in some `mod.rs`: a module uses only those after it in
-//! the table. Its tests may use any.
+//! Checks the tables of modules in `lib.rs` and in some `mod.rs`: a module uses only those after it
+//! in the table. Its tests may use any module.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -39,7 +39,7 @@ fn modules_use_only_those_after_them_in_the_table() {
             let upwards: Vec<_> = uses.intersection(&above).collect();
             assert!(
                 upwards.is_empty(),
-                "{path}{name} uses {upwards:?}, which the table has above it"
+                "{path}{name} uses {upwards:?}, which the table lists before it"
             );
             above.extend(offers);
         }
@@ -58,7 +58,8 @@ fn code(path: &Path) -> String {
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 
-/// The names after each `before`, with a `prefix`. If a group of names is there, all of them.
+/// Returns the names after each `before`, with `prefix` in front. Of a group in braces, returns
+/// each name.
 fn names(code: &str, before: &str, prefix: &str) -> BTreeSet<String> {
     let is_end = |it: char| !it.is_alphanumeric() && it != '_';
     let lists = code.split(before).skip(1).filter_map(|rest| match rest.strip_prefix('{') {

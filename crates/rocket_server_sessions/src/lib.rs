@@ -40,7 +40,7 @@
 //! | manage the sessions of a user | [`UserSessions`], [`ActiveSession`]; outside of a request, [`Sessions`] |
 //! | reject requests from other sites | [`SameOrigin`] |
 //! | handle errors and observe events | [`Error`], [`Event`], [`Rejection`], [`note_dropped_cookies`] |
-//! | take over the sessions of Express | `express`, with the feature of that name |
+//! | import sessions from Express | `express`, with the feature of that name |
 //! | write tests | [`testing`] |
 //! | implement a custom store | [`store`] |
 

@@ -7,13 +7,14 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RememberMe {
-    /// The cookie ends with the browser.
+    /// The browser drops the cookie when it is closed.
     No,
     /// The cookie is kept when the browser is closed. The session has the configured idle timeout,
     /// unless an earlier request has set a [duration](Self::For).
     Yes,
-    /// The cookie outlives the browser, and the session ends if it is not used for this long, or after
-    /// the configured idle timeout if that is longer. The absolute lifetime still applies.
+    /// The cookie is kept when the browser is closed. The session expires if it is not used for
+    /// this long, or for the configured idle timeout if that is longer. The absolute lifetime still
+    /// applies.
     For(Duration),
 }
 

@@ -6,9 +6,8 @@ use rocket::request::{FromRequest, Outcome};
 use crate::cross_site::is_same_origin;
 use crate::error::Error;
 
-/// A request guard that rejects cross-origin requests with a 403, including those that sibling
-/// subdomains have sent. Use it in every route that changes something, or protect the whole
-/// application with
+/// A request guard that rejects cross-origin requests with a 403, including those from sibling
+/// subdomains. Use it in every route that changes something, or protect the whole application with
 /// [`require_same_origin`](crate::SessionFairing::require_same_origin).
 ///
 /// Browsers send the origin of a request in headers that scripts cannot change: `Sec-Fetch-Site` on

@@ -142,7 +142,7 @@ impl KeyRing {
         Ok(Opened { value, is_key_old, is_quoted })
     }
 
-    /// Decrypts a value. Returns also whether it was encrypted with a previous key.
+    /// Decrypts a value. Also returns whether it was encrypted with a previous key.
     pub(crate) fn decrypt(&self, name: &str, value: &str) -> Option<(CookieValue, bool)> {
         let value = from_cookie(value);
         let jar = CookieJar::new();
@@ -235,8 +235,8 @@ pub(crate) fn candidates<'r>(
     raw.chain(jar)
 }
 
-/// A value may come back in double quotes (RFC 6265, section 4.1.1). Returns the value without them,
-/// and whether there were any.
+/// A client may send the value in double quotes (RFC 6265, section 4.1.1). Returns the value
+/// without them, and whether there were any.
 pub(crate) fn unquoted(value: &str) -> (&str, bool) {
     let inner = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     inner.map_or((value, false), |inner| (inner, true))

@@ -97,7 +97,7 @@ impl Snapshot {
     }
 
     /// The items of a family with their values, sorted by item, as text: `10` comes before `9`. To
-    /// have numbers in order, pad them: `CART.at(format!("{id:010}"))`.
+    /// sort numbers, pad them: `CART.at(format!("{id:010}"))`.
     ///
     /// # Errors
     ///

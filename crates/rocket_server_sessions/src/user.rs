@@ -76,7 +76,8 @@ pub struct User {
 }
 
 impl User {
-    /// Returns the user who is logged in, if any: for fairings and guards of your own.
+    /// Returns the user who is logged in, if any, for fairings and guards of your own. Costs as
+    /// much as the guard.
     ///
     /// # Errors
     ///

@@ -80,8 +80,7 @@ impl UserSessions<'_> {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] or
-    /// [`Error::OutcomeUnknown`] if the store fails.
+    /// [`Error::Unavailable`] or [`Error::OutcomeUnknown`] if the store fails.
     pub async fn list(&self, user: &str) -> Result<Vec<ActiveSession>> {
         let index = UserIndex::new(self.shared, user);
         let active = self.with_deadline(index.active()).await?;
@@ -112,9 +111,8 @@ impl UserSessions<'_> {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] if the store cannot be reached; nothing was
-    /// changed. [`Error::OutcomeUnknown`] if the store did not answer;
-    /// the session may have been destroyed.
+    /// [`Error::Unavailable`] if the store cannot be reached; nothing was changed.
+    /// [`Error::OutcomeUnknown`] if the store did not answer; the session may have been destroyed.
     pub async fn destroy(&self, user: &str, id: PublicId) -> Result<bool> {
         Ok(self.destroy_if(user, |it| it == id).await? > 0)
     }
@@ -124,14 +122,12 @@ impl UserSessions<'_> {
     ///
     /// Two round trips: one command for the index, five for each session. One or two more if a
     /// session is rotated meanwhile. If the same user logs in concurrently, the new session is
-    /// destroyed too, the log-in fails with [`Error::Conflict`], or it takes
-    /// effect after this call.
+    /// destroyed too, or the log-in fails with [`Error::Conflict`] or takes effect after this call.
     ///
     /// # Errors
     ///
-    /// The same as [`destroy`](Self::destroy). After
-    /// [`Error::OutcomeUnknown`], some of the sessions may have been
-    /// destroyed.
+    /// The same as [`destroy`](Self::destroy). After [`Error::OutcomeUnknown`], some of the
+    /// sessions may have been destroyed.
     pub async fn destroy_others(&self, user: &str, own: PublicId) -> Result<usize> {
         self.destroy_if(user, |it| it != own).await
     }
@@ -146,9 +142,8 @@ impl UserSessions<'_> {
     ///
     /// # Errors
     ///
-    /// The same as [`destroy`](Self::destroy). After
-    /// [`Error::OutcomeUnknown`], some of the sessions may have been
-    /// destroyed.
+    /// The same as [`destroy`](Self::destroy). After [`Error::OutcomeUnknown`], some of the
+    /// sessions may have been destroyed.
     pub async fn destroy_all(&self, user: &str) -> Result<usize> {
         self.destroy_if(user, |_| true).await
     }

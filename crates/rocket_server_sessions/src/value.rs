@@ -133,7 +133,7 @@ pub(crate) fn encode<T>(field: &Field<T>, value: impl Value<T>) -> Result<String
     value.to_json().map_err(|source| Error::Serialize { field: name(), source })
 }
 
-/// Adds a field to those of a chain of calls, which ends in the first error.
+/// Adds a field to those that a chain of calls collects. The first error ends the chain.
 pub(crate) fn insert<T>(
     fields: Result<Values>,
     field: Field<T>,

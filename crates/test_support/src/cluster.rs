@@ -32,7 +32,8 @@ impl Folder {
     pub fn new(kind: &str) -> Self {
         let name = format!("{kind}-{}", free_port());
         let folder = crate::target_dir().join("tmp").join(name);
-        // A process that was killed has left its own: a server would take what is there for its past.
+        // A killed process may have left a folder of this name, and a server would load the data in
+        // it.
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
         Self(folder)
@@ -97,10 +98,10 @@ impl Cluster {
         }
     }
 
-    /// Waits until every replica has what its master has.
+    /// Waits until every replica has the data of its master.
     pub fn wait_for_replicas(&self) {
         for master in &self.servers[..MASTERS] {
-            wait_for("a replica to be in step", || is_replicated(master));
+            wait_for("a replica to be up to date", || is_replicated(master));
         }
     }
 
@@ -120,7 +121,7 @@ impl Cluster {
         format!("redis-cluster://127.0.0.1:{}?node=127.0.0.1:{}", first.port, second.port)
     }
 
-    /// The servers that answer, and call themselves masters.
+    /// The servers that answer, and report themselves as masters.
     pub fn masters(&self) -> Vec<&RedisServer> {
         let lost = self.lost.lock().unwrap().clone();
         let is_master = |server: &&RedisServer| {
@@ -161,8 +162,8 @@ impl Cluster {
         self.owner(self.slot(key)).connect()
     }
 
-    /// Moves a slot to another server while the cluster is at work. `during` runs when the keys have
-    /// arrived, and their slot has not.
+    /// Moves a slot to another server while the cluster is in use. `during` runs after the keys
+    /// have been moved, and before the slot is.
     pub fn move_slot(&self, slot: u16, to: &RedisServer, during: impl FnOnce()) {
         let from = self.owner(slot);
         begin_move(slot, from, to);
@@ -179,7 +180,7 @@ impl Cluster {
         }
     }
 
-    /// Stops or kills a master by a signal, and waits until its replica has taken over.
+    /// Stops or kills a master with a signal, and waits until its replica has taken over.
     pub fn lose(&self, server: &RedisServer, signal: &str) {
         self.lost.lock().unwrap().insert(server.port);
         server.signal(signal);
@@ -199,8 +200,9 @@ impl Cluster {
     }
 }
 
-/// Whether a replica has told its master that it has everything. A link that is up does not say so:
-/// a master streams nothing before it has heard of a new replica, which takes up to a second.
+/// Whether a replica has acknowledged all of its master's data. A link that is up is not enough: a
+/// master sends nothing before a new replica has acknowledged for the first time, which takes up to
+/// a second.
 pub fn is_replicated(master: &RedisServer) -> bool {
     let about: String = cmd("INFO").arg("replication").query(&mut master.connect()).unwrap();
     let after = |text: &str| {
@@ -211,7 +213,7 @@ pub fn is_replicated(master: &RedisServer) -> bool {
     sent.is_some_and(|offset| offset > 0) && sent == heard
 }
 
-/// Moves the keys of a slot, and not the slot.
+/// Moves the keys of a slot, but not the slot.
 pub fn begin_move(slot: u16, from: &RedisServer, to: &RedisServer) {
     let (text, source, target) = (slot.to_string(), id(from), id(to));
     cluster(&mut to.connect(), &["SETSLOT", &text, "IMPORTING", &source]);

@@ -1,12 +1,12 @@
-//! What the test suites of the workspace share: Redis servers and clusters of their own, the
-//! application as a process, and clients that talk HTTP to it.
+//! What the test suites of the workspace share: Redis servers and clusters that a test starts, the
+//! application as a process, and HTTP clients for it.
 
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test fails by panicking")]
 #![allow(
     clippy::must_use_candidate,
     clippy::return_self_not_must_use,
     missing_docs,
-    reason = "helpers of tests are no public API"
+    reason = "test helpers are not a public API"
 )]
 
 pub mod app;
@@ -26,7 +26,8 @@ use std::time::{Duration, Instant};
 
 /// A port on which nothing listens.
 pub fn free_port() -> u16 {
-    // Ports below the range from which the system assigns: no other process takes one meanwhile.
+    // Ports below the range that the system assigns from, so that no other process takes one in
+    // between.
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
         let offset = std::process::id() * 7 + NEXT.fetch_add(1, Ordering::Relaxed);
@@ -49,6 +50,6 @@ pub fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
 /// The folder in which Cargo puts the programs that it builds.
 pub fn target_dir() -> PathBuf {
     let program = std::env::current_exe().expect("the test program has a path");
-    let folder = program.parent().and_then(Path::parent).expect("it stands in target/*/deps");
+    let folder = program.parent().and_then(Path::parent).expect("it is in target/*/deps");
     folder.to_path_buf()
 }

@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 
 use crate::{free_port, wait_for};
 
-/// A `redis-server` of the suite's own, on a free port. It ends when this value is dropped, and at
-/// the latest with the process that holds it.
+/// A `redis-server` that the suite starts on a free port. It ends when this value is dropped, or
+/// when the test process ends.
 pub struct RedisServer {
     pub port: u16,
     shell: Child,
@@ -32,7 +32,7 @@ impl RedisServer {
             "the tests need redis-server: run `apt-get install redis-server`, or `tests/run`, \
              which does it"
         );
-        // The shell waits for the end of its input, which comes with the end of this process.
+        // The shell waits for the end of its input, which is closed when this process ends.
         let script = format!(
             "redis-server {arguments} >/dev/null 2>&1 & echo $!; cat >/dev/null; kill -9 $! 2>/dev/null"
         );
@@ -75,7 +75,7 @@ impl RedisServer {
         redis::Client::open(self.url()).unwrap()
     }
 
-    /// A plain connection, for commands of the test's own.
+    /// A plain connection, for the test's own commands.
     pub fn connect(&self) -> redis::Connection {
         self.client().get_connection().unwrap()
     }
@@ -85,7 +85,7 @@ impl RedisServer {
         redis::cmd("KEYS").arg(format!("{prefix}*")).query(&mut self.connect()).unwrap()
     }
 
-    /// How many commands the server has carried out, by name, without those of the tests themselves.
+    /// How many commands the server has executed, by name, without those of the tests themselves.
     pub fn commands(&self) -> BTreeMap<String, u64> {
         let text: String =
             redis::cmd("INFO").arg("commandstats").query(&mut self.connect()).unwrap();
@@ -95,7 +95,7 @@ impl RedisServer {
                 Some((name.to_owned(), rest.split(',').next()?.parse().ok()?))
             })
             .filter(|(name, _): &(String, u64)| {
-                // Redis 6.2 does not tell subcommands apart.
+                // Redis 6.2 does not distinguish subcommands.
                 let name = name.split('|').next().unwrap_or_default();
                 !["info", "keys", "client", "config"].contains(&name)
             })

@@ -6,7 +6,7 @@ use redis::{Commands, cmd};
 
 use crate::{Cluster, RedisServer};
 
-/// Where sessions are kept, seen past the application.
+/// The Redis that holds the sessions, accessed without the application.
 pub trait RedisView {
     /// All keys that begin with `prefix`.
     fn keys(&self, prefix: &str) -> Vec<String>;
@@ -14,13 +14,13 @@ pub trait RedisView {
     /// A connection to the server that has a key.
     fn connect_to(&self, key: &str) -> redis::Connection;
 
-    /// Lets time pass for all keys that begin with `prefix`: the rest of their time to live is so
-    /// much shorter afterwards, and those that have less left are gone.
+    /// Lets time pass for all keys that begin with `prefix`: shortens their remaining time to live,
+    /// and deletes those that have less left.
     fn advance(&self, prefix: &str, by: Duration) {
         let by = i64::try_from(by.as_millis()).unwrap();
         for key in self.keys(prefix) {
             let mut redis = self.connect_to(&key);
-            // -1 is no time to live at all, -2 a key that has just gone.
+            // -1 means no time to live, and -2 a key that has just expired.
             match redis.pttl::<_, i64>(&key).unwrap() {
                 ttl @ 0.. if ttl <= by => redis.del::<_, ()>(&key).unwrap(),
                 ttl @ 0.. => redis.pexpire::<_, ()>(&key, ttl - by).unwrap(),
@@ -40,7 +40,7 @@ impl RedisView for RedisServer {
     }
 }
 
-/// A server that something else keeps alive.
+/// A server that is owned elsewhere.
 impl RedisView for redis::Client {
     fn keys(&self, prefix: &str) -> Vec<String> {
         cmd("KEYS").arg(format!("{prefix}*")).query(&mut self.connect_to(prefix)).unwrap()

@@ -1,4 +1,5 @@
-//! The settings of the cookie: their defaults depend on each other, and not all of them fit together.
+//! The settings of the cookie. Their defaults depend on each other, and some combinations are
+//! invalid.
 
 use figment::Figment;
 
@@ -17,10 +18,10 @@ impl CookieSettings {
     /// The default name without `Secure`.
     const INSECURE_NAME: &'static str = "session";
 
-    /// The longest name. A browser refuses a name and a value of more than 4096 bytes together.
+    /// The longest name. A browser refuses a cookie whose name and value have more than 4096 bytes.
     const MAX_NAME: usize = 256;
 
-    /// Reads the settings. What is unset follows what is set: a name with a prefix, and
+    /// Reads the settings. Defaults follow the settings: a name with a prefix, and
     /// `same_site = "none"`, need `Secure`.
     pub(super) fn read(table: &mut Table<'_>, serves: Serves) -> Self {
         let name: Option<String> = table.get("cookie_name");
@@ -64,8 +65,8 @@ impl CookieSettings {
         if serves == Serves::CloudRun {
             table.refuse(
                 "insecure_http",
-                "is `true`, but Cloud Run serves HTTPS (K_SERVICE is set), where a cookie without \
-                 `Secure` is only a danger; remove the setting",
+                "is `true`, but this is Cloud Run (K_SERVICE is set), which serves HTTPS, so the \
+                 cookie must have `Secure`; remove the setting",
             );
         }
     }
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_is_for_the_debug_profile_unless_a_setting_needs_or_says_otherwise() {
+    fn plain_http_works_only_in_the_debug_profile_unless_settings_say_otherwise() {
         for (profile, toml, name, insecure_http) in [
             ("debug", "", "session", true),
             ("release", "", "__Host-session", false),
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_browsers_refuse_without_secure_is_refused_with_the_remedy() {
+    fn settings_that_browsers_refuse_without_secure_are_refused_with_a_remedy() {
         for (toml, blamed) in [
             ("insecure_http = true\ncookie_name = '__Host-sid'", "cookie_name"),
             ("insecure_http = true\ncookie_name = '__SECURE-sid'", "cookie_name"),
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn name_is_any_token_and_nothing_else() {
+    fn cookie_name_must_be_a_token() {
         for name in ["__session", "connect.sid", "a", "!#$%&'*+-.^_`|~09AZ", "__Host-"] {
             let toml = format!("cookie_name = \"{name}\"");
             assert_eq!(read("release", &toml).unwrap().cookie_name, name);

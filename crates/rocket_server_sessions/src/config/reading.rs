@@ -1,4 +1,4 @@
-//! Reading the settings: each from its key, then all of them against each other.
+//! Reads each setting from its key, then checks that the settings fit together.
 
 use std::time::Duration;
 
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unset_follows_what_is_set() {
+    fn defaults_follow_the_settings_that_are_set() {
         const MINUTE: Duration = Duration::from_mins(1);
         for (toml, first, idle, absolute) in [
             ("", HOUR, DAY, 30 * DAY),
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn error_blames_a_setting_that_was_set() {
+    fn error_names_a_setting_that_was_set() {
         for (toml, blamed) in [
             ("idle_timeout = '401days'", "idle_timeout"),
             ("idle_timeout = 9", "idle_timeout"),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_wrong_is_told_at_once_in_peoples_words() {
+    fn all_errors_are_reported_at_once_in_plain_words() {
         let text =
             read("queue = 'many'\nidel_timeout = 1\nremember_me = 1\nprefix = 7").unwrap_err();
         let lines: Vec<_> = text.lines().collect();
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn setting_of_redis_beside_a_file_is_refused() {
+    fn redis_setting_is_refused_with_a_sqlite_file() {
         for (key, value) in [("prefix", "'a:'"), ("connections", "2"), ("ca_file", "'a'")] {
             let text = read(&format!("url = 'sqlite:sessions.db'\n{key} = {value}")).unwrap_err();
             let start =
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn setting_of_tls_for_a_connection_that_is_not_encrypted_is_refused() {
+    fn tls_setting_is_refused_without_encryption() {
         for key in ["ca_file", "client_cert_file", "client_key_file", "tls_server_name"] {
             let text = read(&format!("url = 'redis://h'\n{key} = 'a'")).unwrap_err();
             assert!(text.starts_with(&format!("`session.{key}` is set, but")), "{text}");

@@ -52,8 +52,8 @@ const REFUSED: [(&[&str], &str); 7] = [
     (
         &["cookie_domain", "domain"],
         "cannot be set: with a domain, every subdomain could read and replace the cookie, and \
-         browsers refuse a `__Host-` cookie that has one; serve all that shares a session from one \
-         host, or log in at each host",
+         browsers refuse a `__Host-` cookie that has one; serve everything that shares a session \
+         from one host, or log in at each host",
     ),
     (
         &["cookie_path", "path"],
@@ -75,8 +75,8 @@ const REFUSED: [(&[&str], &str); 7] = [
     (
         &["max_age", "cookie_max_age", "expires", "lifetime", "ttl", "timeout"],
         "is not a setting: set `idle_timeout` for the time without use and `absolute_lifetime` for \
-         the maximum age, which is the cookie's too; with `remember_me = false`, the cookie ends with \
-         the browser",
+         the maximum age, which also applies to the cookie; with `remember_me = false`, the browser \
+         drops the cookie when it is closed",
     ),
     (
         &["partitioned", "cookie_partitioned"],
@@ -102,8 +102,8 @@ pub(super) fn why_unknown(key: &str) -> String {
     format!("is not a setting; the settings are {}", known.join(", "))
 }
 
-/// Whether a value must not be shown. `express` is the table in which applications keep the secret of an
-/// import from Express.
+/// Whether a value must not be shown. `express` is the table in which applications keep the secret
+/// of an import from Express.
 pub(super) fn is_secret(key: &str) -> bool {
     ["url", "previous_keys", "secret_key", "express"].contains(&key)
 }

@@ -2,7 +2,7 @@
 
 /// Which requests from other sites carry the cookie: the cookie's attribute `SameSite`.
 ///
-/// With each of them, a route that changes something needs the guard
+/// With any of them, a route that changes something needs the guard
 /// [`SameOrigin`](crate::SameOrigin), or the fairing's
 /// [`require_same_origin`](crate::SessionFairing::require_same_origin).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]

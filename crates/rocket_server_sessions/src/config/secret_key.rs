@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn key_of_two_lines_is_the_key_of_one() {
+    fn key_on_two_lines_equals_the_key_on_one() {
         let bytes: Vec<u8> = (0..64).collect();
         let line = STANDARD.encode(&bytes);
         let (first, second) = line.split_at(64);
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn two_keys_without_a_comma_between_are_not_one() {
+    fn two_keys_without_a_comma_are_not_one_key() {
         let key = |byte| STANDARD.encode((byte..byte + 32).collect::<Vec<u8>>());
         assert!(SecretKey::parse(&format!("{}\n{}", key(0), key(7))).is_none());
     }

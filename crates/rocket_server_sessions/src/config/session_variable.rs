@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn variable_that_is_no_table_is_refused_whatever_is_set_after_it() {
+    fn variable_that_is_not_a_table_is_refused_whatever_is_set_after_it() {
         for (text, why) in [
             ("{idle_timeout='2h'}", "single quotes"),
             ("{idle_timeout=\"2h\"", "truncated"),
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn variable_counts_beside_the_file_and_beside_what_is_set_after_it() {
+    fn variable_is_merged_with_the_file_and_with_later_providers() {
         for text in [
             "{idle_timeout=\"2h\",url=\"redis://variable\"}",
             " { idle_timeout = \"2h\", url = \"redis://variable\" ,} ",

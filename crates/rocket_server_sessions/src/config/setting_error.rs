@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn file_that_cannot_be_read_is_told_of_without_its_lines() {
+    fn file_that_cannot_be_parsed_is_reported_without_its_lines() {
         let figment =
             Figment::from(Toml::string("[default.session]\nurl = 'redis://:hunter2@h' 5").nested());
         let error = figment.extract_inner::<String>("session").unwrap_err();
@@ -185,9 +185,9 @@ mod tests {
     }
 
     #[test]
-    fn secret_in_place_of_the_table_of_an_import_is_not_shown() {
+    fn secret_in_place_of_the_import_table_is_not_shown() {
         #[derive(Debug, serde::Deserialize)]
-        #[expect(dead_code, reason = "only the type counts")]
+        #[expect(dead_code, reason = "only the type matters")]
         struct Express {
             secret: Option<String>,
         }
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_port_is_told_of_on_one_line_with_its_name() {
+    fn wrong_port_is_reported_on_one_line_with_its_name() {
         let figment = Figment::from(rocket::Config::default()).merge(("port", "http"));
         let error = figment.extract::<rocket::Config>().unwrap_err();
         let text = SettingError::all(error)[0].to_string();
@@ -208,10 +208,10 @@ mod tests {
     }
 
     #[test]
-    fn unknown_key_of_a_table_is_named_in_reading_order() {
+    fn unknown_key_of_a_nested_table_is_named_with_its_path() {
         #[derive(Debug, serde::Deserialize)]
         #[serde(deny_unknown_fields)]
-        #[expect(dead_code, reason = "only the names count")]
+        #[expect(dead_code, reason = "only the names matter")]
         struct Table {
             known: Option<u8>,
             table: Option<Box<Table>>,

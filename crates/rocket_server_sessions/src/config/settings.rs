@@ -17,8 +17,8 @@ use crate::id::PublicId;
 #[non_exhaustive]
 pub struct Config {
     /// Where sessions live: in Redis, `redis://` or, encrypted,
-    /// `rediss://[user:password@]host[:port][/database]`, or in a file, `sqlite:sessions.db`. If it is
-    /// unset or empty, they are kept in the process's memory.
+    /// `rediss://[user:password@]host[:port][/database]`, or in a file, `sqlite:sessions.db`. If it
+    /// is unset or empty, they are kept in the process's memory.
     ///
     /// For a cluster, use `redis-cluster://…` or `rediss-cluster://…`, with more servers as
     /// `?node=host:port&node=…`. For Sentinel, use `redis-sentinel://…` or `rediss-sentinel://…`,
@@ -32,14 +32,15 @@ pub struct Config {
     /// _Default:_ unset.
     pub url: Option<StoreUrl>,
 
-    /// A PEM file of certificate authorities to trust for `rediss://` in addition to the public ones.
+    /// A PEM file of certificate authorities to trust for `rediss://` in addition to the public
+    /// ones.
     ///
     /// _Default:_ unset.
     pub ca_file: Option<PathBuf>,
 
-    /// A PEM file with the client certificate for a server that demands one, followed by any
-    /// intermediate certificates. `client_key_file` must be set as well. Both files are read at launch
-    /// only: restart the application when the certificate is renewed.
+    /// A PEM file with the client certificate for a server that requires one, followed by any
+    /// intermediate certificates. `client_key_file` must be set as well. Both files are read at
+    /// launch only: restart the application when the certificate is renewed.
     ///
     /// _Default:_ unset.
     pub client_cert_file: Option<PathBuf>,
@@ -56,15 +57,15 @@ pub struct Config {
     /// _Default:_ the host in `url`.
     pub tls_server_name: Option<String>,
 
-    /// The prefix of every key in Redis. Applications that share a Redis need different prefixes.
-    /// Applications cannot share a SQLite file.
+    /// The prefix of every key in Redis. Applications that share a Redis server need different
+    /// prefixes. Applications cannot share a SQLite file.
     ///
     /// _Default:_ `"session:"`.
     pub prefix: String,
 
-    /// The cookie's name. With the prefix `__Host-`, browsers refuse a cookie of this name that
-    /// another host or a plain connection has set, so use it unless something in front of the
-    /// application demands another name. Firebase Hosting only passes on the cookie `__session`.
+    /// The cookie's name. With the prefix `__Host-`, browsers refuse a cookie of this name that was
+    /// set by another host or over plain HTTP, so use it unless something in front of the
+    /// application requires another name. Firebase Hosting only passes on the cookie `__session`.
     ///
     /// _Default:_ `"__Host-session"`, or `"session"` if `insecure_http` is `true`.
     pub cookie_name: String,
@@ -91,7 +92,7 @@ pub struct Config {
 
     /// The idle timeout until the browser has sent the cookie back once. Most bots never do, so
     /// their sessions expire early. Sessions with a logged-in user, or with a duration of
-    /// [`remember_me`](crate::Session::remember_me), have their full time at once.
+    /// [`remember_me`](crate::Session::remember_me), get their full idle timeout at once.
     ///
     /// _Default:_ `"1h"`, or `idle_timeout` if that is shorter.
     pub first_idle_timeout: Duration,
@@ -181,8 +182,8 @@ pub(crate) const MAX_LIFETIME: Duration = Duration::from_hours(400 * 24);
 /// The largest `max_record_size`. A record is read as a whole.
 pub(crate) const MAX_RECORD: usize = 8 << 20;
 
-/// The cookie's default name. With `Secure`, the prefix makes browsers refuse a cookie that a plain
-/// connection or another host has set.
+/// The cookie's default name. With `Secure`, the prefix makes browsers refuse a cookie that was set
+/// by another host or over plain HTTP.
 pub(super) const COOKIE_NAME: &str = "__Host-session";
 
 impl Default for Config {

@@ -24,14 +24,14 @@ pub(crate) use query::Servers;
 /// | `redis-cluster://`, `rediss-cluster://` | a cluster |
 /// | `sqlite:` | a file |
 ///
-/// `rediss` is encrypted. The scheme of Redis is followed by `[user:password@]host[:port][/database]`.
-/// Special characters of the password are percent-encoded: `#` is `%23`, `/` is `%2F`, `?` is
+/// `rediss` is encrypted. A Redis scheme is followed by `[user:password@]host[:port][/database]`.
+/// Special characters in the password are percent-encoded: `#` is `%23`, `/` is `%2F`, `?` is
 /// `%3F`, `@` is `%40`. Clusters and sentinels take more parameters, which
 /// [`Config::url`](crate::Config::url) lists.
 ///
-/// `sqlite:` is followed by a path, which begins at the working directory unless it is absolute:
-/// `sqlite:sessions.db`, `sqlite:///var/lib/shop/sessions.db`. Special characters are percent-encoded
-/// too.
+/// `sqlite:` is followed by a path, which is relative to the working directory unless it is
+/// absolute: `sqlite:sessions.db`, `sqlite:///var/lib/shop/sessions.db`. Special characters in it
+/// are percent-encoded, too.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoreUrl(String);
 

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn selected_profile_that_nothing_is_set_for_is_reported() {
+    fn selected_profile_without_settings_is_reported() {
         let figment = Figment::from(rocket::Config::debug_default()).select("relase");
         let found = UnusedSetting::find(&figment, &[]);
         assert!(found[0].to_string().contains("did you mean `release`?"), "{found:?}");

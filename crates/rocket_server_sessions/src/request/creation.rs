@@ -1,4 +1,4 @@
-//! Creating a session, and what becomes of a token whose creation was not answered.
+//! Creating a session, and handling a token whose creation was not answered.
 
 use super::session::{RequestSession, Turn};
 use super::state::{Identity, Seen};

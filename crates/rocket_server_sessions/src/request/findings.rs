@@ -49,7 +49,7 @@ impl RequestSession {
         self.touch_as_seen(record, self.now());
     }
 
-    /// Resets the time to live of a record whose cookie has not come back.
+    /// Resets the time to live of a record whose cookie was not sent back yet.
     pub(super) fn touch_unseen(&self, record: RecordId) {
         self.touch_as_seen(record, NEVER);
     }

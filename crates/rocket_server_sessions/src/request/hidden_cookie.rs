@@ -6,11 +6,12 @@ use rocket::http::Method;
 use crate::config::{Config, SameSite};
 use crate::event::Rejection;
 
-/// Returns whether the browser may hold a good cookie although the request shows none. A new session
-/// must not replace that cookie, unless a user logs in.
+/// Returns whether the browser may hold a valid cookie although the request shows none. A new
+/// session must not replace that cookie, unless a user logs in.
 ///
 /// This is the case if the cookies cannot be read, or if another site has caused the request and
-/// `SameSite` keeps the cookie off it. Otherwise, any page could end a visitor's session.
+/// `SameSite` makes the browser withhold the cookie. Otherwise, any page could end a visitor's
+/// session.
 pub(super) fn may_hide_cookie(
     request: &Request<'_>,
     config: &Config,

@@ -6,8 +6,8 @@ use crate::error::Result;
 use crate::store::Store;
 
 impl RequestSession {
-    /// Locks the identity. Settles a token of an operation whose future was dropped, and imports the
-    /// session that an old cookie leads to.
+    /// Locks the identity. Settles a token of an operation whose future was dropped, and imports
+    /// the session that an old cookie leads to.
     pub(super) async fn lock_identity(&self) -> Result<Turn<'_>> {
         let turn = self.identity_lock.lock().await;
         let pending = match &*self.state.lock() {

@@ -40,7 +40,7 @@ impl RequestSession {
             Claim::Open(value, record) => self.take_over(importer, &old, value, &record).await?,
         };
         let found = found.filter(|it| self.now() < config.absolute_expiry(it.record.id));
-        // The browser does not have our cookie.
+        // The browser does not have the session cookie yet.
         self.choices.lock().is_repeated = found.is_some();
         self.state.lock().imported(found);
         Ok(())

@@ -1,4 +1,4 @@
-//! How long a record lives, and how long a request may rely on what it knows of it.
+//! How long a record lives, and how long a request may rely on what it knows about the record.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,20 +9,21 @@ use crate::event::Event;
 use crate::id::PublicId;
 use crate::store::{TOMBSTONE_TTL, TimeToLive};
 
-/// A request that has run for this long may have missed a tombstone. The remaining 15 seconds are
-/// for the time that it may have spent before it reached us.
+/// A request that has run for this long may have missed a tombstone. The remaining 15 seconds allow
+/// for the time that it may have spent before it reached this process.
 const OLD: Duration = TOMBSTONE_TTL.saturating_sub(Duration::from_secs(15));
 
 impl RequestSession {
-    /// The time to live, from `now` on, of a record whose cookie has come back.
+    /// The time to live, from `now` on, of a record whose cookie the browser has sent back.
     pub(super) fn ttl(&self, id: PublicId, now: SystemTime) -> TimeToLive {
         let config = &self.shared.config;
         let max = config.absolute_expiry(id).duration_since(now).unwrap_or_default();
         TimeToLive { idle: config.idle_timeout.min(max), max }
     }
 
-    /// The time to live of a record with a new token. It is short until the cookie has come back,
-    /// because robots never return it; but robots neither log in nor choose to be remembered.
+    /// The time to live of a record with a new token. It is short until the browser has sent the
+    /// cookie back, because robots never do. Robots do not log in or choose to be remembered
+    /// either, so such records get the full time at once.
     pub(super) fn new_ttl(&self, identity: &Identity, now: SystemTime) -> TimeToLive {
         let is_chosen = self.choices.lock().idle_timeout.is_some();
         if identity.has_returned || identity.value.has_user || is_chosen {

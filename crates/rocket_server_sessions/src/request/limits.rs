@@ -9,7 +9,8 @@ use crate::store::{LoggedIn, Op, USER, Values, size};
 /// The maximum length of a field's name in bytes.
 const MAX_FIELD_NAME: usize = 256;
 
-/// The maximum number of changes that are sent at once. Redis does nothing else meanwhile.
+/// The maximum number of changes that are sent at once. Redis serves no other request while it
+/// makes them.
 const MAX_CHANGES: usize = 10_000;
 
 /// The maximum length of a user's name in bytes.
@@ -19,7 +20,7 @@ const MAX_USER: usize = 256;
 const MAX_LABEL: usize = 120;
 
 impl RequestSession {
-    /// Checks the user's name, and cuts the label.
+    /// Checks the user's name, and truncates the label.
     pub(super) fn login_of(user: &str, label: &str, time: SystemTime) -> Result<LoggedIn> {
         if user.is_empty() {
             return Err(Error::EmptyUser);

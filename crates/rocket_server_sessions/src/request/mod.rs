@@ -1,7 +1,7 @@
 //! What one request does with its session.
 //!
-//! Each module uses only those below it, and calls only their methods of [`RequestSession`]. The test
-//! `layers` checks that.
+//! Each module uses only those below it, and calls only their methods of [`RequestSession`]. The
+//! test `layers` checks that.
 //!
 //! | module | content |
 //! |---|---|

@@ -55,19 +55,20 @@ pub(super) struct Choices {
     pub(super) is_remembered: Option<bool>,
     /// The idle timeout of a new session, if it has one of its own.
     pub(super) idle_timeout: Option<Duration>,
-    /// Whether to send the cookie again with the same token. Also if its key is an old one.
+    /// Whether to send the cookie again with the same token, for example to encrypt it with the
+    /// current key.
     pub(super) is_repeated: bool,
-    /// Removes the cookie of a session that was imported.
+    /// The `Set-Cookie` value that removes the old cookie.
     #[cfg(feature = "express")]
     pub(super) old_cookie_removal: Option<String>,
-    /// Whether that cookie is removed even if ours is not set.
+    /// Whether to remove it even if the session cookie is not set.
     #[cfg(feature = "express")]
     pub(super) is_old_cookie_useless: bool,
 }
 
 #[cfg(feature = "express")]
 impl Choices {
-    /// Removes an old cookie that leads to nothing.
+    /// Removes an old cookie that leads to no session.
     pub(super) fn remove_old_cookie_alone(&mut self, removal: String) {
         (self.old_cookie_removal, self.is_old_cookie_useless) = (Some(removal), true);
     }

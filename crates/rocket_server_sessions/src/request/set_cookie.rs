@@ -29,15 +29,16 @@ impl RequestSession {
         };
         let next = self.next();
         if next == Next::Settle {
-            // An operation that was dropped, or that still runs, may have created a session; or there is
-            // one to import.
+            // An operation that was dropped, or that is still running, may have created a session.
+            // Or there is a session to import.
             self.with_deadline(async { self.lock_identity().await.map(drop) }).await?;
         }
         if self.identity().is_some() {
             self.keep_for(idle_timeout, had_own).await?;
         }
         let mut state = self.state.lock();
-        // The idle timeout may have been stored, so this does not say that nothing was changed.
+        // The idle timeout may have been stored, so the error must not say that nothing was
+        // changed.
         self.refuse_if_answered().map_err(|error| Error::from(error).partially_applied())?;
         if state.remember(is_remembered) {
             self.choices.lock().is_repeated = true;
@@ -45,7 +46,8 @@ impl RequestSession {
         Ok(())
     }
 
-    /// Stores the session's own idle timeout and touches it; or confirms the session, if it has none.
+    /// Stores the session's own idle timeout and touches it; or confirms the session, if it has
+    /// none.
     async fn keep_for(&self, own: Option<Duration>, had_own: bool) -> Result<()> {
         let is_known = self.state.lock().is_live();
         let ops = match own {
@@ -68,9 +70,9 @@ impl RequestSession {
         Ok(())
     }
 
-    /// The `Set-Cookie` values of the response: ours, and the removal of an old cookie whose session was
-    /// imported. Call this once, before the headers are sent. Makes a round trip only to settle a token
-    /// of a dropped operation.
+    /// The `Set-Cookie` values of the response: the session cookie, and the removal of an old
+    /// cookie whose session was imported. Call this once, before the headers are sent. Makes a
+    /// round trip only to settle a token of a dropped operation.
     pub(crate) async fn finish(&self) -> Vec<String> {
         let is_unsettled = {
             // From here on, no operation begins to change the token.

@@ -9,7 +9,7 @@
 //! | `Destroyed` | this request destroyed the session | nothing, no round trip | creates | cleared |
 //! | `Dead` | the cookie's token is dead | nothing, no round trip | conflict | kept |
 //! | `Lost` | was live, then found dead or gone | conflict | conflict | kept |
-//! | `Importable` | no valid cookie of ours, but a signed one of Express | imports first | imports first | kept |
+//! | `Importable` | no valid session cookie, but a signed cookie of Express | imports first | imports first | kept |
 //! | `Unsettled` | a new token was sent, and the answer is missing | settles first | settles first | settled first |
 //!
 //! | what happens | from | to |

@@ -134,7 +134,7 @@ impl RequestSession {
     }
 
     /// Reads a field, and replaces it if no other request has changed it meanwhile. Otherwise tries
-    /// again with what the field holds then, until the deadline.
+    /// again with the field's new text, until the deadline.
     ///
     /// `change` gets the field's text, and returns the new one, or `None` to leave the field alone.
     pub(crate) async fn exchange<R>(

@@ -105,8 +105,8 @@ impl<'r> Session<'r> {
         Ok(Snapshot::new(applied.fields, self.request))
     }
 
-    /// Sets `field` to `value`: a `T`, a `&T`, a `&str` for a [`String`], or a slice for a [`Vec`]. One
-    /// round trip, three commands.
+    /// Sets `field` to `value`: a `T`, a `&T`, a `&str` for a [`String`], or a slice for a [`Vec`].
+    /// One round trip, three commands.
     ///
     /// ```
     /// # use rocket_server_sessions::{Key, Result, Session};
@@ -130,15 +130,15 @@ impl<'r> Session<'r> {
         self.request.run(update).await.map(drop)
     }
 
-    /// Changes a value in place: reads it, calls `change`, and writes it back if no other request has
-    /// changed the field meanwhile. Otherwise tries again with the new value, so no concurrent update
-    /// is lost. A missing field starts as `T::default()`. Returns what `change` returned.
+    /// Changes a value in place: reads it, calls `change`, and writes it back if no other request
+    /// has changed the field meanwhile. Otherwise tries again with the new value, so no concurrent
+    /// update is lost. A missing field starts as `T::default()`. Returns what `change` returned.
     ///
-    /// `change` may run several times, so it should do nothing but change the value. If it leaves the
-    /// value as it was, nothing is written.
+    /// `change` may run several times, so it should do nothing but change the value. If it leaves
+    /// the value as it was, nothing is written.
     ///
     /// Two round trips, four commands; one round trip and one command if the value stays the same.
-    /// One more round trip for each time that another request was faster. Use
+    /// One more round trip for each time that another request changed the field first. Use
     /// [`increment`](Self::increment) for counters, and a [family](crate::Key::at) of fields for
     /// values that change independently: each takes one round trip.
     ///
@@ -186,9 +186,9 @@ impl<'r> Session<'r> {
     /// Adds `by` to `field` and returns the sum. A missing field counts as 0. Atomic: concurrent
     /// increments are never lost. The key may have any [integer type](Integer).
     ///
-    /// One round trip; two commands for a `Key<i64>`, and three for the other types, whose range the
-    /// store checks. The size of the whole session is not checked: if the field's name comes from a
-    /// visitor, count in a [`batch`](Self::batch), which checks it.
+    /// One round trip; two commands for a `Key<i64>`, and three for the other types, whose range
+    /// the store checks. The size of the whole session is not checked: if the field's name comes
+    /// from a visitor, count in a [`batch`](Self::batch), which checks it.
     ///
     /// ```
     /// # use rocket_server_sessions::{Key, Result, Session};
@@ -202,11 +202,12 @@ impl<'r> Session<'r> {
     ///
     /// # Errors
     ///
-    /// [`Error::NotAnInteger`] if the field is not an integer, and [`Error::OutOfRange`] if the sum does
-    /// not fit into a `T`; the field is not changed. After [`Error::OutcomeUnknown`], the field may have
-    /// been incremented once.
+    /// [`Error::NotAnInteger`] if the field is not an integer, and [`Error::OutOfRange`] if the sum
+    /// does not fit into a `T`; the field is not changed. After [`Error::OutcomeUnknown`], the
+    /// field may have been incremented once.
     ///
-    /// If a visitor may reach the end of the range, answer it yourself, because these errors are a 500:
+    /// If a visitor can reach the end of the range, handle the error yourself, because its status
+    /// is 500:
     ///
     /// ```
     /// # use rocket::http::Status;
@@ -249,14 +250,14 @@ impl<'r> Session<'r> {
         self.change(Op::Remove(field.into().into_name())).await.map(drop)
     }
 
-    /// Deletes all items of a family: reads all fields, and then deletes the items that are there, all
-    /// at once. The key's own field stays.
+    /// Deletes all items of a family: reads all fields, and then deletes the items that it has
+    /// found, all at once. The key's own field stays.
     ///
-    /// An item that another request adds in between stays. One that another request changes in
+    /// An item that another request adds in between stays. An item that another request changes in
     /// between is deleted.
     ///
-    /// Two round trips: one command, and then two and one for each item; one round trip if there are
-    /// no items.
+    /// Two round trips: one command, and then two commands plus one for each item. One round trip
+    /// if there are no items.
     ///
     /// ```
     /// # use rocket_server_sessions::{Key, Result, Session};
@@ -299,8 +300,8 @@ impl<'r> Session<'r> {
         }
     }
 
-    /// Deletes all fields of the application. The session, its cookie and its log-in stay. One round
-    /// trip, three commands.
+    /// Deletes all fields of the application. The session, its cookie and its log-in stay. One
+    /// round trip, three commands.
     ///
     /// ```
     /// # use rocket_server_sessions::{Result, Session};

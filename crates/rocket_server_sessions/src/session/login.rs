@@ -16,8 +16,17 @@ use crate::user::User;
 use crate::value::{self, Value};
 
 impl<'r> Session<'r> {
-    /// Returns the logged-in user, as the store says now. The guard [`User`] asks once per request
-    /// instead. One round trip, one command; none if no user is logged in.
+    /// Returns the logged-in user. Each call reads the store; the guard [`User`] reads it only once
+    /// per request. One round trip, one command; none if no user is logged in.
+    ///
+    /// ```
+    /// # use rocket_server_sessions::{Result, Session};
+    /// #[rocket::get("/greeting")]
+    /// async fn greeting(session: Session<'_>) -> Result<String> {
+    ///     let user = session.user().await?;
+    ///     Ok(user.map_or_else(|| "Hello".into(), |user| format!("Hello {}", user.name)))
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
@@ -26,13 +35,13 @@ impl<'r> Session<'r> {
         Ok(self.request.login().await?.map(User::from))
     }
 
-    /// Returns `true` if a user is logged in, and logged in at most this long ago, by the clock of the
-    /// [fairing](crate::SessionFairing::clock). Use it to ask for the password again before something
-    /// important. If the password is right, call [`log_in`](Self::log_in) with the same user: that
-    /// renews the time.
+    /// Returns `true` if a user is logged in, and has logged in at most this long ago by the clock
+    /// of the [fairing](crate::SessionFairing::clock). Use it to ask for the password again before
+    /// a sensitive action. If the password is right, call [`log_in`](Self::log_in) with the same
+    /// user to renew the time.
     ///
-    /// The time is known to the second. One in the future, which another instance's clock may have
-    /// set, counts as being as long ago as it is ahead.
+    /// The time of a log-in is stored to the second. If it is in the future, because another
+    /// instance's clock is ahead, the difference counts as its age.
     ///
     /// One round trip, one command, shared with the guard [`User`]; none if no user is logged in.
     ///
@@ -64,20 +73,19 @@ impl<'r> Session<'r> {
     /// data, and adds the session to the user's [list](crate::UserSessions). `label` describes the
     /// session in that list, for example the browser. It is truncated to 120 characters.
     ///
-    /// Creates a session if there is none, or if the current one was destroyed, replaced or lost. If
-    /// another user is logged in, that session is destroyed and a new one is created. If the same user
-    /// is already logged in, [`logged_in_at`](User::logged_in_at) and the label are renewed. If the
-    /// user has more sessions than
+    /// Creates a session if there is none, or if the current one was destroyed, replaced or lost.
+    /// If another user is logged in, that session is destroyed and a new one is created. If the
+    /// same user is already logged in, [`logged_in_at`](User::logged_in_at) and the label are
+    /// renewed. If the user has more sessions than
     /// [`max_user_sessions`](crate::Config::max_user_sessions), the sessions with the oldest
     /// log-ins are destroyed.
     ///
-    /// A session that a guest has begun keeps its age:
-    /// [`absolute_lifetime`](crate::Config::absolute_lifetime), 30 days by default, counts from when it
-    /// was created, and a log-in does not restart it. If users are to stay logged in for 30 days, make
-    /// it longer.
+    /// A guest's session keeps its age: the [absolute lifetime](crate::Config::absolute_lifetime),
+    /// 30 days by default, counts from the session's creation, and a log-in does not restart it. If
+    /// users are to stay logged in for 30 days, set a longer one.
     ///
-    /// Two round trips; four if the current session no longer exists or belongs to another user, and
-    /// six if it belongs to another user while this user's sessions are being destroyed.
+    /// Two round trips; four if the current session no longer exists or belongs to another user,
+    /// and six if it belongs to another user while this user's sessions are being destroyed.
     ///
     /// ```
     /// # use rocket_server_sessions::{Result, SameOrigin, Session};
@@ -116,9 +124,9 @@ pub struct LogIn<'r> {
 }
 
 impl LogIn<'_> {
-    /// Sets `field` to `value` in the same step as the log-in: either both happen or neither. No
-    /// round trip of its own. The size of the whole session is not checked. More than 10,000 fields are
-    /// refused with [`Error::TooManyChanges`].
+    /// Sets `field` to `value` in the same step as the log-in: either both happen or neither. This
+    /// takes no additional round trip. The size of the whole session is not checked. More than
+    /// 10,000 fields are refused with [`Error::TooManyChanges`].
     ///
     /// ```
     /// # use rocket_server_sessions::{Key, Result, SameOrigin, Session};

@@ -73,9 +73,9 @@ pub struct Info {
     /// When the session's idle timeout was last reset. `None` until the store has answered in this
     /// request.
     pub last_seen: Option<SystemTime>,
-    /// When the session expires unless it is used again; later, if it has a longer idle timeout of its
-    /// own ([`remember_me`](Session::remember_me)). `None` until the store has answered in this
-    /// request.
+    /// When the session expires unless it is used again. It expires later if it has a longer idle
+    /// timeout of its own ([`remember_me`](Session::remember_me)). `None` until the store has
+    /// answered in this request.
     pub idle_expiry: Option<SystemTime>,
 }
 
@@ -108,10 +108,11 @@ impl Session<'_> {
         })
     }
 
-    /// Returns why the request's cookie was ignored, as far as is known without a round trip. `None`
-    /// if it was accepted, or if there was none.
+    /// Returns why the request's cookie was ignored, as far as is known without a round trip.
+    /// Returns `None` if the cookie was accepted, or if there was none.
     ///
-    /// A lost record, a rotated token and a destroyed session are known once the store has answered.
+    /// A lost record, a rotated token and a destroyed session are known once the store has
+    /// answered.
     ///
     /// ```
     /// # use rocket_server_sessions::{Rejection, Session};
@@ -119,7 +120,7 @@ impl Session<'_> {
     /// fn why(session: Session<'_>) -> &'static str {
     ///     match session.rejection() {
     ///         None => "nothing is wrong with your cookie",
-    ///         Some(Rejection::CutOff) => "something has cut your cookie off",
+    ///         Some(Rejection::CutOff) => "something has truncated your cookie",
     ///         Some(_) => "your cookie is not valid",
     ///     }
     /// }
@@ -137,8 +138,8 @@ impl Session<'_> {
 }
 
 impl<'r> Session<'r> {
-    /// Returns the session of a request, for guards, fairings and responders of your own. A response
-    /// fairing may change the session, in whichever order the fairings are attached.
+    /// Returns the session of a request, for guards, fairings and responders of your own. A
+    /// response fairing may change the session, in whichever order the fairings are attached.
     ///
     /// ```
     /// use rocket::fairing::AdHoc;
@@ -172,17 +173,17 @@ impl<'r> Session<'r> {
     }
 }
 
-/// A session that a spawned task may hold beyond the request. Streams and websockets need none: they
-/// may hold the guard itself, as the example [`websocket`] shows. What follows is true for them, too.
+/// A session that a spawned task may hold beyond the request. Streams and websockets do not need
+/// it: they may hold the guard itself, as the example [`websocket`] shows. The following applies to
+/// them, too.
 ///
 /// [`websocket`]: https://github.com/cloud-run-sessions/cloud-run-sessions/blob/main/crates/rocket_server_sessions/examples/websocket.rs
 ///
-/// Once the response's headers are sent, no cookie can be set. Then operations that would need one
-/// fail with [`Error::Unavailable`] and change nothing: creating
-/// a session, `regenerate`, `log_in` and `remember_me`. The same happens if the response overtakes
-/// them, except that `remember_me` then fails with
-/// [`Error::OutcomeUnknown`]. Each operation has a deadline of its
-/// own, and works again after an outage. At the end of the absolute lifetime, operations fail with
+/// Once the response's headers are sent, no cookie can be set. Operations that need one then fail
+/// with [`Error::Unavailable`] and change nothing: creating a session, `regenerate`, `log_in` and
+/// `remember_me`. The same happens if the headers are sent while they run, except that
+/// `remember_me` then fails with [`Error::OutcomeUnknown`]. Each operation has its own deadline,
+/// and works again after an outage. At the end of the absolute lifetime, operations fail with
 /// [`Error::Conflict`].
 ///
 /// ```

@@ -40,8 +40,8 @@ impl Session<'_> {
     /// Destroys the session: deletes its data and removes the browser's cookie. Concurrent requests
     /// cannot revive it. Does nothing if there is no session.
     ///
-    /// Only this response removes the cookie. Responses to other requests that still send it do not,
-    /// because they could arrive after the response to a newer log-in, and would undo that.
+    /// Only this response removes the cookie. Responses to other requests that still send it do
+    /// not, because they could arrive after the response to a newer log-in, and would undo that.
     ///
     /// One round trip, five commands.
     ///
@@ -67,19 +67,19 @@ impl Session<'_> {
     /// [`Duration`](std::time::Duration), it keeps the cookie, and the session gets this idle
     /// timeout if it is longer than the configured one.
     ///
-    /// The [absolute lifetime](crate::Config::absolute_lifetime) remains the limit: 30 days by default,
-    /// from when the session was created, even if no user was logged in then. For "remember me for
-    /// 30 days", set a longer `absolute_lifetime`.
+    /// The [absolute lifetime](crate::Config::absolute_lifetime) remains the limit: 30 days by
+    /// default, from when the session was created, even if no user was logged in then. For
+    /// "remember me for 30 days", set a longer `absolute_lifetime`.
     ///
-    /// Call it before or after [`log_in`](Self::log_in): it applies to the session in which the user is
-    /// then logged in, even if another user was logged in before. If you call it before the log-in
-    /// and there is no session yet, it makes no round trip. If you call it after the log-in, a
-    /// failed log-in leaves a guest's session unchanged.
+    /// Call it before or after [`log_in`](Self::log_in): it applies to the session in which the
+    /// user is then logged in, even if another user was logged in before. If you call it before the
+    /// log-in and there is no session yet, it makes no round trip. If you call it after the log-in,
+    /// a failed log-in leaves a guest's session unchanged.
     ///
-    /// If there is a session, its cookie is sent again; otherwise, the setting applies to the session
-    /// that this request creates. After a [`destroy`](Self::destroy), a new session has the configured
-    /// defaults again. The idle timeout is kept in the store. A later request that sets `true` or
-    /// `false` does not change it.
+    /// If there is a session, its cookie is sent again; otherwise, the setting applies to the
+    /// session that this request creates. After a [`destroy`](Self::destroy), a new session has the
+    /// configured defaults again. The idle timeout is kept in the store. A later request that sets
+    /// `true` or `false` does not change it.
     ///
     /// One round trip, one command; none if there is no session yet, or if the store has already
     /// answered in this request. With a duration and a session, one round trip and three commands,
@@ -102,7 +102,7 @@ impl Session<'_> {
     /// # Errors
     ///
     /// [`Error::Unavailable`] if the response's headers were already sent, and
-    /// [`Error::OutcomeUnknown`] if they are sent meanwhile. For the others, see
+    /// [`Error::OutcomeUnknown`] if they are sent during the call. For the others, see
     /// [`Session`](#errors).
     pub async fn remember_me(&self, choice: impl Into<RememberMe>) -> Result<()> {
         self.request.remember_me(choice.into()).await

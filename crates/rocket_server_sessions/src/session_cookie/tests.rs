@@ -36,7 +36,7 @@ fn value_is_written_as_release_0_1_0_does() {
 }
 
 #[test]
-fn value_with_anything_changed_is_refused() {
+fn value_with_any_change_is_refused() {
     let text = value().write();
     let of = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
     let bytes = URL_SAFE_NO_PAD.decode(&text).unwrap();
@@ -70,7 +70,7 @@ fn no_client_has_a_reason_to_quote_a_sealed_value() {
 }
 
 #[test]
-fn ring_opens_what_an_older_key_sealed_and_says_so() {
+fn key_ring_opens_values_of_a_previous_key_and_says_so() {
     let (old, new, other) = (Key::generate(), Key::generate(), Key::generate());
     let (value, name) = (value(), Config::default().cookie_name);
     let sealed = sealed(&KeyRing::new(old.clone(), vec![]), &value);
@@ -110,13 +110,13 @@ fn damaged_value_tells_how_it_was_damaged() {
 
 proptest::proptest! {
     #[test]
-    fn no_value_opens_that_the_ring_has_not_sealed(value in r"[ -~]{0,400}") {
+    fn value_that_the_key_ring_has_not_sealed_never_opens(value in r"[ -~]{0,400}") {
         let ring = KeyRing::new(Key::generate(), vec![Key::generate()]);
         proptest::prop_assert!(ring.unseal("__Host-session", &value).is_err());
     }
 
     #[test]
-    fn sealed_value_with_anything_changed_opens_nothing(
+    fn sealed_value_with_any_change_does_not_open(
         at in 0..SEALED_LENGTH,
         byte in proptest::char::range(' ', '~'),
     ) {
@@ -132,7 +132,7 @@ proptest::proptest! {
 }
 
 #[test]
-fn value_that_is_encrypted_under_another_name_is_no_cookie() {
+fn value_that_is_encrypted_under_another_name_is_refused() {
     let (ring, value) = (KeyRing::new(Key::generate(), vec![]), value());
     let claim = ring.encrypt("express:id", &value);
     assert_eq!(ring.decrypt("express:id", &claim).unwrap().0, value);

@@ -9,8 +9,8 @@ use rocket::{Request, Response};
 use crate::request::RequestSession;
 
 /// Sets the cookie. It is attached at ignition, after the fairings that the application attaches
-/// before the launch, so that their response fairings may use the session. Those that another fairing
-/// attaches at its ignition may come later; they get an error if they open a session.
+/// before the launch, so that their response fairings may use the session. Fairings that are
+/// attached at ignition may run later; they get an error if they open a session.
 pub(super) struct CookieFairing;
 
 #[rocket::async_trait]
@@ -30,7 +30,8 @@ impl Fairing for CookieFairing {
             }
             let is_unshared = |value: &str| value.contains("no-store") || value.contains("private");
             if !response.headers().get("Cache-Control").any(is_unshared) {
-                // RFC 9111, section 7.3: a stored response would give one visitor's cookie to others.
+                // RFC 9111, section 7.3: a cached response would give one visitor's cookie to
+                // others.
                 response.set_raw_header("Cache-Control", "no-store");
             }
         }

@@ -43,7 +43,7 @@ pub struct SessionFairing {
     store: Option<Arc<dyn Store>>,
     clock: Arc<dyn Clock>,
     observer: Option<Arc<Observer>>,
-    /// Which paths are excepted, if all others need the same origin.
+    /// The paths that other sites may send requests to, if they may not send any to other paths.
     same_origin: Option<Exceptions>,
     errors: Vec<String>,
     #[cfg(feature = "express")]
@@ -51,8 +51,8 @@ pub struct SessionFairing {
 }
 
 impl Session<'_> {
-    /// Returns the fairing, configured by `[default.session]`: it uses the store that `url` names, and
-    /// memory if that is unset.
+    /// Returns the fairing, configured by `[default.session]`: it uses the store that `url` names,
+    /// and memory if that is unset.
     ///
     /// ```
     /// use rocket_server_sessions::Session;
@@ -66,8 +66,7 @@ impl Session<'_> {
 }
 
 impl SessionFairing {
-    /// A fairing that is configured by `[default.session]`: it uses the store that `url` names, and
-    /// memory if that is unset.
+    /// See [`Session::fairing`].
     fn new() -> Self {
         Self {
             store: None,
@@ -108,9 +107,9 @@ impl SessionFairing {
         Self { observer: Some(Arc::new(observer)), ..self }
     }
 
-    /// Refuses all requests that other sites have sent, with a 403, before they reach a route. `GET`,
-    /// `HEAD` and `OPTIONS` are let through: they should change nothing. The handshake of a websocket
-    /// is refused like a `POST`.
+    /// Refuses all requests from other sites with a 403, before they reach a route. `GET`, `HEAD`
+    /// and `OPTIONS` are let through: they should change nothing. The handshake of a websocket is
+    /// refused like a `POST`.
     ///
     /// Attach the fairing after those that change a request's method or path, because its decision
     /// depends on them. If such a fairing runs later, routes without a session are not protected;
@@ -132,8 +131,8 @@ impl SessionFairing {
         Self { same_origin: Some(self.same_origin.unwrap_or_default()), ..self }
     }
 
-    /// Lets requests of other sites through to `path` and all paths below it, and requires the same
-    /// origin everywhere else.
+    /// Lets requests from other sites through to `path` and all paths below it, and requires the
+    /// same origin everywhere else.
     ///
     /// The launch fails if `path` is not a valid path.
     #[must_use]
@@ -143,7 +142,7 @@ impl SessionFairing {
         self
     }
 
-    /// Takes over the sessions of Express. See [`express`](crate::express).
+    /// Imports sessions from Express. See [`express`](crate::express).
     #[cfg(feature = "express")]
     #[must_use]
     pub fn import(self, import: Import) -> Self {

@@ -50,7 +50,7 @@ pub(super) const RARE: [&[Step]; 6] = [
 const ELSEWHERE: [&[Step]; 3] =
     [&[Step::DestroyAll("alice")], &[Step::DestroyOthers("alice")], &[Step::List("alice")]];
 
-/// Requests that take long.
+/// Long requests.
 pub(super) const SLOW: [&[Step]; 10] = [
     &[Step::Wait(20), Step::Insert],
     &[Step::Wait(26), Step::Insert],
@@ -64,7 +64,7 @@ pub(super) const SLOW: [&[Step]; 10] = [
     &[Step::Wait(35), Step::Regenerate, Step::Insert],
 ];
 
-/// What changes which session a browser has.
+/// Operations that change which session a browser has.
 pub(super) const IDENTITY: [&[Step]; 6] = [
     &[Step::Regenerate],
     &[Step::LogIn("alice")],
@@ -78,8 +78,8 @@ fn plan(browser: usize, steps: &[Step]) -> Plan {
     Plan { browser, steps: steps.to_vec() }
 }
 
-/// All pairs of operations, from each state: of one browser; of a browser and Alice's other device; of
-/// a browser and a thief who has its cookie.
+/// All pairs of operations, from each state: of one browser; of a browser and Alice's other device;
+/// of a browser and a thief who has its cookie.
 pub(super) fn pairs(faults: usize) -> Vec<Case> {
     let mut plans = Vec::new();
     for (at, first) in OPERATIONS.iter().enumerate() {

@@ -31,7 +31,7 @@ fn case(random: &mut Random) -> Case {
             let of = if random.below(4) == 0 { &RARE[..] } else { &OPERATIONS[..] };
             steps.extend(*random.pick(of));
         }
-        // Mostly, what a task does first is on its way when the response leaves.
+        // Usually, a task has sent its first commands when the response is sent.
         if random.below(5) == 0 {
             let at = random.below(steps.len());
             let pauses = [
@@ -77,7 +77,7 @@ pub(super) fn try_seeds(
     })
 }
 
-/// Any of the runs can be made alone: `SIMULATION_SEED` is the first one, `SIMULATION_RUNS` how many.
+/// To repeat a single run, set `SIMULATION_SEED` to its seed and `SIMULATION_RUNS` to 1.
 #[test]
 fn many_requests_in_random_orders_keep_every_rule() {
     let number = |name: &str| std::env::var(name).ok().and_then(|it| it.parse().ok());

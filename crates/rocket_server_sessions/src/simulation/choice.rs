@@ -2,7 +2,7 @@
 
 use super::random::Random;
 
-/// Something that can happen next, with what a choice depends on.
+/// Something that can happen next, with all that a choice depends on.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Option {
     /// Identifies it, in any order of events. Without a name, it is assumed to depend on everything
@@ -27,9 +27,9 @@ impl Option {
     }
 }
 
-/// Decides what comes next.
+/// Decides what happens next.
 pub(super) trait Choose {
-    /// Chooses an option. `None` if everything from here on was explored in another order.
+    /// Chooses an option. `None` if everything that could follow was explored in another order.
     fn choose(&mut self, options: &[Option]) -> std::option::Option<usize>;
 
     /// Whether all possible events are offered at any time. If not, events whose order obviously
@@ -83,7 +83,7 @@ struct Node {
 }
 
 impl Node {
-    /// The next choice that is worth making, from `first` on.
+    /// The next choice, from `first` on, that leads to an unexplored order.
     fn awake(&self, first: usize) -> std::option::Option<usize> {
         let is_asleep = |option: &Option| {
             option.name.is_some() && self.asleep.iter().any(|it| it.name == option.name)
@@ -91,7 +91,7 @@ impl Node {
         (first..self.options.len()).find(|at| !is_asleep(&self.options[*at]))
     }
 
-    /// What is asleep after the chosen step.
+    /// The options that are asleep after the chosen step.
     fn asleep_after(&self) -> Vec<Option> {
         let chosen = &self.options[self.chosen];
         let before = self.asleep.iter().chain(&self.options[..self.chosen]);
@@ -129,7 +129,7 @@ impl Walk {
         self.at = 0;
     }
 
-    /// Goes back to the last choice that is left; `false` if there is none.
+    /// Goes back to the last choice that has an alternative. Returns `false` if there is none.
     pub(super) fn step(&mut self) -> bool {
         self.at = 0;
         while let Some(node) = self.path.last_mut() {

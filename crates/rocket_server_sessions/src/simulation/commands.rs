@@ -7,7 +7,7 @@ pub(super) fn name(command: &Command) -> String {
     String::from_utf8_lossy(&command[0]).to_uppercase()
 }
 
-/// The commands, and how many arguments each takes, with its name; negative: at least so many.
+/// The commands and their arity, which counts the name. As in Redis, a negative arity is a minimum.
 const ARITIES: [(&str, i64); 23] = [
     ("DEL", -2),
     ("EVAL", -3),
@@ -34,7 +34,7 @@ const ARITIES: [(&str, i64); 23] = [
     ("HSETNX", 4),
 ];
 
-/// The keys that a command is about.
+/// The keys of a command.
 pub(super) fn keys(command: &Command) -> &[Vec<u8>] {
     match name(command).as_str() {
         "MULTI" | "EXEC" | "PING" => &[],
@@ -47,13 +47,14 @@ pub(super) fn keys(command: &Command) -> &[Vec<u8>] {
     }
 }
 
-/// Those that change nothing.
+/// The commands that change nothing.
 pub(super) const READS: [&str; 14] = [
     "EXEC", "EXISTS", "GET", "HEXISTS", "HGET", "HGETALL", "HLEN", "HMGET", "MULTI", "PING",
     "PTTL", "STRLEN", "TTL", "TYPE",
 ];
 
-/// Refuses commands that sessions do not use, and those with too few arguments.
+/// Returns an error for a command with the wrong number of arguments. Panics if sessions do not use
+/// the command.
 pub(super) fn check(command: &Command) -> Option<Reply> {
     let name = name(command);
     let Some((_, arity)) = ARITIES.iter().find(|(known, _)| *known == name) else {
@@ -66,7 +67,7 @@ pub(super) fn check(command: &Command) -> Option<Reply> {
         .then(|| Reply::error(format!("ERR wrong number of arguments for '{lower}' command")))
 }
 
-/// Refuses what needs memory, if there is none.
+/// Refuses a command that needs memory, if memory is full.
 pub(super) fn out_of_memory(name: &str, is_full: bool) -> Option<Reply> {
     let is_refused = is_full && ["HSET", "HSETNX", "HINCRBY", "SET"].contains(&name);
     is_refused.then(|| Reply::error(FULL))
@@ -83,7 +84,7 @@ impl From<WrongType> for Reply {
     }
 }
 
-/// Carries out one command that [`check`] has passed.
+/// Executes one command that [`check`] has accepted.
 pub(super) fn run(keyspace: &mut Keyspace, command: &Command) -> Reply {
     try_run(keyspace, command).unwrap_or_else(|error| error)
 }

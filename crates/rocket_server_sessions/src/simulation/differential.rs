@@ -77,15 +77,15 @@ fn command(random: &mut Random) -> Command {
     words.into_iter().map(|it| it.as_bytes().to_vec()).collect()
 }
 
-/// What a reply says, without what differs for a good reason: how much of a second has passed, and
-/// where in a script an error was raised.
+/// A reply as text, without what may differ: fractions of a second, and the position of an error in
+/// a script.
 fn said(reply: Value) -> String {
     match reply {
         Value::ServerError(error) => {
             let details = error.details().unwrap_or_default();
             format!("-{} {}", error.code(), details.split(" script: ").next().unwrap_or_default())
         }
-        // Times to live: the real clock runs on.
+        // Times to live: the real clock keeps running.
         Value::Int(number) if number > 20_000 && number <= 1_000_000 => {
             format!(":{}", (number + 999) / 1000 * 1000)
         }
@@ -126,7 +126,7 @@ impl Pair {
 }
 
 #[test]
-fn simulated_redis_answers_as_a_real_one_does() {
+fn simulated_redis_replies_like_a_real_one() {
     let server = RedisServer::start();
     for seed in 0..SEQUENCES {
         let mut random = Random::new(seed);
@@ -138,7 +138,7 @@ fn simulated_redis_answers_as_a_real_one_does() {
 }
 
 #[test]
-fn simulated_redis_without_memory_refuses_what_a_real_one_does() {
+fn simulated_redis_without_memory_refuses_the_same_commands_as_a_real_one() {
     let server = RedisServer::start();
     for seed in 0..SEQUENCES {
         let mut random = Random::new(seed);
@@ -155,7 +155,7 @@ fn simulated_redis_without_memory_refuses_what_a_real_one_does() {
     }
 }
 
-/// A connection in a transaction would queue it.
+/// Ends a transaction first, which would queue the command.
 fn set_limit(pair: &mut Pair, bytes: &str) {
     pair.run(vec![b"MULTI".to_vec()]);
     pair.run(vec![b"EXEC".to_vec()]);
@@ -163,7 +163,7 @@ fn set_limit(pair: &mut Pair, bytes: &str) {
 }
 
 #[test]
-fn simulated_redis_forgets_a_key_when_a_real_one_does() {
+fn keys_expire_in_simulated_redis_when_they_do_in_a_real_one() {
     let server = RedisServer::start();
     let mut pair = Pair::new(&server);
     let words = |text: &str| text.split(' ').map(|it| it.as_bytes().to_vec()).collect::<Command>();

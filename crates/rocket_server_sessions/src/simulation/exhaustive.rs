@@ -14,13 +14,13 @@ use super::random::Random;
 use super::scheduler::Run;
 use super::start::Start;
 
-/// The result: how many orders were tried, and the first one that broke a rule.
+/// How many orders were tried, and the first one that broke a rule.
 pub(super) struct Found {
     pub(super) runs: usize,
     pub(super) failure: Option<String>,
 }
 
-/// A runtime whose time stands still.
+/// A runtime whose clock is paused.
 pub(super) fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
 }
@@ -44,7 +44,7 @@ pub(super) async fn run<C: Choose>(
     Err(why)
 }
 
-/// Which of a case's orders are gone through.
+/// Which orders of a case are explored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Search {
     Every,
@@ -86,7 +86,7 @@ async fn explore(machine: &Machine, from: &Snapshot, case: &Case, search: Search
     }
     for seed in 0..samples {
         runs += 1;
-        let seed = u64::try_from(seed).expect("there are not so many");
+        let seed = u64::try_from(seed).expect("the number of samples fits");
         let dice = || Dice { random: Random::new(seed), is_free: false };
         if let Err(why) = run(machine, from, case, &mut dice(), |it| *it = dice()).await {
             return Found { runs, failure: Some(why) };
@@ -95,7 +95,7 @@ async fn explore(machine: &Machine, from: &Snapshot, case: &Case, search: Search
     Found { runs, failure: None }
 }
 
-/// Explores cases on all processors. Says how many runs were made, and what was found.
+/// Explores cases on all processors. Returns the number of runs, and the failures.
 pub(super) fn explore_all(
     cases: &[Case],
     mutation: Mutation,
@@ -163,8 +163,8 @@ fn every_order_of_a_slow_request_and_another_keeps_every_rule() {
     assert_all_hold("slow requests", &slow(0), search);
 }
 
-/// With a fault at some point. `SIMULATION_FAULTS` says how many orders of each case are gone through;
-/// `every` is hours of work.
+/// With a fault at some point. `SIMULATION_FAULTS` sets how many orders of each case are explored;
+/// `every` takes hours.
 #[test]
 fn orders_of_two_requests_with_a_fault_keep_every_rule() {
     let search = Search::from_env("SIMULATION_FAULTS", Search::Some, 2);

@@ -1,4 +1,4 @@
-//! What holds at every point of every run, whatever the order.
+//! What must hold at every point of every run, whatever the order.
 //!
 //! The invariants observe each change of a record when Redis makes it, know which request sent the
 //! command, and see the result of each step. So every rule is checked as soon as it can be broken:
@@ -11,10 +11,10 @@
 //! | a step that was done has had its effect, once, and shows what was there (I1, I5) | at its end |
 //! | a step that failed has had no effect, and has none later | at its end and at each change |
 //! | what a request writes goes to the session that it has read (pinned identity) | at its end |
-//! | after a new token, a request goes on under a token that it made itself (F1) | at its end |
+//! | after a new token, a request uses only tokens that it created itself (F1) | at its end |
 //! | a session that was destroyed has no record again (F2) | at each change |
-//! | a response sets only a cookie that its request has made or confirmed (I4) | at the response |
-//! | a browser has the session of its last change of identity (F4) | when all has arrived |
+//! | a response sets only a cookie that its request has created or confirmed (I4) | at the response |
+//! | a browser has the session of its last change of identity (F4) | when all responses have arrived |
 //! | every key has a time to live (I8), and every browser is served again | a minute later |
 
 mod effects;
@@ -33,7 +33,7 @@ use super::records::{Record, effects, records, tombstones};
 use super::step::{Outcome, Step};
 use super::world::{Author, Event};
 
-/// For how long a token that has died must be known, in milliseconds.
+/// How long a dead token must be remembered, in milliseconds.
 const TOMBSTONE: u64 = 30_000;
 
 type Checked = Result<(), String>;
@@ -41,11 +41,11 @@ type Checked = Result<(), String>;
 pub(super) struct Invariants {
     requests: Vec<Seen>,
     live: Vec<Record>,
-    /// Which request has made a place, if any has.
+    /// Which request has created a place, if any.
     makers: HashMap<Place, Option<usize>>,
     /// When a token died, in milliseconds of Redis' clock.
     deaths: HashMap<Place, u64>,
-    /// Every session that has ever lived.
+    /// Every session that has ever existed.
     ids: HashSet<String>,
     faults: usize,
 }
@@ -114,7 +114,7 @@ impl Invariants {
         self.requests[request].fate = Fate::Dropped;
     }
 
-    /// Something has failed that is not the code's.
+    /// A fault was injected.
     pub(super) fn faulted(&mut self) {
         self.faults += 1;
     }
@@ -130,7 +130,7 @@ impl Invariants {
         }
     }
 
-    /// Redis has carried out a unit of commands.
+    /// Redis has executed a unit of commands.
     pub(super) fn executed(
         &mut self,
         author: Author,
@@ -172,7 +172,7 @@ impl Invariants {
         Ok(())
     }
 
-    /// Notes what every step that is under way could see now.
+    /// Notes what every step in progress could see now.
     fn look(&mut self) {
         for request in 0..self.requests.len() {
             let known = self.known(request);
@@ -215,7 +215,7 @@ impl Invariants {
                     Outcome::Conflict | Outcome::TooLarge | Outcome::Unavailable => {
                         let stage = &self.requests[request].steps[step];
                         match stage.effects.first() {
-                            Some(effect) => Err(format!("it has done {effect:?}")),
+                            Some(effect) => Err(format!("it has had the effect {effect:?}")),
                             None => Ok(()),
                         }
                     }
@@ -247,18 +247,18 @@ impl Invariants {
                 return Err(format!("{key} has no time to live"));
             }
             if !key.starts_with("session:") {
-                return Err(format!("{key} is none of ours"));
+                return Err(format!("{key} is not a key of sessions"));
             }
         }
         Ok(())
     }
 
-    /// The last request was answered, with nothing beside it.
+    /// The last request was answered, and no other was running.
     pub(super) fn check_served(&self) -> Checked {
         let Some(seen) = self.requests.last() else { return Ok(()) };
         match seen.steps.last().and_then(|it| it.outcome.clone()) {
             Some(Outcome::Done(_)) => Ok(()),
-            outcome => Err(format!("a request alone comes to {outcome:?}")),
+            outcome => Err(format!("a request without concurrency ends with {outcome:?}")),
         }
     }
 }

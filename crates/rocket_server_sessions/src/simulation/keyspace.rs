@@ -6,8 +6,8 @@ use std::rc::Rc;
 /// A field's name and value.
 pub(super) type Field = (Vec<u8>, Vec<u8>);
 
-/// A key's value. A hash keeps its fields in the order of their insertion, as small ones do in Redis:
-/// so a run does not depend on random names.
+/// A key's value. A hash keeps its fields in the order of their insertion, as small hashes do in
+/// Redis, so that a run does not depend on random names.
 #[derive(Clone, Debug, Hash, PartialEq, Eq)]
 pub(super) enum Data {
     Text(Vec<u8>),
@@ -15,7 +15,7 @@ pub(super) enum Data {
 }
 
 impl Data {
-    /// What a field of a hash holds, as text.
+    /// The value of a hash's field, as text.
     pub(super) fn field(&self, name: &str) -> Option<&str> {
         let Self::Hash(fields) = self else { return None };
         let (_, value) = fields.iter().find(|(field, _)| field == name.as_bytes())?;
@@ -35,11 +35,11 @@ pub(super) struct Entry {
 pub(super) struct Keyspace {
     keys: BTreeMap<Rc<[u8]>, Entry>,
     now: u64,
-    /// Whether memory is full: what needs more of it is refused.
+    /// Whether memory is full, so that commands that need more are refused.
     pub(super) is_full: bool,
 }
 
-/// The key holds something else.
+/// The key holds a value of another type.
 pub(super) struct WrongType;
 
 impl Keyspace {
@@ -47,7 +47,7 @@ impl Keyspace {
         self.now
     }
 
-    /// Moves the clock, and drops what has expired.
+    /// Advances the clock, and removes expired keys.
     pub(super) fn advance(&mut self, milliseconds: u64) {
         self.now += milliseconds;
         let now = self.now;
@@ -95,7 +95,7 @@ impl Keyspace {
         Ok(self.hash(key)?.iter().find(|(field, _)| field == name).map(|(_, value)| value))
     }
 
-    /// Sets a field, and says whether it is new.
+    /// Sets a field. Returns whether it is new.
     pub(super) fn set_field(
         &mut self,
         key: &[u8],
@@ -114,7 +114,7 @@ impl Keyspace {
         Ok(is_new)
     }
 
-    /// Deletes a field, and the key with its last one; says whether it was there.
+    /// Deletes a field, and the key with its last field. Returns whether the field existed.
     pub(super) fn remove_field(&mut self, key: &[u8], name: &[u8]) -> Result<bool, WrongType> {
         if self.field(key, name)?.is_none() {
             return Ok(false);

@@ -14,7 +14,7 @@ use super::reply::{Command, Reply};
 pub(super) struct Scripts {
     lua: Lua,
     compiled: RefCell<HashMap<Vec<u8>, Function>>,
-    /// Whether the script that runs has written: from then on, full memory does not stop it.
+    /// Whether the running script has written: from then on, full memory does not stop it.
     has_written: Rc<Cell<bool>>,
 }
 
@@ -51,7 +51,7 @@ impl Scripts {
         self.lua.globals().set("redis", redis)
     }
 
-    /// Carries out `EVAL script numkeys key … argument …`.
+    /// Executes `EVAL script numkeys key … argument …`.
     pub(super) fn eval(&self, command: &Command) -> Reply {
         let Some(keys) = std::str::from_utf8(&command[2]).ok().and_then(|it| it.parse().ok())
         else {
@@ -99,7 +99,9 @@ fn call(
             Value::Number(number) => number.to_string().into_bytes(),
             other => {
                 let kind = other.type_name();
-                return Err(mlua::Error::runtime(format!("a {kind} is no argument of a command")));
+                return Err(mlua::Error::runtime(format!(
+                    "a {kind} cannot be an argument of a command"
+                )));
             }
         });
     }
@@ -115,7 +117,7 @@ fn call(
     Ok(commands::run(keyspace, &command))
 }
 
-/// How Redis' replies look to a script.
+/// Converts a reply of Redis to the value that a script gets.
 fn into_lua(lua: &Lua, reply: Reply) -> mlua::Result<Value> {
     let single = |field: &str, text: String| {
         let table = lua.create_table()?;
@@ -137,7 +139,7 @@ fn into_lua(lua: &Lua, reply: Reply) -> mlua::Result<Value> {
     }
 }
 
-/// How what a script returns looks to a client.
+/// Converts the value that a script returns to a reply.
 fn from_lua(value: Value) -> Reply {
     match value {
         Value::String(text) => Reply::Bulk(text.as_bytes().to_vec()),
@@ -162,7 +164,7 @@ fn from_table(table: &Table) -> Reply {
     Reply::Array(items.map_while(Result::ok).map(from_lua).collect())
 }
 
-/// An error without a code gets Redis' own.
+/// Adds the default code to an error that has none.
 fn with_code(text: &str) -> String {
     let text = text.strip_prefix('-').unwrap_or(text);
     if text.contains(' ') { text.to_owned() } else { format!("ERR {text}") }

@@ -31,7 +31,7 @@ pub(super) struct Snapshot {
     pub(super) keyspace: Keyspace,
     pub(super) browsers: Vec<Browser>,
     pub(super) now: SystemTime,
-    /// Which ids and tokens come next.
+    /// Determines the next ids and tokens.
     pub(super) seed: u64,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Machine {
     store: Arc<Redis>,
     clock: ManualClock,
     places: RefCell<HashMap<String, Option<Place>>>,
-    /// The states, by their hashes, in which runs have ended.
+    /// Hashes of the states in which runs have ended.
     ends: RefCell<HashSet<u64>>,
 }
 
@@ -88,7 +88,7 @@ impl Machine {
         tokio::time::advance(time).await;
     }
 
-    /// Whether no run has ended in this state yet: what follows depends on nothing else.
+    /// Whether no run has ended in this state yet. What follows a run depends only on this state.
     pub(super) fn is_new(&self, browsers: &[Browser]) -> bool {
         let mut hasher = DefaultHasher::new();
         Hash::hash(&*self.server.keyspace.borrow(), &mut hasher);
@@ -99,7 +99,7 @@ impl Machine {
         self.ends.borrow_mut().insert(hasher.finish())
     }
 
-    /// Where a cookie, as it is sent or set, leads to; `None` for a removal.
+    /// The place that a `Cookie` or `Set-Cookie` value leads to. `None` for a removal.
     pub(super) fn place(&self, cookie: &str) -> Option<Place> {
         let pair = cookie.split(';').next().unwrap_or_default();
         if let Some(known) = self.places.borrow().get(pair) {

@@ -2,34 +2,34 @@
 
 use super::reply::Command;
 
-/// A rule that is broken, in a script's text or on a command's way to Redis.
+/// A seeded bug, in the text of a script or in the commands that are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mutation {
     None,
-    /// A rotated token leaves nothing behind.
+    /// A rotation leaves no tombstone.
     NoTombstoneOfRotation,
-    /// A destroyed session leaves nothing behind.
+    /// Destroying a session leaves no tombstone.
     NoTombstoneOfDestruction,
     /// A rotated token's tombstone says that the session was destroyed.
     WrongTombstone,
-    /// Tombstones are gone after a second.
+    /// Tombstones expire after a second.
     ShortTombstone,
-    /// Scripts write into any hash.
+    /// Scripts write to a hash without checking its marker.
     NoMarker,
     /// A log-in takes over the session of another user.
     NoOwner,
-    /// A user's new place is not entered into the index.
+    /// A user's new place is not added to the index.
     NoIndexEntry,
-    /// The user's other places are removed from the index when a new one is entered.
+    /// The user's other places are removed from the index when a new one is added.
     OldEntryFirst,
-    /// A batch is carried out up to the middle.
+    /// The last change of a batch is not made.
     HalfBatch,
     /// A place that is found empty when a token is settled or a user's sessions are destroyed gets
     /// no tombstone.
     NoSettlement,
-    /// A destroyed record stays, and the answer says that it is gone.
+    /// A destroyed record is not deleted, but the reply says that it was.
     NoDeletion,
-    /// What is inserted is not written.
+    /// An inserted value is not written.
     NoInsert,
     /// An orphan key that an increment created is not deleted.
     NoOrphanDeletion,
@@ -55,7 +55,7 @@ impl Mutation {
         Self::NoExpiry,
     ];
 
-    /// What is replaced in a script's text, and by what.
+    /// The part of a script's text that is replaced, and its replacement.
     fn replacement(self) -> Option<(&'static str, &'static str)> {
         Some(match self {
             Self::NoTombstoneOfRotation => {
@@ -90,7 +90,7 @@ impl Mutation {
         })
     }
 
-    /// Changes a unit of commands on its way.
+    /// Changes a unit of commands before it is executed.
     pub(super) fn apply(self, unit: Vec<Command>) -> Vec<Command> {
         if self == Self::None {
             return unit;

@@ -1,4 +1,4 @@
-//! What requests do: a small application's handler carries their steps out.
+//! What requests do: the handler of a small application takes their steps.
 
 use std::future::{Future, poll_fn};
 use std::ops::Range;
@@ -20,16 +20,16 @@ const RIGHT: Key<i64> = Key::new("right");
 
 const SMALL: Key<i8> = Key::new("small");
 
-/// What the narrow field is incremented by: once more, and the sum does not fit.
+/// What the field of a narrow type is incremented by. A second increment does not fit.
 pub(super) const LARGE: i64 = 100;
 
 /// What an update appends to the note.
 pub(super) const UPDATE: &str = "+";
 
-/// More than a field may hold.
+/// The length of a value that is too large for a field.
 const TOO_LONG: usize = 20_000;
 
-/// The one route: request `number` does what was planned for it.
+/// The only route: request `number` takes the steps of its plan.
 #[get("/<number>")]
 pub(super) async fn run(
     number: usize,
@@ -51,7 +51,7 @@ pub(super) async fn run(
                 run_steps(&world, number, steps, owned.session(), sessions.users()).await;
             }
         });
-        // What the task does first is on its way when the response leaves.
+        // The task's first commands are sent before the response.
         let is_over = poll_fn(|context| Poll::Ready(task.as_mut().poll(context).is_ready())).await;
         world.with(|state| state.spawned = (!is_over).then_some(task));
     }
@@ -83,7 +83,7 @@ async fn run_steps(
                     failed(&error)
                 }
             };
-        // A handler returns an error; if it has only stopped waiting, it goes on.
+        // A handler returns an error, but continues if it has only stopped waiting.
         let is_over = !matches!(outcome, Outcome::Done(_) | Outcome::GivenUp);
         let event = Event::Ended { request: number, step: at, outcome };
         world.with(|state| state.events.push(event));

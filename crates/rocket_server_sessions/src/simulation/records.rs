@@ -39,7 +39,7 @@ impl Record {
         Some(Self { place: key.to_owned(), id: id.to_owned(), user, counts, note, idle })
     }
 
-    /// Whether it holds nothing of the application's.
+    /// Whether it has no field of the application.
     pub(super) fn is_empty(&self) -> bool {
         self.counts == [None; 4] && self.note.is_none()
     }
@@ -72,7 +72,7 @@ pub(super) fn tombstones(keyspace: &Keyspace) -> impl Iterator<Item = Place> {
     texts.map(|(key, _)| String::from_utf8_lossy(key).into_owned())
 }
 
-/// What a unit of commands has done to one session.
+/// The effect of a unit of commands on one session.
 #[derive(Clone, Debug)]
 pub(super) enum Effect {
     Created(Record),
@@ -85,7 +85,7 @@ pub(super) enum Effect {
 }
 
 impl Effect {
-    /// The place whose token is dead from then on.
+    /// The place whose token is dead afterwards.
     pub(super) fn dead_place(&self) -> Option<&Place> {
         match self {
             Self::Created(_) => None,
@@ -96,7 +96,7 @@ impl Effect {
         }
     }
 
-    /// The record as it is then.
+    /// The record afterwards.
     pub(super) fn after(&self) -> Option<&Record> {
         match self {
             Self::Created(record) | Self::Changed { after: record, .. } => Some(record),

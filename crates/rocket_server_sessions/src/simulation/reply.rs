@@ -1,4 +1,4 @@
-//! Redis' protocol, as far as the simulation speaks it: packed commands in, replies out.
+//! The part of Redis' protocol that the simulation needs: packed commands in, replies out.
 
 use redis::Value;
 

@@ -76,7 +76,8 @@ pub(super) struct Run<'m, C> {
     faults: usize,
     is_faulty: bool,
     plans: Vec<Plan>,
-    /// How much each request has sent by itself, and detached.
+    /// The number of pipelines that each request has sent itself (`false`), and in detached work
+    /// (`true`).
     sent: HashMap<(usize, bool), usize>,
     is_traced: bool,
 }
@@ -133,7 +134,8 @@ impl<'m, C: Choose> Run<'m, C> {
         Ok(true)
     }
 
-    /// Which requests begin with what their browser holds now; the others wait for a response.
+    /// Which requests begin with the cookie that their browser has now. The others wait for a
+    /// response.
     async fn begin_first(&mut self) -> Result<(), String> {
         for request in 0..self.requests.len() {
             let browser = self.requests[request].browser;
@@ -207,7 +209,7 @@ impl<'m, C: Choose> Run<'m, C> {
         self.poll(request).await
     }
 
-    /// Lets a request go on as far as it can without an answer, and detached work with it.
+    /// Polls a request, and its detached work, until they wait for an answer.
     async fn poll(&mut self, request: usize) -> Result<(), String> {
         let world = &self.machine.world;
         let mut is_answered = false;
@@ -249,7 +251,7 @@ impl<'m, C: Choose> Run<'m, C> {
         Ok(())
     }
 
-    /// Lets detached work go on, and takes in what was sent and what has happened.
+    /// Lets detached work continue, and collects sent pipelines and events.
     async fn take_in(&mut self) -> Result<(), String> {
         tokio::task::yield_now().await;
         let (sent, events) = self
@@ -278,12 +280,12 @@ impl<'m, C: Choose> Run<'m, C> {
     fn execute(&mut self, at: usize) -> Result<(), String> {
         let server = &self.machine.server;
         let job = &mut self.jobs[at];
-        let unit = job.units.next().expect("a job without units is over");
+        let unit = job.units.next().expect("a job has units until it is over");
         job.done += 1;
         let before = server.keyspace.borrow().clone();
         let count = unit.len();
         let unit = self.machine.mutation.apply(unit);
-        // What a mutation has added is not answered.
+        // Replies to commands that a mutation has added are dropped.
         let added = unit.len() - count;
         for (at, command) in unit.into_iter().enumerate() {
             let reply = server.execute(&mut job.connection, command);

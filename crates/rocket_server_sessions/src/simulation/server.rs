@@ -1,4 +1,4 @@
-//! A simulated Redis, which carries out one command at a time.
+//! A simulated Redis, which executes one command at a time.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -27,7 +27,7 @@ impl Server {
         Self { scripts: Scripts::new(&keyspace), keyspace }
     }
 
-    /// Carries out one command of a connection.
+    /// Executes one command of a connection.
     pub(super) fn execute(&self, connection: &mut Connection, command: Command) -> Reply {
         let name = name(&command);
         let is_full = self.keyspace.borrow().is_full;
@@ -49,7 +49,7 @@ impl Server {
                 Reply::Array(commands.iter().map(|command| self.run(command)).collect())
             }
             (_, Some(queued)) => {
-                // What is queued takes memory, whatever it is.
+                // Any queued command takes memory.
                 let wrong = if name == "MULTI" { None } else { check(&command) };
                 let refused = wrong.or_else(|| is_full.then(|| Reply::error(FULL)));
                 if let Some(error) = refused {

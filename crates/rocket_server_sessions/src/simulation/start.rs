@@ -7,20 +7,20 @@ use super::machine::{Machine, Snapshot};
 use super::scheduler::Run;
 use super::step::Step;
 
-/// What the first browser holds. The second one is Alice's, who is logged in there, and the third is a
-/// thief's: it holds the same cookie as the first.
+/// What the first browser has. Alice is logged in in the second browser. The third one is a
+/// thief's, with the same cookie as the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Start {
     /// No cookie.
     Nothing,
-    /// The cookie of a session that has just begun, and was not sent back yet.
+    /// The cookie of a new session, which was not sent back yet.
     New,
     Returning,
-    /// Alice's.
+    /// The cookie of a session in which Alice is logged in.
     LoggedIn,
     /// The token was replaced, and the browser has the new one …
     Rotated,
-    /// … or the old one still.
+    /// … or still has the old one.
     Outdated,
     /// Another browser with the same cookie has destroyed the session.
     Destroyed,
@@ -69,10 +69,10 @@ impl Start {
         let mut before = None;
         for steps in own {
             before.clone_from(&run.browsers[0].cookie);
-            run.request_alone(0, steps).await.expect("nothing is beside it");
+            run.request_alone(0, steps).await.expect("a request alone succeeds");
         }
         for steps in [vec![Step::LogIn("alice")], vec![Step::View]] {
-            run.request_alone(1, steps).await.expect("nothing is beside it");
+            run.request_alone(1, steps).await.expect("a request alone succeeds");
         }
         let mut browsers = run.browsers.clone();
         if matches!(self, Self::Outdated | Self::Destroyed) {

@@ -3,7 +3,7 @@
 /// One thing that a handler does with its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// A batch of one increment, which shows everything.
+    /// A batch of one increment, which returns all fields.
     View,
     Increment,
     Get,
@@ -11,13 +11,13 @@ pub(super) enum Step {
     /// The note that a session begins with.
     InsertFirst,
     InsertTooLarge,
-    /// Appends to the note, by a compare-and-set.
+    /// Appends to the note with `update`.
     Update,
     Take,
     Remove,
     /// Two increments in one batch.
     Batch,
-    /// An increment of a narrow type, into which it fits once.
+    /// An increment of a narrow type, whose sum fits only once.
     Small,
     Clear,
     Snapshot,
@@ -31,9 +31,9 @@ pub(super) enum Step {
     DestroyOthers(&'static str),
     List(&'static str),
     Remember,
-    /// For so long that the session gets an idle timeout of its own.
+    /// With a duration, so that the session gets an idle timeout of its own.
     RememberFor,
-    /// The handler does something else for so many seconds.
+    /// The handler does something else for this many seconds.
     Wait(u64),
     /// The handler answers, and leaves the steps that follow to a task.
     Spawn,
@@ -47,15 +47,15 @@ pub(super) enum Outcome {
     TooLarge,
     /// Nothing was changed.
     Unavailable,
-    /// It may have been done.
+    /// The change may have been made.
     Unknown,
     /// The handler has stopped waiting.
     GivenUp,
-    /// What no route of an application should have to answer.
+    /// An error that an application should never get.
     Fault(String),
 }
 
-/// What a step that was done has shown.
+/// What a successful step has returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     Nothing,

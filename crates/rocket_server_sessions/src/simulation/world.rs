@@ -1,5 +1,5 @@
-//! What the requests, the store and the scheduler share: what each request does, what was sent to
-//! Redis, and what has happened so far.
+//! What the requests, the store and the scheduler share: the steps of each request, the pipelines
+//! that were sent, and the events so far.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -14,18 +14,18 @@ use rocket::tokio::sync::oneshot;
 use super::step::{Outcome, Step};
 use crate::store::StoreError;
 
-/// Who has sent something: a request's step, or work that it has detached.
+/// What has sent a pipeline: a step of a request, or its detached work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Author {
     Step {
         request: usize,
         step: usize,
     },
-    /// By which request.
+    /// Contains the request.
     Detached(usize),
 }
 
-/// A pipeline on its way to Redis.
+/// A pipeline that was sent to Redis.
 pub(super) struct Sent {
     pub(super) packed: Vec<u8>,
     /// How many replies each of its units gets.
@@ -34,10 +34,10 @@ pub(super) struct Sent {
     pub(super) answer: oneshot::Sender<Result<Vec<Value>, StoreError>>,
 }
 
-/// What goes on after a request's handler has answered.
+/// Work that continues after a request's handler has answered.
 pub(super) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What has happened to a request's step.
+/// The beginning or the end of a step.
 pub(super) enum Event {
     Began { request: usize, step: usize },
     Ended { request: usize, step: usize, outcome: Outcome },
@@ -58,7 +58,7 @@ pub(super) struct State {
     pub(super) current: Option<usize>,
     /// The request that was polled last.
     pub(super) last: usize,
-    /// What the request that is being polled has left to a task.
+    /// The task that the request that is being polled has spawned.
     pub(super) spawned: Option<Task>,
     pub(super) sent: Vec<Sent>,
     pub(super) events: Vec<Event>,
@@ -69,7 +69,7 @@ impl World {
         what(&mut self.0.lock())
     }
 
-    /// Starts over, with these requests to come.
+    /// Starts over with these requests.
     pub(super) fn reset(&self, plans: Vec<Vec<Step>>) {
         let count = plans.len();
         *self.0.lock() = State {
@@ -89,7 +89,7 @@ impl World {
         let (answer, reply) = oneshot::channel();
         let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
         self.with(|state| {
-            // Detached work begins while its request is polled, and goes on by itself.
+            // Detached work begins while its request is polled, and then continues by itself.
             let author = match state.current {
                 Some(request) if !waker.will_wake(Waker::noop()) => {
                     Author::Step { request, step: state.steps[request] }

@@ -1,5 +1,5 @@
-//! The contract of [`Store`](super::Store) over a map of entries with expiry, for stores that hold a
-//! lock or a transaction meanwhile.
+//! The contract of [`Store`](super::Store) over a map of entries with expiry, for stores that hold
+//! a lock or a transaction during each call.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};

@@ -32,7 +32,8 @@ impl StoreError {
         Self::new(StoreErrorKind::Refused, message)
     }
 
-    /// Creates an error for a call that was sent but not answered, so that it may have been applied.
+    /// Creates an error for a call that was sent but not answered, so that it may have been
+    /// applied.
     #[must_use]
     pub fn outcome_unknown(message: impl fmt::Display) -> Self {
         Self::new(StoreErrorKind::OutcomeUnknown, message)

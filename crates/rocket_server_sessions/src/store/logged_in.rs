@@ -25,8 +25,8 @@ impl LoggedIn {
         Self { name: name.to_owned(), logged_in_at, label: label.to_owned() }
     }
 
-    /// The fields that a store sets in the user's record. They begin with `@`, and are read like any
-    /// other. The name is a plain string, so that scripts can compare it.
+    /// The fields that a store sets in the user's record. They begin with `@`, and are read like
+    /// any other. The name is a plain string, so that scripts can compare it.
     #[must_use]
     pub fn fields(&self) -> [(String, String); 2] {
         let login = format!("{} {}", unix(self.logged_in_at).as_secs(), self.label);

@@ -9,10 +9,10 @@
 //! | dead | a tombstone, for a short time | [`Death`]: the token was destroyed or rotated |
 //! | gone | no record (the key is missing, or holds something else) | `Gone`; the store is not changed |
 //!
-//! The marker is whatever tells a store that a record is a session's: in Redis, the field `@id`, which
-//! holds the public id; in a map or a table, the entry itself. Only [`create`](Store::create) writes
-//! it, so dead and gone records cannot come back. A store that creates a key as a side effect of
-//! another change (as `HINCRBY` does) must treat a key without the marker as gone.
+//! The marker is what tells a store that a record belongs to a session: in Redis, the field `@id`,
+//! which holds the public id; in a map or a table, the entry itself. Only [`create`](Store::create)
+//! writes it, so dead and gone records cannot come back. A store that creates a key as a side
+//! effect of another change (as `HINCRBY` does) must treat a key without the marker as gone.
 //!
 //! Every record, tombstone and index has a time to live. To check a store of your own, call
 //! [`conformance`](crate::testing::conformance) in a test.
@@ -20,9 +20,9 @@
 //! Every call is atomic and one round trip, unless its documentation says otherwise. Stores must
 //! not retry a call that may have been applied.
 //!
-//! Later releases may add changes, results and fields, so most types here are `#[non_exhaustive]` and
-//! have constructors. [`RecordId`], [`IndexEntry`], [`TimeToLive`], [`Selection`] and [`StoreErrorKind`]
-//! stay as they are.
+//! Later releases may add changes, results and fields, so most types here are `#[non_exhaustive]`
+//! and have constructors. [`RecordId`], [`IndexEntry`], [`TimeToLive`], [`Selection`] and
+//! [`StoreErrorKind`] stay as they are.
 
 // Each module uses only those after it in this table. The test `layers` checks that.
 //

@@ -1,4 +1,4 @@
-//! A record: its id, its fields, and how its token dies.
+//! A record: its id, its fields, and why its token is dead.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;

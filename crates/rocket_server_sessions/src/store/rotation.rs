@@ -26,7 +26,7 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// A rotation without a log-in, of a record whose cookie has not come back.
+    /// A rotation without a log-in, of a record whose cookie the browser has not sent back yet.
     #[must_use]
     pub fn new(from: RecordId, to: TokenHash, ttl: TimeToLive) -> Self {
         Self { from, to, ttl, seen: None, user: None, fields: Values::new() }

@@ -9,19 +9,19 @@ use super::record::Values;
 pub struct TimeToLive {
     /// The idle timeout of records that have none of their own.
     pub idle: Duration,
-    /// The most that any record gets: the rest of the absolute lifetime.
+    /// The limit for every record: the rest of the absolute lifetime.
     pub max: Duration,
 }
 
 impl TimeToLive {
-    /// The same for all records.
+    /// A time to live that is the same for all records.
     #[must_use]
     pub fn fixed(ttl: Duration) -> Self {
         Self { idle: ttl, max: ttl }
     }
 
-    /// The time to live of a record with these fields. A record may have a longer idle timeout of its
-    /// own in the field `@idle`, in seconds.
+    /// The time to live of a record with these fields. A record may have a longer idle timeout of
+    /// its own in the field `@idle`, in seconds.
     #[must_use]
     pub fn of(self, fields: &Values) -> Duration {
         let own = fields.get(IDLE).and_then(|it| it.parse().ok()).map(Duration::from_secs);

@@ -147,7 +147,7 @@ impl Update {
     /// Applies the update to the fields of a live record in memory, with its limit. `seen` becomes
     /// [`Applied::seen`].
     ///
-    /// For stores that hold a lock or a transaction meanwhile.
+    /// For stores that hold a lock or a transaction during each call.
     pub fn apply(&self, fields: &mut Values, seen: Option<SystemTime>) -> UpdateResult {
         let mut new = fields.clone();
         let results: Vec<_> = self.ops.iter().map(|op| op.apply(&mut new)).collect();

@@ -73,8 +73,8 @@ impl<S: Store + ?Sized> Wrap for Arc<S> {
     }
 }
 
-/// Makes a type that wraps a store a store. A blanket implementation would show [`Wrap`] to
-/// applications, and would forbid all others.
+/// Implements `Store` for a type that wraps a store. A blanket implementation would make [`Wrap`]
+/// public, and would exclude all other implementations.
 macro_rules! store_by_wrapping {
     ($type:ty $(, $parameter:ident: $($bound:tt)+)?) => {
         const _: () = {

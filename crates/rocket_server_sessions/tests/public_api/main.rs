@@ -1,6 +1,6 @@
-//! The crate's public API as a list, `api.txt`, so that a review sees every change of it.
+//! The crate's public API as a list, `api.txt`, so that every change to it shows up in review.
 //!
-//! After an intended change, write the list again and commit it:
+//! After an intended change, update the list and commit it:
 //!
 //! ```text
 //! UPDATE_API=1 cargo test -p rocket_server_sessions --test public_api -- --ignored
@@ -15,7 +15,7 @@ const PACKAGE: &str = env!("CARGO_PKG_NAME");
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/public_api");
 
 #[test]
-#[ignore = "rustdoc's JSON has another format in other releases of Rust; tests/run has the right one"]
+#[ignore = "the format of rustdoc's JSON depends on the release of Rust; tests/run has the right one"]
 fn public_api_is_as_listed() {
     let list = Path::new(FOLDER).join("api.txt");
     let found = public_api();

@@ -12,7 +12,7 @@ use test_support::cluster::Cluster;
 const DOCUMENTED: &str = include_str!("../../../../docs/operations.md");
 
 #[rocket::async_test]
-async fn documented_rights_are_enough_for_a_whole_life_and_none_is_too_many() {
+async fn documented_rights_are_enough_for_every_operation_and_none_is_superfluous() {
     let line = DOCUMENTED.lines().map(str::trim).find(|it| it.starts_with("ACL SETUSER")).unwrap();
     let line = line.replace("PASSWORD", "word").replace("~session:*", "~t*");
     let (redis, mut parts) = (RedisServer::start(), line.split(' '));

@@ -23,7 +23,7 @@ pub fn assert_fails(report: &Report, step: &str, remedy: &str) {
     assert!(!shown.contains("hunter2"), "{shown}");
 }
 
-/// Accepts connections, and gives each of them these bytes for whatever comes.
+/// Accepts connections, and answers everything with these bytes.
 fn stub(reply: &'static str) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -69,7 +69,7 @@ fn settings_are_shown_with_their_place_and_without_secrets() {
 }
 
 #[test]
-fn wrong_settings_are_all_told_and_nothing_is_connected() {
+fn all_invalid_settings_are_reported_without_connecting() {
     let figment = figment().merge(("session.queue", 0)).merge(("port", "http"));
     let report = check(&figment);
     assert!(!report.is_ok());
@@ -79,7 +79,7 @@ fn wrong_settings_are_all_told_and_nothing_is_connected() {
 }
 
 #[test]
-fn wrong_place_is_told_at_the_step_that_fails() {
+fn wrong_address_is_reported_at_the_step_that_fails() {
     assert_fails(&report("redis://nowhere.invalid"), "DNS", "check the host");
     let port = free_port();
     let url = format!("redis://:hunter2@127.0.0.1:{port}");
@@ -87,7 +87,7 @@ fn wrong_place_is_told_at_the_step_that_fails() {
 }
 
 #[test]
-fn refused_login_is_told_with_its_remedy() {
+fn refused_login_is_reported_with_a_remedy() {
     let open = RedisServer::start();
     let closed = RedisServer::start_with(free_port(), "--requirepass word");
     for (port, rest, remedy) in [
@@ -104,7 +104,7 @@ fn refused_login_is_told_with_its_remedy() {
 }
 
 #[test]
-fn missing_rights_are_named_as_they_are_given() {
+fn missing_rights_are_named_as_acl_rules() {
     let redis = RedisServer::start();
     let rights = |rights: &[&str]| {
         let mut command = redis::cmd("ACL");
@@ -127,11 +127,11 @@ fn missing_rights_are_named_as_they_are_given() {
     assert!(only.to_string().contains("may not run EXEC: give it `+exec`"), "{only}");
     let none = rights(&["~shop:*", "+@all", "-multi"]);
     assert!(none.to_string().contains("`+multi +exec +hset +hget +hmget +hgetall"), "{none}");
-    assert!(redis.keys("").is_empty(), "nothing is carried out");
+    assert!(redis.keys("").is_empty(), "no command was executed");
 }
 
 #[test]
-fn server_that_is_full_is_told() {
+fn full_server_is_reported() {
     let redis = RedisServer::start_with(free_port(), "--maxmemory 1");
     assert_fails(&report(&redis.url()), "rights", "HSET fails with OOM");
 }
@@ -160,7 +160,7 @@ fn old_server_is_refused_by_its_version() {
 }
 
 #[test]
-fn server_that_hangs_is_told_within_seconds() {
+fn hanging_server_is_reported_within_seconds() {
     let redis = RedisServer::start();
     redis.signal("STOP");
     let start = Instant::now();
@@ -171,7 +171,7 @@ fn server_that_hangs_is_told_within_seconds() {
 }
 
 #[test]
-fn cluster_and_one_server_are_not_taken_for_each_other() {
+fn cluster_and_single_server_are_not_mistaken_for_each_other() {
     let cluster = Cluster::start(0);
     let right = report(&cluster.url());
     assert!(right.is_ok(), "{right}");

@@ -90,7 +90,7 @@ const NAME: &str = "-addext subjectAltName=IP:127.0.0.1";
 const CLIENT: &str = "-copy_extensions copy -days 2";
 
 #[test]
-fn encryption_that_fails_is_told_with_its_remedy() {
+fn failed_encryption_is_reported_with_a_remedy() {
     for (extensions, options, remedy) in [
         // Without extensions, openssl makes a certificate of version 1.
         ("", "-days 2", "X.509 version 1"),
@@ -110,7 +110,7 @@ fn encryption_that_fails_is_told_with_its_remedy() {
 }
 
 #[test]
-fn encrypted_and_plain_servers_are_not_taken_for_each_other() {
+fn encrypted_and_plain_servers_are_not_mistaken_for_each_other() {
     let certificates = Certificates::new();
     certificates.sign(NAME, "-copy_extensions copy -days 2");
     let (server, port) = certificates.redis("--tls-auth-clients no");
@@ -123,7 +123,7 @@ fn encrypted_and_plain_servers_are_not_taken_for_each_other() {
 }
 
 #[test]
-fn client_certificate_that_is_demanded_is_told() {
+fn required_client_certificate_is_reported() {
     let certificates = Certificates::new();
     certificates.sign(NAME, "-copy_extensions copy -days 2");
     for protocols in ["TLSv1.3", "TLSv1.2"] {

@@ -1,4 +1,4 @@
-//! Each store keeps the contract of `Store`; and what is special about the memory store.
+//! Each store against the contract of `Store`, and what only the memory store does.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -50,7 +50,7 @@ async fn memory_lets_records_expire() {
 }
 
 #[rocket::async_test]
-async fn memory_is_bounded_and_gives_up_what_expires_soonest() {
+async fn full_memory_evicts_what_expires_first() {
     let store = Memory::new(3);
     for (seed, hours) in [2, 1, 3, 4].into_iter().enumerate() {
         store.create(record(seed), &Values::new(), HOUR * hours).await.unwrap();
@@ -61,7 +61,7 @@ async fn memory_is_bounded_and_gives_up_what_expires_soonest() {
 }
 
 #[rocket::async_test]
-async fn memory_gives_up_tombstones_before_records() {
+async fn full_memory_evicts_tombstones_before_records() {
     let store = Memory::new(3);
     create(&store, record(0)).await;
     for seed in 1..5 {

@@ -1,4 +1,4 @@
-//! What the cookie holds, and which cookies count.
+//! What the cookie contains, and which cookies are accepted.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -7,8 +7,8 @@ use rocket::http::Status;
 
 use crate::world::{NAME, OTHER_KEY, REDIS, World, on_every_store};
 
-/// Another character of base64 at one place. The last ones before the padding hold spare bits, so
-/// the other character differs in the highest.
+/// Replaces one character of base64. The last characters before the padding hold unused bits, so
+/// the new character differs in the highest bit.
 fn flipped(text: &str, at: usize) -> String {
     let mut bytes = text.as_bytes().to_vec();
     bytes[at] = if bytes[at] == b'w' { b'A' } else { b'w' };
@@ -16,7 +16,7 @@ fn flipped(text: &str, at: usize) -> String {
 }
 
 on_every_store![
-    async fn cookie_has_exactly_the_attributes_that_its_prefix_demands(world: World) {
+    async fn cookie_has_exactly_the_attributes_that_its_prefix_requires(world: World) {
         let page = world.get("/count/a", None).await;
         let (pair, attributes) = page.set_cookies[0].split_once("; ").unwrap();
         assert!(pair.starts_with("__Host-session="));
@@ -71,7 +71,7 @@ on_every_store![
         }
         assert_eq!(world.store.round_trips(), 0);
         let page = world.get("/peek/a", Some(&format!("{NAME}={good}"))).await;
-        assert_eq!(page.body, "1", "the good one still is");
+        assert_eq!(page.body, "1", "the valid cookie is still accepted");
     }
 
     async fn sealed_cookie_of_an_unknown_session_gets_another_id(world: World) {
@@ -85,7 +85,10 @@ on_every_store![
         assert_eq!((page.body.as_str(), page.set_cookies.len()), ("1", 1));
         assert_ne!(visitor.body("/id").await, offered);
         if !world.prefix.is_empty() {
-            assert!(!world.keys.only().contains(&offered), "nothing is left under the offered id");
+            assert!(
+                !world.keys.only().contains(&offered),
+                "nothing is stored under the offered id"
+            );
         }
     }
 
@@ -99,7 +102,11 @@ on_every_store![
             assert_eq!(world.get("/id", Some(&header)).await.body, "none");
         }
         let header = format!("{NAME}=planted; x=y; {NAME}={a}");
-        assert_ne!(world.get("/id", Some(&header)).await.body, "none", "what is sealed counts");
+        assert_ne!(
+            world.get("/id", Some(&header)).await.body,
+            "none",
+            "an encrypted cookie is accepted"
+        );
     }
 
     async fn two_cookies_of_one_session_count_as_one(world: World) {
@@ -108,7 +115,7 @@ on_every_store![
         let older = visitor.cookie.clone().unwrap();
         visitor.get("/remember-only/true").await;
         let newer = visitor.cookie.unwrap();
-        assert_ne!(older, newer, "the same token, sealed again");
+        assert_ne!(older, newer, "the same token, encrypted again");
         for (first, second) in [(&older, &newer), (&newer, &older)] {
             let header = format!("{NAME}={first}; {NAME}={second}");
             let page = world.get("/peek/a", Some(&header)).await;
@@ -116,14 +123,14 @@ on_every_store![
         }
     }
 
-    async fn value_that_comes_back_in_quotes_counts(world: World) {
+    async fn value_in_double_quotes_is_accepted(world: World) {
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;
         let header = format!("{NAME}=\"{}\"", visitor.cookie.unwrap());
         assert_eq!(world.get("/peek/a", Some(&header)).await.body, "1");
     }
 
-    async fn only_the_exact_name_is_ours(world: World) {
+    async fn only_a_cookie_with_the_exact_name_is_accepted(world: World) {
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;
         let value = visitor.cookie.unwrap();
@@ -151,7 +158,10 @@ on_every_store![
         visitor.cookie.clone_from(&old);
         let page = visitor.get("/count/a").await;
         assert_eq!((page.body.as_str(), page.set_cookies.len()), ("3", 1));
-        assert!(visitor.get("/count/a").await.set_cookies.is_empty(), "sealed by the new key now");
+        assert!(
+            visitor.get("/count/a").await.set_cookies.is_empty(),
+            "it is now encrypted with the new key"
+        );
         let world = world.reconfigured("session.previous_keys", Vec::<String>::new()).await;
         let header = page.set_cookies[0].split(';').next();
         assert_eq!(world.get("/peek/a", header).await.body, "4");
@@ -176,7 +186,7 @@ on_every_store![
         assert_eq!(world.get("/peek/a", Some(&header)).await.body, "1");
     }
 
-    async fn response_that_is_private_already_is_cached_as_it_says(world: World) {
+    async fn cache_control_of_a_private_response_is_kept(world: World) {
         for (said, sent) in [
             ("private,max-age=60", "private,max-age=60"),
             ("no-store,max-age=0", "no-store,max-age=0"),

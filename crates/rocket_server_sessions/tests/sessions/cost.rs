@@ -15,8 +15,8 @@ use test_support::RedisServer;
 
 const DOCUMENTED: &str = include_str!("../../docs/cost.md");
 
-/// What is done for each row. The last step is the one that is measured; `a` and `b` are visitors,
-/// `old` is `a` as it was at `keep`, and `{b}` is the id of b's session.
+/// The steps for each row, of which the last one is measured. `a` and `b` are visitors, `old` is
+/// `a` as it was at `keep`, and `{b}` is the id of b's session.
 const ROWS: &[(&str, &[&str])] = &[
     ("any read, or `destroy`, without a session", &["a /destroy"]),
     ("any read with a cookie that is not valid", &["forge", "a /fields"]),
@@ -114,14 +114,15 @@ fn rows(section: &'static str) -> Rows {
     rows.collect()
 }
 
-/// Takes the steps on an empty Redis: the round trips that the last one waits for, and its commands.
+/// Takes the steps on an empty Redis. Returns the round trips that the last step waits for, and its
+/// commands.
 async fn measure(server: &RedisServer, steps: &[&str]) -> (usize, BTreeMap<String, u64>) {
     let flush = || redis::cmd("FLUSHALL").exec(&mut server.connect()).unwrap();
     flush();
     let trips = Arc::new(AtomicUsize::new(0));
     let counted = trips.clone();
     let url = proxy::before(server.port, move |bytes| {
-        // What names no key is a connection's greeting.
+        // Commands without a key are a connection's greeting.
         counted.fetch_add(usize::from(find(bytes, ":{").is_some()), Ordering::SeqCst);
         Action::Forward
     });
@@ -138,7 +139,7 @@ async fn measure(server: &RedisServer, steps: &[&str]) -> (usize, BTreeMap<Strin
                 "forge" => a.cookie = Some("forged".to_owned()),
                 "keep" => old = a.clone(),
                 "limit" => {}
-                other => panic!("{other} is no step"),
+                other => panic!("unknown step {other}"),
             }
             continue;
         };
@@ -159,7 +160,7 @@ async fn measure(server: &RedisServer, steps: &[&str]) -> (usize, BTreeMap<Strin
     let mut commands = server.commands();
     let mut trips = trips.load(Ordering::SeqCst);
     for call in world.store.take_calls() {
-        // What no request waits for is documented apart.
+        // Work that no request waits for is documented separately.
         let aside: &[&str] = match call {
             Call::Touch(_) => &["eval", "hmget", "hset", "expire"],
             Call::IndexRemove(_) => &["hdel"],
@@ -193,7 +194,7 @@ async fn every_operation_costs_what_the_documentation_says() {
     let (server, documented) = (RedisServer::start(), documented());
     let names = |rows: &[(&'static str, &[&str])]| rows.iter().map(|row| row.0).collect();
     let (tested, told): (BTreeSet<_>, _) = (names(ROWS), documented.keys().copied().collect());
-    assert_eq!(tested, told, "every row is carried out, and there is no other");
+    assert_eq!(tested, told, "every row of the documentation is tested");
     let mut wrong = Vec::new();
     for (name, steps) in ROWS {
         let (trips, commands) = &documented[name];
@@ -213,14 +214,14 @@ async fn every_operation_costs_what_the_documentation_says() {
 }
 
 #[rocket::async_test]
-async fn answered_writes_are_not_asked_about_afterwards() {
+async fn answered_writes_are_not_checked_afterwards() {
     let server = RedisServer::start();
     let world = World::on(&server).await;
     let mut visitor = world.visitor();
     for path in ["/count/a", "/view/a", "/set/a/x", "/take/a", "/count/a"] {
         visitor.get(path).await;
     }
-    // By then, a write without an answer would be looked after.
+    // By then, the store would check the key of a write without an answer.
     sleep(Duration::from_millis(2100)).await;
     server.reset_commands();
     for expected in 4..10 {

@@ -1,4 +1,4 @@
-//! Cookies that come back damaged, in quotes, or hidden from the request.
+//! Cookies that are damaged, in quotes, or hidden from the request.
 
 use log::{Level, Record};
 use rocket::fairing::AdHoc;
@@ -107,11 +107,14 @@ async fn request_of_another_site_that_hides_the_cookie_does_not_replace_it() {
         }
     }
     assert!(!gets_cookie("lax", Post, "/leave", "cross-site").await, "it is not removed either");
-    assert!(gets_cookie("lax", Post, "/log-in", "cross-site").await, "a log-in is meant");
+    assert!(
+        gets_cookie("lax", Post, "/log-in", "cross-site").await,
+        "a log-in replaces the cookie"
+    );
 }
 
 #[rocket::async_test]
-async fn form_and_embedded_page_of_another_site_are_told_from_a_link() {
+async fn form_and_embedded_page_of_another_site_are_distinguished_from_a_link() {
     let rocket = rocket::custom(figment()).attach(Session::fairing());
     let client = Client::untracked(rocket.mount("/", routes![look])).await.unwrap();
     let gets_cookie = async |method, header: (&'static str, &'static str), body: &str| {
@@ -122,7 +125,7 @@ async fn form_and_embedded_page_of_another_site_are_told_from_a_link() {
     };
     assert!(gets_cookie(Method::Get, ("Sec-Fetch-Dest", "document"), "").await, "a link");
     assert!(!gets_cookie(Method::Get, ("Sec-Fetch-Dest", "iframe"), "").await);
-    // Rocket takes this for a GET request.
+    // Rocket treats this as a GET request.
     let origin = ("Origin", "https://elsewhere.example");
     assert!(!gets_cookie(Method::Post, origin, "_method=get").await);
 }

@@ -60,7 +60,7 @@ on_every_store![
             assert_eq!(visitor.body(path).await, "0", "{path}");
             assert_eq!(world.take_events(), [undecodable], "{path}");
         }
-        assert_eq!(visitor.body("/text/a").await, "old", "it is left alone");
+        assert_eq!(visitor.body("/text/a").await, "old", "it was not changed");
         assert_eq!(visitor.body("/lenient-update/a").await, "1");
         assert_eq!(visitor.body("/lenient/a").await, "1");
     }
@@ -123,7 +123,7 @@ on_every_store![
         assert_eq!(world.take_events(), []);
     }
 
-    async fn events_hold_no_secret(world: World) {
+    async fn events_contain_no_secret(world: World) {
         let mut visitor = world.visitor();
         for path in ["/count/a", "/regenerate", "/log-in/alice/phone", "/destroy"] {
             let before = visitor.cookie.clone();
@@ -141,7 +141,7 @@ on_every_store![
 ];
 
 #[test]
-fn every_event_reads_differently_and_names_its_session() {
+fn every_event_has_its_own_text_and_names_its_session() {
     let session = PublicId::parse("01a20ae1-f18c-7d29-891b-262bdedc1ea2").unwrap();
     let events = [
         Event::Created(session),

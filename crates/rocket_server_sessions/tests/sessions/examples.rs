@@ -1,4 +1,4 @@
-//! The examples work as they are described.
+//! The examples work as described.
 
 use rocket::http::{ContentType, Header, Status};
 use rocket::local::blocking::Client;
@@ -67,7 +67,7 @@ fn cart_keeps_typed_values_and_shows_a_message_once() {
     assert_eq!(forged.status(), Status::Forbidden);
 }
 
-/// A browser of its own: the client's cookies are not used.
+/// A separate browser: the client's cookies are not used.
 struct Device<'c> {
     client: &'c Client,
     cookie: String,

@@ -1,4 +1,4 @@
-//! Sessions of Express: they go on where they were, once, and end when they should.
+//! Importing sessions from Express: each is imported exactly once, and a log-out ends it.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,7 +30,7 @@ use crate::world::{
 
 const SECRET: &str = "keyboard cat";
 
-/// As connect-redis stores it. By `expires`, it is long over.
+/// As connect-redis stores it. According to `expires`, it expired long ago.
 const RECORD: &str = r#"{"cookie":{"originalMaxAge":60000,"expires":"2020-01-01T00:00:00.000Z","httpOnly":true,"path":"/"},"views":3,"note":"kept"}"#;
 
 fn carry_over(old: &OldSession) -> Result<NewSession> {
@@ -50,7 +50,7 @@ fn carry_over(old: &OldSession) -> Result<NewSession> {
     Ok(new)
 }
 
-/// An application that takes over from Express.
+/// An application that replaces one with Express.
 struct Migration {
     world: World,
     /// The prefix of the old records, and that of the claims.
@@ -74,7 +74,7 @@ impl Migration {
         Self { world, old, claims, server: Box::new(server) }
     }
 
-    /// With the old records behind something that listens at `url`.
+    /// With the old records behind a proxy at `url`.
     async fn through(url: &str) -> Self {
         let world = World::through(url).await;
         Self::new(world, REDIS.client(), |prefix| open_store(prefix, url, DEADLINE)).await
@@ -126,7 +126,7 @@ impl OnEachStore for Migration {
     }
 }
 
-/// A browser that has been with Express.
+/// A browser with a session of Express.
 #[derive(Clone)]
 struct Visitor<'m> {
     migration: &'m Migration,
@@ -165,7 +165,7 @@ impl Visitor<'_> {
         page.body
     }
 
-    /// The same browser, if no response had reached it.
+    /// The same browser, as if no response had reached it.
     fn without_our_cookie(&self) -> Self {
         Self { old: Some(signed(&self.id, SECRET)), own: None, ..self.clone() }
     }
@@ -180,7 +180,7 @@ fn signed(id: &str, secret: &str) -> String {
 }
 
 on_every_store![
-    async fn session_goes_on_where_express_left_it(old: Migration) {
+    async fn session_continues_where_express_left_it(old: Migration) {
         let mut visitor = old.visitor("id", RECORD);
         assert_eq!(visitor.body("/count/a").await, "4");
         assert_eq!(visitor.body("/text/a").await, "kept");
@@ -223,7 +223,7 @@ on_every_store![
         }
     }
 
-    async fn requests_at_once_end_in_one_session(old: Migration) {
+    async fn requests_at_once_share_one_session(old: Migration) {
         let visitor = old.visitor("id", RECORD);
         let mut visitors = vec![visitor; 12];
         let bodies = join_all(visitors.iter_mut().map(|it| it.body("/count/a"))).await;
@@ -235,7 +235,7 @@ on_every_store![
         }
     }
 
-    async fn visitor_whose_first_response_was_lost_goes_on_in_the_same_session(old: Migration) {
+    async fn visitor_whose_first_response_was_lost_continues_in_the_same_session(old: Migration) {
         let mut visitor = old.visitor("id", RECORD);
         assert_eq!(visitor.body("/count/a").await, "4");
         assert_eq!(visitor.without_our_cookie().body("/count/a").await, "5");
@@ -260,9 +260,7 @@ on_every_store![
         }
     }
 
-    async fn log_out_or_log_in_ends_the_old_session_that_the_browser_holds_beside_ours(
-        old: Migration,
-    ) {
+    async fn log_out_or_log_in_ends_the_old_session_of_a_browser_with_both_cookies(old: Migration) {
         for (number, path) in
             ["/destroy", "/log-out-everywhere/bob", "/log-in/bob/y"].into_iter().enumerate()
         {
@@ -307,9 +305,7 @@ on_every_store![
         assert_eq!(age(&at(now + 600), "ahead").await, 0);
     }
 
-    async fn cookie_whose_signature_no_secret_fits_is_counted_and_an_unsigned_one_is_not(
-        old: Migration,
-    ) {
+    async fn cookie_that_no_secret_verifies_is_counted_and_an_unsigned_one_is_not(old: Migration) {
         let unverified = Event::Rejected(Rejection::UnverifiedOldCookie);
         let mut visitor = old.visitor("id", RECORD);
         for (cookie, count) in [
@@ -367,7 +363,7 @@ on_every_store![
         assert_eq!(visitor.without_our_cookie().body("/count/a").await, "1");
     }
 
-    async fn our_own_cookie_comes_first(old: Migration) {
+    async fn session_cookie_takes_precedence_over_the_old_cookie(old: Migration) {
         let mut visitor = old.visitor("id", RECORD);
         let cookie = visitor.old.take();
         assert_eq!(visitor.body("/count/a").await, "1");
@@ -411,7 +407,9 @@ on_every_store![
         assert_eq!(visitor.body("/count/a").await, "2");
     }
 
-    async fn session_that_cannot_be_carried_over_stays_and_its_visitor_begins_anew(old: Migration) {
+    async fn session_that_cannot_be_imported_is_kept_and_its_visitor_gets_a_new_one(
+        old: Migration,
+    ) {
         let large = format!(r#"{{"note":"{}"}}"#, "x".repeat(20_000));
         for (number, record) in [r#"{"views":"many"}"#, "no JSON", "[]", r#"{"user":""}"#, &large]
             .into_iter()
@@ -502,12 +500,12 @@ impl Instances {
         Self { first, second, plan }
     }
 
-    /// Plans something for the chunk that comes after so many others.
+    /// Plans an action for the chunk after this many others.
     fn plan(&self, chunks: usize, act: impl FnOnce(&[u8]) -> Action + Send + 'static) {
         *self.plan.lock().unwrap() = Some((chunks, Box::new(act)));
     }
 
-    /// Whether it has happened. It does not any more.
+    /// Whether it has happened. Cancels it otherwise.
     fn has_happened(&self) -> bool {
         self.plan.lock().unwrap().take().is_none()
     }
@@ -526,10 +524,10 @@ async fn patiently(visitor: &mut Visitor<'_>, path: &str) -> String {
     panic!("the store does not recover");
 }
 
-/// A process that dies looks like a connection that breaks: its commands are carried out or not, and
-/// what would have come next does not.
+/// A process that dies looks like a connection that breaks: its commands are executed or not, and
+/// no others follow.
 #[rocket::async_test]
-async fn import_that_breaks_off_anywhere_is_finished_by_the_next_request() {
+async fn import_that_is_interrupted_anywhere_is_completed_by_the_next_request() {
     let instances = Instances::new().await;
     let mut points = 0;
     for user in ["", r#","user":"alice""#] {
@@ -571,7 +569,7 @@ async fn import_that_breaks_off_anywhere_is_finished_by_the_next_request() {
 }
 
 #[rocket::async_test]
-async fn whatever_another_request_does_in_between_there_is_one_session_and_a_log_out_holds() {
+async fn concurrent_requests_end_in_one_session_and_none_undoes_a_log_out() {
     let instances = Instances::new().await;
     let mut points = 0;
     for meanwhile in [&["/count/a"][..], &["/count/a", "/destroy"], &["/log-in/alice/x"]] {
@@ -771,7 +769,7 @@ async fn import_costs_what_the_documentation_says() {
 
 #[cfg(feature = "sqlite")]
 #[test]
-fn import_beside_a_file_asks_for_the_redis_of_express() {
+fn import_with_a_sqlite_file_asks_for_the_redis_of_express() {
     let database = crate::world::database::Database::new();
     let figment = figment().merge(("session.url", database.url()));
     let opened = Session::fairing().import(Import::new(SECRET, carry_over)).open(&figment);

@@ -1,4 +1,4 @@
-//! Typed fields: what goes in comes out, and what does not fit is an error that names the field.
+//! Typed fields: values are read as they were written, and errors name the field.
 
 use rocket::http::Status;
 use rocket::local::asynchronous::Client;
@@ -31,7 +31,7 @@ async fn typed(session: Session<'_>) -> Result<(), Error> {
 
     let error = session.increment(Key::<i64>::new("text").at("a"), 1).await.unwrap_err();
     assert!(matches!(&error, Error::NotAnInteger { field, .. } if field == "text:a"), "{error}");
-    assert_eq!(session.get(TEXT.at("a")).await?.as_deref(), Some("text"), "still as it was");
+    assert_eq!(session.get(TEXT.at("a")).await?.as_deref(), Some("text"), "it was not changed");
 
     let error = session.insert(Key::<Refusing>::new("refusing"), &Refusing).await.unwrap_err();
     assert!(matches!(&error, Error::Serialize { field, .. } if field == "refusing"), "{error}");
@@ -44,7 +44,7 @@ async fn typed(session: Session<'_>) -> Result<(), Error> {
 async fn emptiness(session: Session<'_>) -> session::Result<()> {
     assert!(session.snapshot().await?.is_empty());
     session.log_in("alice", "phone").await?;
-    assert!(session.snapshot().await?.is_empty(), "the layer's own fields do not count");
+    assert!(session.snapshot().await?.is_empty(), "the crate's own fields do not count");
     session.increment(COUNT, 1).await?;
     assert!(!session.snapshot().await?.is_empty());
     session.remove(COUNT).await?;
@@ -74,7 +74,7 @@ async fn values(session: Session<'_>) -> session::Result<()> {
     Ok(())
 }
 
-/// What does not fit into the key's type is refused.
+/// A sum that does not fit into the key's type is refused.
 #[get("/ranges")]
 async fn ranges(session: Session<'_>) -> session::Result<()> {
     let sum: u8 = session.increment(SMALL, 250).await?;
@@ -124,7 +124,7 @@ async fn family(session: Session<'_>) -> session::Result<()> {
 #[get("/without-items")]
 async fn without_items(session: Session<'_>) -> session::Result<()> {
     session.remove_items(ITEMS).await?;
-    assert_eq!(session.info(), None, "nothing to remove makes no session");
+    assert_eq!(session.info(), None, "removing nothing creates no session");
     session.log_in("alice", "phone").await?;
     session.remove_items(ITEMS).await?;
     let batch = session.batch().insert(ITEMS.at("tea"), 2).insert(ITEMS.at("a:b"), 1);
@@ -154,7 +154,7 @@ async fn sorted(session: Session<'_>) -> session::Result<()> {
 #[get("/cleared")]
 async fn cleared(session: Session<'_>) -> session::Result<()> {
     session.clear().await?;
-    assert_eq!(session.info(), None, "nothing to clear makes no session");
+    assert_eq!(session.info(), None, "clearing nothing creates no session");
     session.insert(TEXT, "x").await?;
     session.increment(COUNT, 1).await?;
     session.log_in("alice", "phone").await?;
@@ -201,11 +201,11 @@ async fn batched(session: Session<'_>) -> session::Result<()> {
     let batch = session.batch().insert(TEXT, "x").increment(wrong, 1);
     let error = batch.increment(COUNT, 1).commit().await.unwrap_err();
     assert!(matches!(&error, Error::NotAnInteger { field, .. } if field == "text"), "{error}");
-    assert_eq!(session.get(COUNT).await?, Some(5), "the other changes stand");
+    assert_eq!(session.get(COUNT).await?, Some(5), "the other changes were made");
     Ok(())
 }
 
-/// The handler at `path` finds everything as it should be.
+/// Requests `path`, whose handler makes the assertions.
 async fn holds(path: &str) {
     let rocket = rocket::custom(figment()).attach(Session::fairing()).mount(
         "/",
@@ -279,7 +279,7 @@ on_every_store![
         }
     }
 
-    async fn counts_in_a_record_past_its_limit_go_on(world: World) {
+    async fn counters_in_a_record_past_its_limit_still_count(world: World) {
         let mut visitor = world.visitor();
         visitor.get("/view/a").await;
         visitor.get("/view/b").await;
@@ -288,7 +288,7 @@ on_every_store![
         let world = world.reconfigured("session.max_record_size", 10).await;
         let mut visitor = world.visitor();
         visitor.cookie = cookie;
-        assert_eq!(visitor.body("/view/a").await, "2", "it does not grow");
+        assert_eq!(visitor.body("/view/a").await, "2", "the record does not grow");
         assert_eq!(visitor.get("/view/c").await.status.code, 413);
         assert_eq!(visitor.body("/view/b").await, "2");
     }
@@ -326,7 +326,7 @@ async fn item_that_is_added_while_all_are_removed_stays() {
         gate.reached().await;
         let steps = async {
             gate.reached().await;
-            // The removal follows what was added.
+            // The items are removed after the addition.
             gate.open();
             gate.reached().await;
             gate.open();
@@ -357,12 +357,12 @@ async fn cleared_session_keeps_its_id_and_its_log_in() {
 }
 
 #[rocket::async_test]
-async fn session_without_a_field_of_the_applications_is_empty() {
+async fn session_without_application_fields_is_empty() {
     holds("/emptiness").await;
 }
 
 #[test]
-fn keys_and_fields_are_shown_by_their_names() {
+fn debug_of_keys_and_fields_shows_their_names() {
     assert!(format!("{TEXT:?}").contains("text"));
     assert!(format!("{:?}", TEXT.at("a")).contains("text:a"));
 }

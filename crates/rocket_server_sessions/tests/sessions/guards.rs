@@ -7,12 +7,12 @@ use rocket_server_sessions::testing::Call;
 use crate::world::{Held, World, on_every_store};
 
 on_every_store![
-    async fn user_is_known_to_guards_and_nobody_goes_to_the_next_route(world: World) {
+    async fn guard_knows_the_user_and_forwards_to_the_next_route_if_there_is_none(world: World) {
         let mut visitor = world.visitor();
         assert_eq!(visitor.body("/account").await, "log in first");
         assert_eq!(visitor.get("/members").await.status, Status::Unauthorized);
         assert_eq!(visitor.body("/account-if-any").await, "nobody");
-        assert_eq!(world.store.round_trips(), 0, "nobody can be logged in");
+        assert_eq!(world.store.round_trips(), 0, "without a session, no user is logged in");
         visitor.get("/log-in/alice/phone").await;
         assert_eq!(visitor.body("/account").await, "alice on phone");
         assert_eq!(visitor.body("/members").await, "alice");
@@ -21,7 +21,7 @@ on_every_store![
         assert_eq!(visitor.get("/members").await.status, Status::Unauthorized);
     }
 
-    async fn many_guards_of_a_request_ask_once(world: World) {
+    async fn many_guards_of_a_request_read_the_store_once(world: World) {
         let mut visitor = world.visitor();
         visitor.get("/log-in/alice/phone").await;
         visitor.get("/user-only").await;
@@ -31,7 +31,7 @@ on_every_store![
         assert!(matches!(world.store.take_calls()[..], [Call::Update(_)]));
     }
 
-    async fn guard_of_ones_own_forwards_and_fails_as_it_says(world: World) {
+    async fn custom_guard_can_forward_and_fail(world: World) {
         let mut visitor = world.visitor();
         assert_eq!(visitor.get("/admin").await.status, Status::Unauthorized);
         visitor.get("/log-in/alice/phone").await;
@@ -59,10 +59,10 @@ on_every_store![
         }
         assert_eq!(visitor.body("/account").await, "log in first");
         world.store.fail(None);
-        assert_eq!(visitor.body("/admin").await, "root", "the log-in has lasted");
+        assert_eq!(visitor.body("/admin").await, "root", "the user is still logged in");
     }
 
-    async fn time_of_the_log_in_is_told(world: World) {
+    async fn guard_has_the_time_of_the_log_in(world: World) {
         let mut visitor = world.visitor();
         assert_eq!(visitor.body("/logged-in-for").await, "nobody");
         visitor.get("/log-in/alice/phone").await;
@@ -76,7 +76,7 @@ on_every_store![
 ];
 
 #[rocket::async_test]
-async fn guard_that_is_answered_after_a_log_in_does_not_name_the_user_before() {
+async fn guard_that_is_answered_after_a_log_in_does_not_name_the_previous_user() {
     let world = World::holding(Held::Update).await;
     let mut visitor = world.visitor();
     visitor.get("/log-in/alice/phone").await;

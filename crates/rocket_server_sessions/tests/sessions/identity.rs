@@ -7,7 +7,7 @@ use rocket::http::Status;
 use crate::world::{World, on_every_store};
 
 on_every_store![
-    async fn what_is_written_after_a_rotation_is_read_by_its_own_cookie_alone(world: World) {
+    async fn only_the_new_cookie_reads_what_is_written_after_a_rotation(world: World) {
         // The thief is faster: the visitor's rotation fails, and nothing is written.
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;
@@ -63,14 +63,14 @@ on_every_store![
         assert_eq!(visitor.body("/sessions/alice").await, "phone");
     }
 
-    async fn of_eight_rotations_at_once_one_wins_and_the_others_conflict(world: World) {
+    async fn one_of_eight_concurrent_rotations_wins_and_the_others_conflict(world: World) {
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;
         let pages = join_all((0..8).map(async |_| visitor.clone().get("/regenerate").await)).await;
         let (won, lost): (Vec<_>, Vec<_>) = pages.iter().partition(|it| it.status == Status::Ok);
         assert_eq!((won.len(), won[0].set_cookies.len()), (1, 1));
         assert!(lost.iter().all(|it| it.status == Status::Conflict && it.set_cookies.is_empty()));
-        assert_eq!(visitor.body("/peek/a").await, "0", "by the old cookie");
+        assert_eq!(visitor.body("/peek/a").await, "0", "with the old cookie");
     }
 
     async fn remember_me_alone_sends_the_cookie_again(world: World) {

@@ -1,4 +1,4 @@
-//! Other requests between two commands of one request, and the side effects that must not remain.
+//! Other requests between two commands of one request, and side effects that must not remain.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -40,7 +40,7 @@ async fn rotated_before(command: &'static str, path: &str) -> (Status, i64) {
     let mut visitor = returning(&world).await;
     rotate_before(&trap, command, world.keys.only());
     let page = visitor.get(path).await;
-    assert!(trap.has_sprung(), "the rotation has come between");
+    assert!(trap.has_sprung(), "the rotation happened in between");
     assert_eq!(page.set_cookies, Vec::<String>::new());
     let record = world.keys.of_type("hash").remove(0);
     let count: Option<i64> = REDIS.connect().hget(record, "count:a").unwrap();
@@ -77,9 +77,9 @@ async fn cookie_is_not_sent_again_if_the_record_is_rotated_between_an_increment_
     let mut visitor = Visitor { cookie, ..world.visitor() };
     rotate_before(&trap, "*4\r\n$5\r\nHMGET", world.keys.only());
     let page = visitor.get("/count/a").await;
-    assert!(trap.has_sprung(), "the rotation has come between");
+    assert!(trap.has_sprung(), "the rotation happened in between");
     assert_eq!((page.body.as_str(), page.set_cookies.len()), ("1", 0));
-    assert_eq!(world.take_events(), [], "it is neither touched nor found live");
+    assert_eq!(world.take_events(), [], "the record is neither touched nor found live");
 }
 
 #[rocket::async_test]
@@ -88,7 +88,7 @@ async fn increment_on_an_orphan_begins_a_new_session() {
     let mut visitor = returning(&world).await;
     let key = world.keys.only();
     let _: () = REDIS.connect().del(&key).unwrap();
-    // Another request's increment, whose check has not come yet, or never comes.
+    // Another request's increment, whose check follows later or never.
     let _: () = REDIS.connect().hset(&key, "count:a", 1).unwrap();
     let page = visitor.get("/count/a").await;
     assert_eq!((page.body.as_str(), page.set_cookies.len()), ("1", 1));
@@ -98,7 +98,7 @@ async fn increment_on_an_orphan_begins_a_new_session() {
 }
 
 #[rocket::async_test]
-async fn touch_that_meets_a_tombstone_leaves_its_ttl() {
+async fn touch_of_a_tombstone_does_not_change_its_ttl() {
     let (world, trap) = proxy::trap().await;
     let mut visitor = world.visitor();
     visitor.get("/count/b").await;
@@ -107,14 +107,14 @@ async fn touch_that_meets_a_tombstone_leaves_its_ttl() {
     rotate_before(&trap, "*8\r\n$4\r\nEVAL", record.clone());
     visitor.get("/fields").await;
     world.settled().await;
-    assert!(trap.has_sprung(), "the rotation has come between");
+    assert!(trap.has_sprung(), "the rotation happened in between");
     let ttl: i64 = REDIS.connect().ttl(&record).unwrap();
     assert!((1..=30).contains(&ttl), "{ttl}");
     assert_eq!(REDIS.connect().get::<_, String>(&record).unwrap(), "rotated");
 }
 
 #[rocket::async_test]
-async fn destroy_that_was_cut_off_can_be_repeated() {
+async fn interrupted_destroy_can_be_repeated() {
     let (world, trap) = proxy::trap().await;
     let mut visitor = returning(&world).await;
     trap.set(|bytes| find(bytes, "EVAL").map(|_| Action::Close));
@@ -132,7 +132,7 @@ async fn two_operations_of_one_request_share_the_deadline() {
     let world = world.with_deadline(Duration::from_secs(1)).await;
     let mut visitor = Visitor { cookie, ..world.visitor() };
     *pause.lock().unwrap() = Duration::from_millis(550);
-    assert_eq!(visitor.get("/count/a").await.status, Status::Ok, "one is in time");
+    assert_eq!(visitor.get("/count/a").await.status, Status::Ok, "one operation is in time");
     let start = Instant::now();
     let page = visitor.get("/two").await;
     let took = start.elapsed();
@@ -141,7 +141,7 @@ async fn two_operations_of_one_request_share_the_deadline() {
 }
 
 #[rocket::async_test]
-async fn time_that_a_handler_takes_for_itself_is_not_held_against_the_store() {
+async fn time_that_a_handler_spends_elsewhere_does_not_count_toward_the_deadline() {
     let (world, pause) = proxy::paused().await;
     returning(&world).await;
     let world = world.with_deadline(Duration::from_millis(500)).await;
@@ -167,7 +167,7 @@ async fn session_that_was_regenerated_often_can_be_destroyed_from_elsewhere() {
 }
 
 #[rocket::async_test]
-async fn rotation_of_an_orphan_leaves_no_key_for_ever() {
+async fn rotation_of_an_orphan_leaves_no_permanent_key() {
     let world = World::redis().await;
     let mut visitor = returning(&world).await;
     let key = world.keys.only();
@@ -180,7 +180,7 @@ async fn rotation_of_an_orphan_leaves_no_key_for_ever() {
 }
 
 #[rocket::async_test]
-async fn count_past_the_size_limit_is_kept_if_another_request_has_counted_on() {
+async fn count_past_the_size_limit_is_kept_if_another_request_has_incremented_it() {
     let (world, trap) = proxy::trap().await;
     let world = world.reconfigured("session.max_field_size", 190).await;
     let world = world.reconfigured("session.max_record_size", 200).await;
@@ -189,23 +189,23 @@ async fn count_past_the_size_limit_is_kept_if_another_request_has_counted_on() {
     let record = world.keys.only();
     let key = record.clone();
     trap.set(move |bytes| {
-        // What takes the count back is the only script of that request.
+        // The only script of that request takes the count back.
         let (at, key) = (find(bytes, "EVAL")?, key.clone());
         let count = move || REDIS.connect().hincr::<_, _, _, ()>(&key, "count:long", 1).unwrap();
         Some(Action::Split(at, Box::new(count)))
     });
-    assert_eq!(visitor.body("/verdict/fill").await, "fill", "so it is not taken back");
-    assert!(trap.has_sprung(), "another request has counted meanwhile");
+    assert_eq!(visitor.body("/verdict/fill").await, "fill", "the count is not taken back");
+    assert!(trap.has_sprung(), "another request has incremented it in between");
     let count: i64 = REDIS.connect().hget(&record, "count:long").unwrap();
     assert_eq!(count, 2);
-    // Alone, it leaves nothing.
+    // Without the other request, nothing is left.
     let _: () = REDIS.connect().hdel(&record, "count:long").unwrap();
     assert_eq!(visitor.body("/verdict/fill").await, "413");
     assert!(!REDIS.connect().hexists::<_, _, bool>(&record, "count:long").unwrap());
 }
 
 #[rocket::async_test]
-async fn count_that_could_not_be_taken_back_may_stand() {
+async fn outcome_of_a_count_that_could_not_be_taken_back_is_unknown() {
     let (world, trap) = proxy::trap().await;
     let world = world.reconfigured("session.max_field_size", 190).await;
     let world = world.reconfigured("session.max_record_size", 200).await;

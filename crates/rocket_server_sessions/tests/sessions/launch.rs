@@ -13,7 +13,7 @@ async fn launches(figment: Figment) -> bool {
     is_launched(rocket).await
 }
 
-/// Rocket's error panics if it is dropped unread.
+/// Rocket's error panics if it is dropped without being inspected.
 async fn is_launched(rocket: rocket::Rocket<rocket::Build>) -> bool {
     Client::untracked(rocket).await.inspect_err(|error| drop(error.to_string())).is_ok()
 }
@@ -53,7 +53,7 @@ async fn response_fairings_may_begin_a_session_in_any_order() {
 #[rocket::async_test]
 async fn defaults_launch() {
     assert!(launches(figment()).await);
-    assert!(launches(figment().merge(("session.url", ""))).await, "empty is unset");
+    assert!(launches(figment().merge(("session.url", ""))).await, "an empty URL counts as unset");
 }
 
 #[rocket::async_test]
@@ -81,7 +81,7 @@ async fn misspelt_key_fails_the_launch_and_is_named() {
 }
 
 #[rocket::async_test]
-async fn impossible_values_fail_the_launch_and_are_named() {
+async fn invalid_values_fail_the_launch_and_are_named() {
     let wrong: [(&str, figment::value::Value); 27] = [
         ("idle_timeout", 0.into()),
         ("idle_timeout", "soon".into()),
@@ -120,7 +120,7 @@ async fn impossible_values_fail_the_launch_and_are_named() {
 }
 
 #[test]
-fn configuration_is_shown_with_the_place_of_redis_and_without_secrets() {
+fn configuration_is_shown_with_the_address_of_redis_and_without_secrets() {
     let figment = figment()
         .merge(("session.url", "rediss://default:hunter2@redis.example:6379"))
         .merge(("session.previous_keys", vec![crate::world::KEY]));

@@ -59,7 +59,7 @@ on_every_store![
             let is_conflict = page.status == Status::Conflict || page.body == "409";
             assert!(is_conflict, "{path}: {} {}", page.status, page.body);
         }
-        assert_eq!(visitor.body("/count/a").await, "3", "and none of that has reached it");
+        assert_eq!(visitor.body("/count/a").await, "3", "none of these requests has changed it");
     }
 
     async fn token_that_died_long_ago_begins_a_new_session(world: World) {
@@ -77,7 +77,7 @@ on_every_store![
         }
     }
 
-    async fn of_two_rotations_one_wins_and_the_other_changes_nothing(world: World) {
+    async fn one_of_two_rotations_wins_and_the_other_changes_nothing(world: World) {
         let mut winner = world.visitor();
         winner.get("/count/a").await;
         winner.get("/count/a").await;
@@ -105,7 +105,7 @@ on_every_store![
         assert_eq!(old.body("/peek/a").await, "0");
     }
 
-    async fn destroy_by_a_dead_token_never_says_ok_while_the_session_lives(world: World) {
+    async fn destroy_with_a_dead_token_never_succeeds_while_the_session_is_live(world: World) {
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;
         let mut old = visitor.clone();
@@ -113,7 +113,7 @@ on_every_store![
         let page = old.get("/destroy").await;
         assert_eq!((page.status, page.set_cookies.len()), (Status::Conflict, 0));
         assert_eq!(visitor.body("/count/a").await, "2");
-        // If it was destroyed, it says so as often as it is asked.
+        // Destroying a destroyed session succeeds every time.
         let mut again = visitor.clone();
         visitor.get("/destroy").await;
         assert_eq!(again.body("/destroy").await, "destroyed");
@@ -127,7 +127,7 @@ on_every_store![
         assert_eq!(world.store.round_trips(), 0);
     }
 
-    async fn write_under_way_while_the_session_is_destroyed_conflicts(world: World) {
+    async fn write_in_progress_while_the_session_is_destroyed_conflicts(world: World) {
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;
         let mut in_flight = visitor.clone();
@@ -137,7 +137,11 @@ on_every_store![
             assert_eq!((page.status, page.set_cookies.len()), (Status::Conflict, 0), "{path}");
         }
         let page = visitor.get("/count/a").await;
-        assert_eq!((page.body.as_str(), page.set_cookies.len()), ("1", 1), "the browser goes on");
+        assert_eq!(
+            (page.body.as_str(), page.set_cookies.len()),
+            ("1", 1),
+            "the browser gets a new session"
+        );
     }
 
     async fn regenerating_a_destroyed_session_does_not_revive_it(world: World) {
@@ -177,13 +181,13 @@ on_every_store![
         assert_eq!(visitor.body("/fields").await, "1");
     }
 
-    async fn write_after_the_headers_have_left_creates_no_session(world: World) {
+    async fn write_after_the_headers_were_sent_creates_no_session(world: World) {
         let page = world.get("/late/count", None).await;
         assert_eq!((page.body.as_str(), page.set_cookies.len()), ("nothing was changed", 0));
         assert_eq!(world.store.round_trips(), 0);
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;
-        assert_eq!(visitor.body("/late/count").await, "2", "but one that is there goes on");
+        assert_eq!(visitor.body("/late/count").await, "2", "a session that exists still works");
     }
 
     async fn redirected_visitor_sees_what_was_written(world: World) {

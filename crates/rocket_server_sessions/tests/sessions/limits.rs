@@ -1,5 +1,5 @@
-//! Many fields at once, and sums that do not fit: what is refused changes nothing, and concerns no one
-//! else.
+//! Many fields at once, and sums that do not fit: a refused change has no effect, and other
+//! requests are not affected.
 
 use std::sync::{Arc, Mutex};
 
@@ -106,7 +106,7 @@ on_every_store![
         assert_eq!(visitor.body("/small").await, "255");
     }
 
-    async fn sum_that_does_not_fit_beside_a_destroy_revives_nothing(world: World) {
+    async fn sum_that_does_not_fit_does_not_revive_a_session_that_is_being_destroyed(world: World) {
         let mut visitor = world.visitor();
         visitor.body("/set-small/255").await;
         let page = visitor.get("/add-to-small-and-destroy/1").await;
@@ -118,8 +118,8 @@ on_every_store![
     }
 ];
 
-/// Lets another instance get a page in the middle of a request, at each place in turn. Then checks
-/// what the request and the other one have got.
+/// Lets another instance request a page in the middle of a request, at each place in turn. Then
+/// checks the two responses.
 async fn at_each_place_in(
     path: &str,
     elsewhere: &'static str,
@@ -143,7 +143,7 @@ async fn at_each_place_in(
         }));
         let body = visitor.body(path).await;
         if !trap.has_sprung() {
-            assert!(place > 0, "a request has a place for another");
+            assert!(place > 0, "there is a place for the other request");
             break;
         }
         let got = got.lock().unwrap().clone();
@@ -162,7 +162,7 @@ async fn value_that_another_request_sets_is_not_undone() {
 }
 
 #[rocket::async_test]
-async fn reader_in_the_middle_sees_what_was_there() {
+async fn concurrent_reader_sees_the_old_value() {
     at_each_place_in("/add-to-small/1", "/small", async |visitor, sum, seen| {
         assert_eq!((sum.as_str(), seen.as_str()), ("does not fit", "255"));
         assert_eq!(visitor.body("/small").await, "255");
@@ -189,7 +189,7 @@ async fn connection_that_breaks_at_a_sum_that_does_not_fit_leaves_the_field_as_i
 }
 
 #[rocket::async_test]
-async fn update_of_a_text_that_is_not_utf_8_fails_at_once_and_leaves_it() {
+async fn update_of_a_text_that_is_not_utf_8_fails_at_once_and_changes_nothing() {
     let world = World::redis().await;
     let mut visitor = world.visitor();
     visitor.body("/append/a/x").await;

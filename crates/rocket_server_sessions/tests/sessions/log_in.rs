@@ -1,4 +1,4 @@
-//! Logging in: the data, the cookie and the name that it comes with.
+//! Logging in: the session's data, its cookie, and the user's name.
 
 use rocket::http::Status;
 use rocket_server_sessions::testing::Call;
@@ -29,7 +29,7 @@ on_every_store![
         assert!(matches!(calls(&world).await[..], [Call::Update(_)]));
     }
 
-    async fn log_in_stores_data_in_the_same_step_and_keeps_a_guests(world: World) {
+    async fn log_in_stores_data_in_the_same_step_and_keeps_a_guests_data(world: World) {
         let mut visitor = world.visitor();
         assert_eq!(visitor.body("/log-in-as/alice/admin").await, "admin");
         assert_eq!(visitor.body("/text/role").await, "admin");
@@ -41,11 +41,15 @@ on_every_store![
         assert_eq!(guest.body("/log-in-as/alice/editor").await, "editor");
         let log_in = &calls(&world).await[..2];
         assert!(matches!(log_in, [Call::IndexAdd, Call::Rotate(_)]), "{log_in:?}");
-        assert_eq!(guest.body("/text/cart").await, "tea", "the guest's cart comes along");
+        assert_eq!(guest.body("/text/cart").await, "tea", "the guest's cart is kept");
         assert_eq!(guest.body("/text/role").await, "editor");
         let mut other = guest.clone();
         assert_eq!(other.body("/log-in-as/bob/reader").await, "reader");
-        assert_eq!(other.body("/text/cart").await, "none", "what is alice's stays hers");
+        assert_eq!(
+            other.body("/text/cart").await,
+            "none",
+            "another session does not get alice's data"
+        );
     }
 
     async fn log_in_with_data_past_a_limit_logs_nobody_in(world: World) {
@@ -100,7 +104,11 @@ on_every_store![
             let page = visitor.get("/log-in/alice/phone").await;
             assert_eq!((page.status, page.set_cookies.len()), (Status::Ok, 1), "{end}");
             assert_eq!(visitor.body("/user").await, "alice");
-            assert_eq!(visitor.body("/text/cart").await, "none", "{end}: not of the old session");
+            assert_eq!(
+                visitor.body("/text/cart").await,
+                "none",
+                "{end}: the data of the old session is gone"
+            );
             assert_ne!(thief.body("/user").await, "alice");
             assert_ne!(thief.body("/id").await, visitor.body("/id").await);
         }
@@ -125,7 +133,7 @@ on_every_store![
         assert_eq!(old.body("/sessions/alice").await, "old c");
         assert_eq!(old.body("/peek/a").await, "1");
         assert_eq!(visitors[1].body("/user").await, "none");
-        // A session that was destroyed takes no place.
+        // A destroyed session does not count.
         visitors[2].get("/destroy").await;
         world.settled().await;
         logged_in(&world, "alice", "d").await;
@@ -139,7 +147,7 @@ on_every_store![
         let mut alice = visitor.clone();
         assert_eq!(visitor.body("/log-in/bob/phone").await, "logged in");
         assert_eq!(visitor.body("/user").await, "bob");
-        assert_eq!(visitor.body("/text/cart").await, "none", "what alice had is not bob's");
+        assert_eq!(visitor.body("/text/cart").await, "none", "bob does not get alice's data");
         assert_eq!(alice.body("/user").await, "none");
         assert_eq!(visitor.body("/sessions/alice").await, "");
         assert_eq!(visitor.body("/log-out-everywhere/alice").await, "0");
@@ -156,7 +164,7 @@ on_every_store![
         assert_eq!(visitor.body("/sessions/alice").await, "again");
     }
 
-    async fn overlong_user_is_refused_and_an_overlong_label_is_cut(world: World) {
+    async fn overlong_user_is_refused_and_an_overlong_label_is_truncated(world: World) {
         let mut visitor = world.visitor();
         let page = visitor.get(&format!("/log-in/{}/x", "u".repeat(257))).await;
         assert_eq!((page.status.code, page.set_cookies.len()), (413, 0));

@@ -1,6 +1,6 @@
 //! The metrics and spans that a recorder and a subscriber receive from the crate.
 
-#![expect(clippy::float_cmp, reason = "what is counted is whole")]
+#![expect(clippy::float_cmp, reason = "counts are whole numbers")]
 
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Write};
@@ -24,11 +24,11 @@ use tracing::{Level, Subscriber};
 use crate::world::World;
 use test_support::{RedisServer, wait_for};
 
-/// How often each series was added to, by name and labels.
+/// The sum of each series, by name and labels.
 #[derive(Default)]
 struct Counts(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
 
-/// What a gauge shows.
+/// The value of a gauge.
 fn shown(gauge: &AtomicU64) -> f64 {
     f64::from_bits(gauge.load(Ordering::Relaxed))
 }
@@ -40,7 +40,7 @@ impl Counts {
         self.0.lock().unwrap().entry(name).or_default().clone()
     }
 
-    /// What was added to, without what was not.
+    /// The series that are not zero.
     fn all(&self) -> BTreeMap<String, u64> {
         let series = self.0.lock().unwrap();
         let counts = series.iter().map(|(name, it)| (name.clone(), it.load(Ordering::Relaxed)));
@@ -123,7 +123,7 @@ async fn each_event_is_counted_once_by_its_kind_and_rejections_by_the_reason() {
 }
 
 #[rocket::async_test]
-async fn each_call_of_the_store_is_timed_once_by_what_became_of_it() {
+async fn each_call_of_the_store_is_timed_once_by_its_outcome() {
     let recorder = Counts::default();
     let _guard = set_default_local_recorder(&recorder);
     let world = World::memory().await;
@@ -171,7 +171,7 @@ async fn call_that_the_deadline_cuts_off_is_timed_as_unknown() {
 }
 
 #[rocket::async_test]
-async fn breakers_that_are_open_add_up_and_leave_with_their_stores() {
+async fn open_breakers_add_up_and_are_removed_with_their_stores() {
     let recorder = Counts::default();
     let _guard = set_default_local_recorder(&recorder);
     let settings = RedisSettings::from_config(&Config::default(), &"redis://127.0.0.1:1".into());
@@ -193,7 +193,7 @@ async fn breakers_that_are_open_add_up_and_leave_with_their_stores() {
 async fn requests_that_a_full_queue_refuses_do_not_count_as_waiting() {
     let recorder = Counts::default();
     let _guard = set_default_local_recorder(&recorder);
-    // It lets itself be connected to, and says nothing.
+    // It accepts connections, but never answers.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("redis://{}", mute.local_addr().unwrap());
     let mut config = Config::default();
@@ -204,12 +204,12 @@ async fn requests_that_a_full_queue_refuses_do_not_count_as_waiting() {
         |it: &Result<_, StoreError>| it.as_ref().is_err_and(|it| it.message.contains("too many"));
     assert!(refusals.iter().any(is_full), "{refusals:?}");
     let waiting = recorder.0.lock().unwrap()["session_redis_queue_depth "].clone();
-    // Its one thread has an outage to see to, and looks at the queue when that is over.
+    // Its only driver is in an outage, and looks at the queue afterwards.
     drop(store);
     wait_for("the queue to be empty", || shown(&waiting) == 0.0);
 }
 
-/// Spans as texts: the name, and the fields in the order of their coming.
+/// Spans as texts: the name, and the fields in the order in which they were recorded.
 #[derive(Clone, Default)]
 struct Spans(Arc<Mutex<Vec<String>>>);
 

@@ -66,7 +66,7 @@ async fn touch_of_a_vanished_record_leaves_no_key() {
     });
     visitor.get("/count/a").await;
     world.settled().await;
-    assert!(trap.has_sprung(), "the record has vanished before the touch");
+    assert!(trap.has_sprung(), "the record vanished before the touch");
     assert_eq!(world.keys.all(), Vec::<String>::new());
 }
 
@@ -90,7 +90,7 @@ async fn record_with_another_sessions_marker_is_never_shown() {
     let _: () = REDIS.connect().hset(world.keys.only(), "@id", other).unwrap();
     assert_eq!(visitor.body("/text/a").await, "none");
     assert_eq!(visitor.body("/view/a").await, "1");
-    assert_eq!(visitor.body("/view/a").await, "2", "and not an error for ever");
+    assert_eq!(visitor.body("/view/a").await, "2", "the error is not permanent");
 }
 
 #[rocket::async_test]
@@ -136,7 +136,7 @@ async fn record_without_a_ttl_gets_one_when_it_is_regenerated() {
 }
 
 #[rocket::async_test]
-async fn every_key_bears_the_prefix_and_a_ttl_through_a_whole_life() {
+async fn every_key_always_has_the_prefix_and_a_ttl() {
     let world = World::redis().await;
     let mut visitor = world.visitor();
     let mut old = visitor.clone();
@@ -147,7 +147,7 @@ async fn every_key_bears_the_prefix_and_a_ttl_through_a_whole_life() {
         assert!(!keys.is_empty());
         for key in keys {
             let ttl: i64 = REDIS.connect().ttl(&key).unwrap();
-            assert!(ttl > 0, "{path}: {key} lives for ever");
+            assert!(ttl > 0, "{path}: {key} has no time to live");
             let rest = key.strip_prefix(&world.prefix).unwrap();
             let (id, token_hash) = rest.split_once("}:").unwrap();
             assert_eq!((id.len(), token_hash.len()), (37, 22), "{key}");
@@ -170,7 +170,7 @@ async fn two_prefixes_on_one_redis_never_meet() {
 }
 
 #[rocket::async_test]
-async fn record_is_readable_by_people() {
+async fn record_is_human_readable() {
     let world = World::redis().await;
     let mut visitor = world.visitor();
     visitor.get("/count/a").await;

@@ -23,7 +23,7 @@ const PATHS: [&str; 9] = [
     "/destroy-and-count",
 ];
 
-/// The numbers of the connections to a server, but for this one.
+/// The ids of the connections to a server, except this one.
 fn others(own: &mut redis::Connection) -> Vec<u64> {
     let id: u64 = redis::cmd("CLIENT").arg("ID").query(own).unwrap();
     let list: String = redis::cmd("CLIENT").arg("LIST").query(own).unwrap();
@@ -48,7 +48,7 @@ on_every_store![
             assert_eq!((new.status.code, new.set_cookies.len()), (503, 0));
             world.store.fail(None);
         }
-        assert_eq!(visitor.body("/count/a").await, "2", "and all is as it was");
+        assert_eq!(visitor.body("/count/a").await, "2", "the session has not changed");
     }
 
     async fn request_waits_for_a_failed_store_once(world: World) {
@@ -128,15 +128,16 @@ on_every_store![
             world.store.fail(Some(fault.with_retry_after(Duration::from_secs(7))));
             let page = visitor.get("/look-and-count").await;
             assert_eq!(page.status, Status::ServiceUnavailable);
-            assert_eq!(page.retry_after.as_deref(), Some("7"), "what the look has found out");
+            assert_eq!(page.retry_after.as_deref(), Some("7"), "as the first read has found out");
         }
         world.store.fail(None);
         assert_eq!(visitor.cookie, cookie);
-        assert_eq!(visitor.body("/count/a").await, "2", "and all is as it was");
+        assert_eq!(visitor.body("/count/a").await, "2", "the session has not changed");
     }
 
     async fn failure_during_a_log_in_does_not_say_that_nothing_was_changed(world: World) {
-        // The first user's session is destroyed by then, and the second one's is not created.
+        // At that point, the first user's session is destroyed, and the second user's is not
+        // created.
         for calls in [2, 3] {
             let mut visitor = world.visitor();
             visitor.body("/log-in/alice/phone").await;
@@ -180,8 +181,8 @@ async fn connection_that_was_closed_while_idle_costs_no_request() {
 }
 
 #[rocket::async_test]
-async fn connection_over_which_redis_has_refused_is_not_used_again() {
-    // Another server may stand behind the next one.
+async fn connection_on_which_redis_has_refused_a_request_is_not_reused() {
+    // The next connection may lead to another server.
     let redis = RedisServer::start();
     let world = World::on(&redis).await;
     let (mut visitor, mut own) = (world.visitor(), redis.connect());
@@ -193,7 +194,7 @@ async fn connection_over_which_redis_has_refused_is_not_used_again() {
     let before = limit("1");
     assert_eq!(visitor.get("/count/a").await.status, Status::ServiceUnavailable);
     limit("0");
-    wait_for("the connection to be given up", || {
+    wait_for("the connection to be closed", || {
         let now = others(&mut redis.connect());
         before.iter().any(|id| !now.contains(id))
     });
@@ -238,7 +239,7 @@ async fn rotation_that_was_given_up_on_is_settled_when_redis_has_no_memory_left(
     };
     limit("1");
     let is_there = world.store.settle(to).await;
-    // The rotation arrives after all. It needs no memory before it may write.
+    // The rotation arrives after all. It needs no memory to begin writing.
     let ttl = Duration::from_mins(1);
     let rotation = Rotation::new(from, to.token_hash, TimeToLive::fixed(ttl));
     let late = world.store.rotate(&rotation).await;
@@ -250,7 +251,7 @@ async fn rotation_that_was_given_up_on_is_settled_when_redis_has_no_memory_left(
 
 #[rocket::async_test]
 async fn write_that_was_never_sent_does_not_count_as_possibly_applied() {
-    // It accepts connections, and never greets.
+    // It accepts connections, but never answers.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("redis://{}", mute.local_addr().unwrap());
     let world = World::on_url(&url, &REDIS, Duration::from_millis(500)).await;

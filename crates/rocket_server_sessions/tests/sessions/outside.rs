@@ -32,7 +32,7 @@ on_every_store![
         assert_eq!(other.body("/user-only").await, "bob");
     }
 
-    async fn task_goes_on_with_a_session_after_the_response(world: World) {
+    async fn task_can_use_a_session_after_the_response(world: World) {
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;
         assert_eq!(visitor.body("/spawn/count").await, "started");
@@ -44,7 +44,7 @@ on_every_store![
         world.gate.open();
     }
 
-    async fn task_creates_no_session_that_no_cookie_leads_to(world: World) {
+    async fn task_after_the_response_creates_no_session(world: World) {
         let mut visitor = world.visitor();
         let page = visitor.get("/spawn/count").await;
         assert_eq!(page.set_cookies.len(), 0);
@@ -56,7 +56,7 @@ on_every_store![
         world.gate.open();
     }
 
-    async fn forced_log_in_is_one_like_any_other(world: World) {
+    async fn forced_log_in_works_like_any_other(world: World) {
         let cookie = force_log_in(world.client.rocket(), "alice").await.unwrap();
         let mut visitor = world.visitor();
         visitor.cookie = Some(cookie.value().to_owned());

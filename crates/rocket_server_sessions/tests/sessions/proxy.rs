@@ -16,11 +16,11 @@ type Hook = Arc<Mutex<Box<dyn FnMut(&[u8]) -> Action + Send>>>;
 pub enum Action {
     /// Forward it.
     Forward,
-    /// Forward so many bytes, do some work, forward the rest.
+    /// Forward this many bytes, do some work, and forward the rest.
     Split(usize, Box<dyn FnOnce() + Send>),
     /// Close the connection.
     Close,
-    /// Forward so many bytes, and then close the connection.
+    /// Forward this many bytes, and then close the connection.
     CloseAfter(usize),
 }
 
@@ -80,7 +80,7 @@ fn close(client: &TcpStream, server: &TcpStream) {
     }
 }
 
-/// A world in which each command takes this long to arrive.
+/// A world in which each command is delayed by this much.
 pub async fn paused() -> (World, Arc<Mutex<Duration>>) {
     let pause = Arc::new(Mutex::new(Duration::ZERO));
     let length = pause.clone();
@@ -103,7 +103,7 @@ impl Trap {
         *self.0.lock().unwrap() = Some(Box::new(spring));
     }
 
-    /// Whether it has sprung. It does not any more.
+    /// Whether it has sprung. Disarms it.
     pub fn has_sprung(&self) -> bool {
         self.0.lock().unwrap().take().is_none()
     }
@@ -128,7 +128,7 @@ pub async fn trap_with_deadline(deadline: Duration) -> (World, Trap) {
     (World::on_url(&url, &REDIS, deadline).await, trap)
 }
 
-/// A trap's spring that counts chunks down, and does its work at the one that is due.
+/// A trap's spring that lets this many chunks pass, and then acts.
 pub fn after(
     mut chunks: usize,
     work: impl FnOnce(&[u8]) -> Action + Send + 'static,
@@ -143,7 +143,7 @@ pub fn after(
     }
 }
 
-/// Requests a page of another instance, from a thread that is no task.
+/// Requests a page of another instance, from a thread outside of the runtime.
 pub fn get_elsewhere(world: &World, cookie: Option<&str>, path: &str) -> String {
     let mut visitor = Visitor { world, cookie: cookie.map(str::to_owned) };
     let request = move || Runtime::new().unwrap().block_on(visitor.body(path));

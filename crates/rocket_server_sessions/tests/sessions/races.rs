@@ -1,5 +1,5 @@
-//! Concurrent requests, and connections that break between them: each result is what really
-//! happened, and no key is left without a time to live.
+//! Concurrent requests, and connections that break in between: each response tells the truth, and
+//! every key has a time to live.
 
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -70,7 +70,7 @@ on_every_store![
 ];
 
 #[rocket::async_test]
-async fn log_out_everywhere_beside_a_log_in_comes_wholly_before_or_after_it() {
+async fn log_out_everywhere_takes_effect_before_or_after_a_concurrent_log_in() {
     for start in [None, Some("/count/a"), Some("/log-in/bob/phone")] {
         for chunks in 0.. {
             let (world, trap) = proxy::trap().await;
@@ -98,13 +98,17 @@ async fn log_out_everywhere_beside_a_log_in_comes_wholly_before_or_after_it() {
             let is_logged_in = page.status == Status::Ok && *destroyed.lock().unwrap() == "0";
             assert_eq!(user == "alice", is_logged_in, "{case}");
             let found = world.visitor().body("/log-out-everywhere/alice").await;
-            assert_eq!(found == "1", is_logged_in, "{case}: its index leads to it");
+            assert_eq!(
+                found == "1",
+                is_logged_in,
+                "{case}: the index contains a session that is logged in"
+            );
         }
     }
 }
 
 #[rocket::async_test]
-async fn batch_beside_a_destroy_is_applied_whole_or_not_at_all() {
+async fn batch_during_a_destroy_is_applied_completely_or_not_at_all() {
     for part in 1..8 {
         let (world, trap) = proxy::trap().await;
         let elsewhere = Arc::new(world.instance_ahead_by(0).await);
@@ -128,7 +132,7 @@ async fn batch_beside_a_destroy_is_applied_whole_or_not_at_all() {
 }
 
 #[rocket::async_test]
-async fn wire_that_is_cut_during_a_log_in_leaves_every_key_a_ttl() {
+async fn every_key_has_a_ttl_if_the_connection_breaks_during_a_log_in() {
     for chunks in 0.. {
         for command in 1.. {
             let (world, trap) = proxy::trap().await;
@@ -158,7 +162,7 @@ async fn wire_that_is_cut_during_a_log_in_leaves_every_key_a_ttl() {
 }
 
 #[rocket::async_test]
-async fn increment_that_arrives_long_after_its_request_leaves_no_key_for_ever() {
+async fn increment_that_arrives_long_after_its_request_leaves_no_permanent_key() {
     let (world, trap) = proxy::trap_with_deadline(Duration::from_secs(4)).await;
     let (mut visitor, mut other) = (world.visitor(), world.visitor());
     visitor.get("/count/a").await;
@@ -177,7 +181,7 @@ async fn increment_that_arrives_long_after_its_request_leaves_no_key_for_ever() 
 }
 
 #[rocket::async_test]
-async fn views_at_once_of_a_record_with_another_marker_are_all_served() {
+async fn concurrent_views_of_a_record_with_another_marker_are_all_served() {
     for _ in 0..20 {
         let world = World::redis().await;
         let mut visitor = world.visitor();

@@ -1,5 +1,5 @@
 //! The release under test reads the cookies and records that release 0.1.0 wrote. The texts here
-//! are what it wrote, and stay as they are when the formats change.
+//! were written by it, and must not be changed when the formats change.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +10,7 @@ use crate::world::{REDIS, Visitor, World};
 
 const ID: &str = "01a20d6d-5a00-7821-8bac-53223b107d43";
 
-/// The first cookie, and where its record is.
+/// The first cookie, and the place of its record.
 const COOKIE: &str = "zQhXiLtlMJXuDzPDfFuWNc5sIiVF89QnQ2_9POGbloz8wDIQ9aFJBgd9byDvdopNOeWUnL84WBZAAGzG6j2y\
                       ISZ0XhrrEOkjIwbB7OouJ-MbZfvxVU4V72Eg6YtFdwQ";
 const PLACE: &str = "Na8Vjy8uc5dhzo04ZkvpKg";
@@ -43,7 +43,7 @@ fn visitor<'w>(world: &'w World, cookie: &str) -> Visitor<'w> {
 }
 
 #[rocket::async_test]
-async fn session_of_release_0_1_0_goes_on() {
+async fn session_of_release_0_1_0_is_still_valid() {
     let world = world().await;
     put(&key(&world, PLACE), &[("@id", ID), ("count:a", "41"), ("text:colour", "\"blue\"")]);
     let mut visitor = visitor(&world, COOKIE);
@@ -54,7 +54,7 @@ async fn session_of_release_0_1_0_goes_on() {
 }
 
 #[rocket::async_test]
-async fn log_in_of_release_0_1_0_goes_on() {
+async fn log_in_of_release_0_1_0_is_still_valid() {
     let world = world().await;
     let record = [
         ("@id", ID),

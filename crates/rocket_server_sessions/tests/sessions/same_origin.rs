@@ -12,8 +12,8 @@ use crate::world::figment;
 #[get("/guarded")]
 fn guarded(_same: SameOrigin) {}
 
-/// The status of a request to a host. Rocket's local client has none: a server over HTTP/1 takes it
-/// from its header, and one over HTTP/2, where it is no header, from the address.
+/// The status of a request to a host. Rocket's local client sets none: over HTTP/1, a server takes
+/// the host from the header, and over HTTP/2, which has no such header, from the request's target.
 async fn status(host: &'static str, origin: &'static str) -> Status {
     let host = AdHoc::on_request("host", move |request, _| {
         Box::pin(async move { request.set_host(Host::parse(host).unwrap()) })
@@ -73,7 +73,7 @@ async fn whole_application_refuses_what_other_sites_send() {
         assert_eq!(status == Status::Forbidden, body.ends_with("refused"), "{method} {path}");
     }
     let response = client.post("/change").dispatch().await;
-    assert_eq!(response.status(), Status::Ok, "a client that is no browser");
+    assert_eq!(response.status(), Status::Ok, "a client that is not a browser");
 }
 
 #[rocket::async_test]
@@ -125,8 +125,8 @@ async fn delete_account(session: Session<'_>) -> session::Result<&'static str> {
     Ok("deleted")
 }
 
-/// What a `DELETE` in the query of another site's request is answered, behind a fairing that takes it
-/// for the method.
+/// The status of a request from another site with `DELETE` in its query, behind a fairing that uses
+/// it as the method.
 async fn overridden(method: Method, is_attached_first: bool) -> Status {
     let overriding = AdHoc::on_request("override", |request, _| {
         Box::pin(async move {

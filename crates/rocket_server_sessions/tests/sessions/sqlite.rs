@@ -1,5 +1,5 @@
-//! What the SQLite store does with its file: it keeps it, shares it, bounds it, and says what is wrong
-//! with it.
+//! What the SQLite store does with its file: it keeps it, shares it, limits its size, and reports
+//! what is wrong with it.
 
 use std::future::Future;
 use std::panic::panic_any;
@@ -85,7 +85,7 @@ async fn two_stores_on_one_file_count_exactly() {
 }
 
 #[rocket::async_test]
-async fn file_does_not_grow_by_what_has_expired() {
+async fn expired_records_do_not_make_the_file_grow() {
     let (database, clock) = (Database::new(), ManualClock::now());
     let store = Sqlite::with_clock(database.path(), clock.clone()).unwrap();
     let rows = || -> i64 {
@@ -101,11 +101,11 @@ async fn file_does_not_grow_by_what_has_expired() {
         create(&store, number).await;
     }
     create(&store, 200).await;
-    assert_eq!(rows(), 101, "only what is alive");
+    assert_eq!(rows(), 101, "only live records");
 }
 
 #[rocket::async_test]
-async fn call_that_nobody_waits_for_any_more_happens_once_if_it_has_begun_and_else_not_at_all() {
+async fn abandoned_call_is_made_once_if_it_has_begun_and_not_at_all_otherwise() {
     let database = Database::new();
     let store = Sqlite::open(database.path()).unwrap();
     create(&store, 1).await;
@@ -127,7 +127,7 @@ async fn call_that_nobody_waits_for_any_more_happens_once_if_it_has_begun_and_el
 }
 
 #[rocket::async_test]
-async fn file_that_another_process_has_locked_is_refused_in_time_and_heals() {
+async fn call_fails_in_time_while_another_process_holds_the_lock_and_succeeds_afterwards() {
     let database = Database::new();
     let store = Sqlite::open(database.path()).unwrap();
     create(&store, 1).await;
@@ -144,7 +144,7 @@ async fn file_that_another_process_has_locked_is_refused_in_time_and_heals() {
 }
 
 #[rocket::async_test]
-async fn lock_that_is_held_for_a_moment_is_waited_for() {
+async fn lock_that_is_held_briefly_is_waited_for() {
     let database = Database::new();
     let store = Sqlite::open(database.path()).unwrap();
     create(&store, 1).await;
@@ -158,7 +158,7 @@ async fn lock_that_is_held_for_a_moment_is_waited_for() {
 }
 
 #[rocket::async_test]
-async fn reader_of_the_file_holds_nobody_up() {
+async fn reader_of_the_file_delays_no_call() {
     let database = Database::new();
     let store = Sqlite::open(database.path()).unwrap();
     create(&store, 1).await;
@@ -197,7 +197,7 @@ async fn only_the_owner_can_read_the_file() {
 }
 
 #[rocket::async_test]
-async fn damaged_record_is_deleted_and_a_damaged_list_of_sessions_is_made_anew() {
+async fn damaged_record_is_deleted_and_a_damaged_list_of_sessions_is_rebuilt() {
     let database = Database::new();
     let store = Sqlite::open(database.path()).unwrap();
     let file = Connection::open(database.path()).unwrap();
@@ -227,7 +227,7 @@ async fn damaged_record_is_deleted_and_a_damaged_list_of_sessions_is_made_anew()
         let all = [record(2), record(3)];
         // A session that cannot be read is in no list.
         damage(&format!("{}:{}", record(4).id, record(4).token_hash.encode()));
-        assert_eq!(listed(store.index("alice").await.unwrap()), all, "none is lost");
+        assert_eq!(listed(store.index("alice").await.unwrap()), all, "no session is missing");
         damage("user:alice");
         assert_eq!(listed(store.index_add("alice", entry(3), HOUR).await.unwrap()), all);
         damage("user:alice");
@@ -281,7 +281,7 @@ async fn another_process_that_closes_the_file_leaves_the_running_store_its_wal()
     let visit = async || client.get("/count/a").dispatch().await.into_string().await.unwrap();
     let store = Sqlite::open(&path).unwrap();
     assert_eq!(visit().await, "1");
-    // What a launch does in the background.
+    // A launch does this in the background.
     assert!(check(&figment).is_ok());
     let mut last = 1;
     for number in 0..200 {
@@ -376,7 +376,7 @@ fn file_that_cannot_be_created_is_refused_with_its_whole_path() {
 }
 
 #[rocket::async_test]
-async fn application_on_a_file_keeps_its_sessions_and_tells_at_launch_what_is_wrong_with_it() {
+async fn application_on_a_file_keeps_its_sessions_and_an_unusable_file_is_refused() {
     let database = Database::new();
     let figment = figment().merge(("session.url", database.url()));
     let launch = || {

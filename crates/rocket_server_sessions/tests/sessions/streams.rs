@@ -8,7 +8,7 @@ use crate::proxy;
 use crate::world::{Held, Verdicts, Visitor, World, on_every_store};
 
 on_every_store![
-    async fn identity_cannot_change_after_the_headers_have_left(world: World) {
+    async fn identity_cannot_change_after_the_headers_were_sent(world: World) {
         for change in ["regenerate", "log-in"] {
             let mut visitor = world.visitor();
             visitor.get("/count/a").await;
@@ -21,7 +21,7 @@ on_every_store![
         }
     }
 
-    async fn stream_goes_on_after_an_outage_and_ends_with_the_lifetime(world: World) {
+    async fn stream_works_again_after_an_outage_and_ends_with_the_lifetime(world: World) {
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;
         let mut stream = visitor.clone();

@@ -10,7 +10,7 @@ use crate::world::{Page, World, on_every_store};
 
 const DAY: u64 = 86_400;
 
-/// The times to live that touches have set since the last time.
+/// The times to live that touches have set since the last call.
 async fn touches(world: &World) -> Vec<u64> {
     world.settled().await;
     let touches = world.store.take_calls().into_iter().filter_map(|call| match call {
@@ -45,7 +45,9 @@ on_every_store![
         assert_eq!(visitor.body("/peek/a").await, "0");
     }
 
-    async fn session_that_is_logged_in_or_remembered_gets_its_full_time_at_once(world: World) {
+    async fn session_that_is_logged_in_or_remembered_gets_its_full_idle_timeout_at_once(
+        world: World,
+    ) {
         for (path, limit) in [
             ("/log-in/alice/phone", DAY),
             ("/both/log-in/regenerate", DAY),
@@ -70,7 +72,10 @@ on_every_store![
             let mut visitor = world.visitor();
             let is_persistent = |page: &Page| page.set_cookies[0].contains("Max-Age");
             assert!(is_persistent(&visitor.get("/both/remember/log-in").await));
-            assert!(is_persistent(&visitor.get("/log-in/alice/phone").await), "it is still hers");
+            assert!(
+                is_persistent(&visitor.get("/log-in/alice/phone").await),
+                "the same user is still remembered"
+            );
             world.get(end, None).await;
             let mut late = visitor.clone();
             assert!(!is_persistent(&visitor.get("/log-in/bob/phone").await), "{end}");
@@ -118,7 +123,7 @@ on_every_store![
         assert_eq!(visitor.body("/fields").await, "0", "the next session has the default again");
     }
 
-    async fn session_that_is_gone_is_not_begun_by_remembering_it(world: World) {
+    async fn remember_me_does_not_recreate_a_session_that_is_gone(world: World) {
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;
         visitor.get("/count/a").await;
@@ -168,7 +173,7 @@ on_every_store![
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;
         world.store.fail_after(1, rocket_server_sessions::store::StoreError::refused("down"));
-        assert_eq!(visitor.body("/count/a").await, "2", "and is no request's failure");
+        assert_eq!(visitor.body("/count/a").await, "2", "a failed touch fails no request");
         world.settled().await;
         world.store.fail(None);
         world.store.take_calls();
@@ -189,7 +194,7 @@ on_every_store![
         assert_eq!((page.body.as_str(), page.set_cookies.len()), ("1", 1));
     }
 
-    async fn session_whose_cookie_never_came_back_expires_sooner(world: World) {
+    async fn session_whose_cookie_was_never_sent_back_expires_sooner(world: World) {
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;
         let Some(Call::Create(_, ttl)) = world.store.take_calls().pop() else { panic!() };

@@ -7,7 +7,7 @@ use rocket::futures::future::join_all;
 use crate::world::{World, on_every_store};
 
 on_every_store![
-    async fn updates_beside_each_other_are_all_kept(world: World) {
+    async fn concurrent_updates_are_all_kept(world: World) {
         const COUNT: usize = 40;
         let mut visitor = world.visitor();
         visitor.get("/append/list/first").await;
@@ -16,7 +16,7 @@ on_every_store![
         let paths: Vec<_> = (0..COUNT).map(|number| format!("/append/list/{number}")).collect();
         let pages = join_all(visitors.iter_mut().zip(&paths).map(|(it, path)| it.get(path))).await;
         let lengths: BTreeSet<usize> = pages.iter().map(|it| it.body.parse().unwrap()).collect();
-        assert_eq!(lengths, (2..=COUNT + 1).collect(), "each has seen a list of its own");
+        assert_eq!(lengths, (2..=COUNT + 1).collect(), "each update has seen a different list");
         let list = visitor.body("/list/list").await;
         let found: BTreeSet<_> = list.split(' ').map(str::to_owned).collect();
         let expected = (0..COUNT).map(|it| it.to_string()).chain(["first".to_owned()]);

@@ -1,4 +1,4 @@
-//! Users and their sessions: logging in, seeing all of one's sessions, destroying them from elsewhere.
+//! Users and their sessions: logging in, listing all sessions, destroying them from another device.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -16,7 +16,7 @@ pub async fn logged_in<'w>(world: &'w World, user: &str, label: &str) -> Visitor
     visitor
 }
 
-/// What the store was asked by a request, and by what the request has not waited for.
+/// The calls of a request to the store, including those in the background.
 pub async fn calls(world: &World) -> Vec<Call> {
     world.settled().await;
     world.store.take_calls()
@@ -40,7 +40,7 @@ on_every_store![
         assert_eq!(last.body("/sessions/alice").await, "tablet phone desktop");
     }
 
-    async fn of_log_ins_within_one_second_the_newest_session_is_first(world: World) {
+    async fn newest_session_is_first_among_log_ins_within_one_second(world: World) {
         let labels = ["a", "b", "c", "d", "e"];
         for label in labels {
             logged_in(&world, "alice", label).await;
@@ -117,7 +117,7 @@ on_every_store![
         assert_eq!(alice.body("/user").await, "none");
     }
 
-    async fn destroy_others_leaves_the_own_session(world: World) {
+    async fn destroy_others_keeps_the_current_session(world: World) {
         let mut others = Vec::new();
         for label in ["a", "b", "c"] {
             others.push(logged_in(&world, "alice", label).await);
@@ -181,7 +181,7 @@ on_every_store![
         assert_eq!(phone.body("/user").await, "none");
     }
 
-    async fn visitor_who_is_not_logged_in_pays_nothing_for_users(world: World) {
+    async fn session_without_a_log_in_costs_no_calls_for_users(world: World) {
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;
         visitor.get("/count/a").await;
@@ -216,9 +216,9 @@ on_every_store![
         assert_eq!(calls(&world).await, [Call::Destroy, Call::IndexRemove(1)]);
     }
 
-    async fn place_of_a_log_in_that_may_be_on_its_way_stays_in_the_index(world: World) {
+    async fn place_of_a_log_in_that_may_be_in_progress_stays_in_the_index(world: World) {
         let visitor = logged_in(&world, "alice", "phone").await;
-        // What an instance has entered that has died before it went on.
+        // The entry of an instance that died before it created the record.
         let mut entry = world.store.index("alice").await.unwrap().remove(0);
         entry.record.id =
             rocket_server_sessions::PublicId::parse("0190a0a0-0000-7000-8000-000000000000")
@@ -266,7 +266,7 @@ async fn index_holds_no_name_and_no_token_and_lives_as_long_as_a_session_can() {
 }
 
 #[rocket::async_test]
-async fn entry_that_is_damaged_is_passed_over() {
+async fn damaged_entry_is_skipped() {
     let world = World::redis().await;
     let mut visitor = logged_in(&world, "alice", "phone").await;
     let (index, _) = index_and_record(&world);
@@ -275,16 +275,16 @@ async fn entry_that_is_damaged_is_passed_over() {
     let _: () = redis.hset(&index, visitor.body("/id").await, "short").unwrap();
     assert_eq!(visitor.body("/sessions/alice").await, "phone");
     let _: () = redis.set_ex(&index, "text", 60).unwrap();
-    // To list nothing would be to say that there is none.
+    // An empty list would mean that there are no sessions.
     assert_eq!(visitor.get("/sessions/alice").await.status, Status::ServiceUnavailable);
     assert_eq!(visitor.body("/user").await, "alice");
     let mut desktop = logged_in(&world, "alice", "desktop").await;
-    assert_eq!(desktop.body("/sessions/alice").await, "desktop", "the next log-in mends it");
+    assert_eq!(desktop.body("/sessions/alice").await, "desktop", "the next log-in repairs it");
 }
 
 #[rocket::async_test]
-async fn session_that_a_replica_does_not_show_yet_is_destroyed_all_the_same() {
-    // The record is taken away and put back, as a replica that lags would show it.
+async fn session_that_a_replica_does_not_show_yet_is_destroyed_anyway() {
+    // The record is removed and restored, as seen through a replica that lags.
     let world = World::redis().await;
     let mut visitor = logged_in(&world, "alice", "phone").await;
     let (_, record) = index_and_record(&world);

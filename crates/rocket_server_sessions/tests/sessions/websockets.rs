@@ -1,5 +1,5 @@
-//! A session in a websocket of `rocket_ws`, over a real connection: each text that the browser sends
-//! is the name of a step, which is taken and answered.
+//! A session in a websocket of `rocket_ws`, over a real connection. Each text that the browser
+//! sends is the name of a step, which the server takes and answers.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ async fn open(world: &World, visitor: &Visitor<'_>) -> (Server, Socket) {
 }
 
 on_every_store![
-    async fn websocket_goes_on_after_an_outage(world: World) {
+    async fn websocket_works_again_after_an_outage(world: World) {
         let mut visitor = world.visitor();
         visitor.get("/count/a").await;
         let (server, mut socket) = open(&world, &visitor).await;
@@ -30,7 +30,11 @@ on_every_store![
             world.store.fail(None);
             assert_eq!(socket.ask("count").await.unwrap(), expected);
         }
-        assert_eq!(visitor.body("/count/a").await, "5", "it was the visitor's session all along");
+        assert_eq!(
+            visitor.body("/count/a").await,
+            "5",
+            "the websocket has used the visitor's session"
+        );
         drop(socket);
         server.stop().await;
     }
@@ -91,13 +95,13 @@ async fn each_operation_of_a_websocket_has_a_deadline_of_its_own() {
     *pause.lock().unwrap() = Duration::from_millis(450);
     assert_eq!(socket.ask("count").await.unwrap(), "outcome unknown");
     *pause.lock().unwrap() = Duration::ZERO;
-    // The store may refuse a while longer, until it has seen that the server answers again.
+    // The store may refuse requests until it has noticed that the server answers again.
     let mut answer = "nothing was changed".to_owned();
     while answer == "nothing was changed" {
         rocket::tokio::time::sleep(Duration::from_millis(20)).await;
         answer = socket.ask("count").await.unwrap();
     }
-    assert_eq!(answer, "15", "the one that was not answered in time was counted once");
+    assert_eq!(answer, "15", "the increment that was not answered in time was made once");
     drop(socket);
     server.stop().await;
 }

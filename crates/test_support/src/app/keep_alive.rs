@@ -1,4 +1,4 @@
-//! A client that views one page after the other on a single connection.
+//! A client that requests one page after the other on a single connection.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -15,7 +15,7 @@ impl KeepAlive {
         Self(BufReader::new(stream))
     }
 
-    /// Views `/foo`: the status, and how long it took.
+    /// Requests `/foo`. Returns the status, and how long the request took.
     pub fn view(&mut self, cookie: &str) -> (u16, Duration) {
         let request = format!(
             "GET /foo HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n\

@@ -1,4 +1,4 @@
-//! The real binary as a process, and clients that talk HTTP to it.
+//! The real binary as a process, and HTTP clients for it.
 
 mod keep_alive;
 mod visitor;
@@ -34,21 +34,21 @@ pub struct Release {
 }
 
 impl Release {
-    /// The one under test.
+    /// The release under test.
     pub fn this() -> Self {
         let program = target_dir().join("cloud-run-sessions");
         assert!(program.exists(), "{} is missing: run `cargo build`", program.display());
         Self { program, folder: concat!(env!("CARGO_MANIFEST_DIR"), "/../..").into() }
     }
 
-    /// One in a folder that is laid out as in the image.
+    /// A release in a folder with the layout of the container image.
     pub fn of(folder: &str) -> Self {
         let folder = PathBuf::from(folder);
         Self { program: folder.join("cloud-run-sessions"), folder }
     }
 }
 
-/// The binary without any variable of the outer environment that it reads.
+/// The binary, without the variables that it would read from the outer environment.
 fn command(release: &Release, env: &[(&str, &str)]) -> Command {
     let mut command = Command::new(&release.program);
     command.current_dir(&release.folder);
@@ -61,7 +61,7 @@ fn command(release: &Release, env: &[(&str, &str)]) -> Command {
             command.env_remove(name);
         }
     }
-    // On Cloud Run it would listen on every address, and a test may say that this is Cloud Run.
+    // On Cloud Run, it would listen on every address, and a test may simulate Cloud Run.
     command.env("ROCKET_ADDRESS", "127.0.0.1");
     command.envs(env.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -106,7 +106,7 @@ impl App {
         app
     }
 
-    /// Whether it has launched. Rocket listens before that, and answers only then.
+    /// Whether it has launched. Rocket listens before the launch, but only answers after it.
     fn answers(&self) -> bool {
         TcpStream::connect(("127.0.0.1", self.port)).is_ok_and(|mut stream| {
             stream.write_all(b"GET /health/live HTTP/1.0\r\n\r\n").is_ok()
@@ -114,7 +114,8 @@ impl App {
         })
     }
 
-    /// On Redis, when the check at launch is over and its commands are no longer in the way.
+    /// Starts it on Redis, and waits for the end of the check at launch, so that its commands are
+    /// not counted.
     pub fn on_redis(url: &str) -> Self {
         let app = Self::of_on_redis(&Release::this(), url);
         app.wait_for_check();
@@ -137,7 +138,7 @@ impl App {
         self.child.id()
     }
 
-    /// What it has written so far.
+    /// Its output so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
@@ -147,7 +148,7 @@ impl App {
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
     }
 
-    /// Waits for the process to end: whether it succeeded, and what it has written.
+    /// Waits for the process to end. Returns whether it succeeded, and its output.
     pub fn finish(mut self) -> (bool, String) {
         wait_for("the application to end", || self.child.try_wait().unwrap().is_some());
         for listener in self.listeners.drain(..) {
@@ -157,7 +158,7 @@ impl App {
     }
 }
 
-/// Collects what a process writes, so that its pipe never fills up.
+/// Collects a process' output, so that its pipe never fills up.
 fn listen(from: impl Read + Send + 'static, log: Arc<Mutex<String>>) -> JoinHandle<()> {
     spawn(move || {
         for line in BufReader::new(from).lines().map_while(Result::ok) {

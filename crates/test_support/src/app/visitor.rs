@@ -1,4 +1,4 @@
-//! A visitor of the application who talks HTTP to it and keeps cookies, as a browser does.
+//! A visitor who sends HTTP requests to the application and keeps cookies, as a browser does.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -44,7 +44,7 @@ impl Visitor {
         reply
     }
 
-    /// The same browser at another instance of the application.
+    /// The same browser, which sends its requests to another instance of the application.
     pub fn at(&self, app: &App) -> Self {
         Self { port: app.port, cookie: self.cookie.clone() }
     }
@@ -66,7 +66,7 @@ impl Reply {
     }
 }
 
-/// Sends a request's head unchanged, on a connection of its own.
+/// Sends a request's head unchanged, on a new connection.
 pub fn send(port: u16, head: &str) -> Reply {
     send_bytes(port, head.as_bytes())
 }

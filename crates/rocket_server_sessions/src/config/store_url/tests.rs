@@ -24,7 +24,7 @@ fn every_part_of_a_url_is_read() {
 }
 
 #[test]
-fn what_cannot_be_honoured_is_refused_with_its_remedy_and_without_the_password() {
+fn unsupported_url_is_refused_with_a_remedy_and_without_the_password() {
     for (url, remedy) in [
         ("redis://:hunter2@h?db=2", "after a `/`"),
         ("redis://:hunter2@h/0?tls=true", "write `rediss://`"),
@@ -65,7 +65,7 @@ fn what_cannot_be_honoured_is_refused_with_its_remedy_and_without_the_password()
 }
 
 #[test]
-fn place_is_shown_and_no_login() {
+fn place_is_shown_without_credentials() {
     for (url, shown) in [
         ("rediss://default:hunter2@redis.example:6379/0", "rediss://redis.example:6379"),
         ("redis://[::1]:7/3", "redis://[::1]:7/3"),
@@ -79,7 +79,7 @@ fn place_is_shown_and_no_login() {
 }
 
 #[test]
-fn path_of_a_file_is_read_whole_and_shown() {
+fn whole_path_of_a_file_is_read_and_shown() {
     for (url, path) in [
         ("sqlite:sessions.db", "sessions.db"),
         ("SQLite:data/sessions.db", "data/sessions.db"),
@@ -98,7 +98,7 @@ fn path_of_a_file_is_read_whole_and_shown() {
 }
 
 #[test]
-fn file_that_is_not_clear_is_refused_with_its_remedy() {
+fn ambiguous_file_is_refused_with_a_remedy() {
     for (url, remedy) in [
         ("sqlite:", "`sqlite:sessions.db`"),
         ("sqlite://", "`sqlite:sessions.db`"),
@@ -121,8 +121,8 @@ fn file_that_is_not_clear_is_refused_with_its_remedy() {
 }
 
 proptest::proptest! {
-    /// A password can hold anything once it is percent-encoded, and whatever else it is, its
-    /// characters are never shown.
+    /// A percent-encoded password may contain any character. A password is never shown, whether it
+    /// was encoded or not.
     #[test]
     fn encoded_password_is_read_whole_and_raw_one_is_never_shown(word in "[!-~]{6,20}") {
         let set = percent_encoding::NON_ALPHANUMERIC;

@@ -50,7 +50,7 @@ fn after(state: &State, change: impl FnOnce(&mut State)) -> State {
 }
 
 #[test]
-fn only_a_session_that_may_live_is_asked_about() {
+fn store_is_asked_only_about_a_session_that_may_be_live() {
     let identity = identity();
     for state in all(&identity) {
         let asks = state.next(true) == Next::Ask(identity.clone());
@@ -72,7 +72,7 @@ fn only_a_request_without_a_session_creates_one() {
 }
 
 #[test]
-fn write_by_a_dead_token_conflicts_and_a_read_finds_nothing() {
+fn write_with_a_dead_token_conflicts_and_a_read_finds_nothing() {
     for death in [Death::Destroyed, Death::Rotated] {
         assert_eq!(State::Dead(death).next(false), Next::Conflict);
         assert_eq!(State::Dead(death).next(true), Next::FindNothing);
@@ -80,14 +80,14 @@ fn write_by_a_dead_token_conflicts_and_a_read_finds_nothing() {
 }
 
 #[test]
-fn session_that_was_lost_on_the_way_fails_reads_as_well() {
+fn session_that_was_lost_during_the_request_fails_reads_as_well() {
     for lost in [State::Lost(None), State::Lost(Some(Death::Destroyed))] {
         assert_eq!((lost.next(true), lost.next(false)), (Next::Conflict, Next::Conflict));
     }
 }
 
 #[test]
-fn live_record_confirms_what_was_presented_and_changes_nothing_else() {
+fn live_record_confirms_a_presented_token_and_changes_nothing_else() {
     let identity = identity();
     let at = Instant::now();
     let own = identity.record;
@@ -97,7 +97,7 @@ fn live_record_confirms_what_was_presented_and_changes_nothing_else() {
             State::Presented(_) | State::Confirmed { .. } => {
                 assert_eq!(next, State::Confirmed { identity: identity.clone(), at });
             }
-            // A read that was answered beside the change counts if the change comes to nothing.
+            // The answer to a concurrent read still counts if the change is abandoned.
             State::Unsettled { before, .. } if *before == State::Presented(identity.clone()) => {
                 let before = after(&next, State::abandoned);
                 assert_eq!(before, State::Confirmed { identity: identity.clone(), at });
@@ -126,7 +126,7 @@ fn tombstone_kills_a_presented_token_and_loses_a_confirmed_or_issued_one() {
 }
 
 #[test]
-fn vanished_record_is_replaced_by_a_young_request_that_has_read_nothing_in_it() {
+fn vanished_record_is_replaced_only_by_a_young_request_that_has_not_seen_it() {
     let identity = identity();
     let own = identity.record;
     for state in all(&identity) {
@@ -181,7 +181,7 @@ fn new_token_is_issued_if_the_store_has_it_and_forgotten_if_not() {
 }
 
 #[test]
-fn cookie_is_set_for_a_new_token_always_and_for_an_old_one_only_while_that_is_fresh() {
+fn cookie_is_always_set_for_a_new_token_and_for_an_old_one_only_soon_after_the_stores_answer() {
     let identity = identity();
     let now = Instant::now();
     let later = now + FRESH + Duration::from_millis(1);

@@ -7,7 +7,7 @@ use crate::simulation::step::{Outcome, Step};
 use crate::simulation::world::Author;
 
 impl Invariants {
-    /// Whether this author may do this to a record.
+    /// Checks that this author may have this effect on a record.
     pub(super) fn check_effect(&mut self, author: Author, effect: &Effect) -> Checked {
         let wrong = |why: &str| Err(format!("{why}: {effect:?} by {author:?}"));
         let Author::Step { request, step: at } = author else {
@@ -30,17 +30,17 @@ impl Invariants {
             Effect::Deleted(_) => false,
         };
         if is_new_token && seen.has_headers() && self.faults < 2 {
-            return wrong("a token is new after the response has left");
+            return wrong("a token was created after the response was sent");
         }
         if let Effect::Changed { before, .. } = effect
             && !is_known(before)
         {
-            return wrong("a request reaches a session whose token it was never given");
+            return wrong("a request changes a session whose token it does not know");
         }
         match effect {
             Effect::Created(record) => {
                 if !self.ids.insert(record.id.clone()) {
-                    return wrong("a session lives again");
+                    return wrong("a destroyed session has a record again");
                 }
                 let is_right = match step {
                     Step::View | Step::Increment => record.counts == [Some(1), None, None, None],
@@ -56,7 +56,7 @@ impl Invariants {
                 if is_right && record.user.as_deref() == step.user_to_log_in() {
                     Ok(())
                 } else {
-                    wrong("a session begins with something else")
+                    wrong("a session begins with the wrong content")
                 }
             }
             Effect::Deleted(record) => {
@@ -70,12 +70,12 @@ impl Invariants {
                     }
                     _ => false,
                 };
-                if is_allowed { Ok(()) } else { wrong("a session is gone") }
+                if is_allowed { Ok(()) } else { wrong("a step deletes a session, but may not") }
             }
             Effect::Changed { before, after } if before.place != after.place => {
                 let is_allowed = match step {
                     Step::Regenerate => after.user == before.user,
-                    // What is in another user's session is theirs.
+                    // The content of another user's session must not be taken over.
                     Step::LogIn(user) | Step::LogInWith(user) => {
                         after.user.as_deref() == Some(user)
                             && before.user.as_deref().is_none_or(|it| it == user)
@@ -87,7 +87,7 @@ impl Invariants {
                     due.note = Some(step.note((request, at)));
                 }
                 let is_same = due.holds_same(after);
-                if is_allowed && is_same { Ok(()) } else { wrong("a session moves wrongly") }
+                if is_allowed && is_same { Ok(()) } else { wrong("a session was rotated wrongly") }
             }
             Effect::Changed { before, after } => {
                 let mut due = before.clone();
@@ -100,17 +100,17 @@ impl Invariants {
                     Step::Small if due.counts[3].is_none() => due.counts[3] = Some(LARGE),
                     Step::Clear => (due.counts, due.note) = ([None; 4], None),
                     Step::RememberFor => due.idle.clone_from(&after.idle),
-                    // What the request itself has chosen before.
+                    // Undoes what the request itself chose before.
                     Step::Remember => due.idle = None,
                     Step::Take | Step::Remove => due.note = None,
-                    _ => return wrong("a session changes"),
+                    _ => return wrong("a step changes a session, but may not"),
                 }
-                if due == *after { Ok(()) } else { wrong("a session changes otherwise than asked") }
+                if due == *after { Ok(()) } else { wrong("a session has the wrong content") }
             }
         }
     }
 
-    /// Whether a request knew the token of a record that is gone by now.
+    /// Whether a request knew the token of a record, which may be gone by now.
     fn known_before(&self, request: usize, record: &Record) -> bool {
         self.requests[request].presented.as_ref() == Some(&record.place)
             || self.makers.get(&record.place) == Some(&Some(request))

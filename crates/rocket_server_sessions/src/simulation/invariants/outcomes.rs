@@ -1,4 +1,4 @@
-//! What a step must have done when it says that it is done.
+//! What a step must have done if it returns `Ok`.
 
 use super::seen::Found;
 use super::{Checked, Invariants};
@@ -12,19 +12,19 @@ impl Invariants {
         let stage = &seen.steps[at];
         let only = || match stage.effects.as_slice() {
             [effect] => Ok(effect.clone()),
-            other => Err(format!("has had {} effects: {other:?}", other.len())),
+            other => Err(format!("it has had {} effects: {other:?}", other.len())),
         };
         let written = |record: &Record| {
             let is_own = self.makers.get(&record.place) == Some(&Some(request));
             if seen.is_secured && !is_own {
-                return Err("it wrote under a token from before".to_owned());
+                return Err("it wrote with an earlier token".to_owned());
             }
             Ok(record.id.clone())
         };
-        // Its only effect has left the record like this.
+        // Checks the record after the step's only effect.
         let left = |is_right: &dyn Fn(&Record) -> bool| -> Result<String, String> {
             let effect = only()?;
-            let record = effect.after().ok_or("it left nothing")?;
+            let record = effect.after().ok_or("it left no record")?;
             if !is_right(record) {
                 return Err(format!("the record holds {record:?}"));
             }
@@ -40,12 +40,12 @@ impl Invariants {
             }
             (Step::Small, Answer::Count(sum)) => Some(left(&|it| it.counts[3] == Some(*sum))?),
             (Step::Small, _) => match stage.effects.first() {
-                Some(effect) => return Err(format!("it has done {effect:?}")),
+                Some(effect) => return Err(format!("it has had the effect {effect:?}")),
                 None => found(stage.found(|it| it.counts[3] == Some(LARGE)), "the sum fits")?,
             },
             (Step::Clear, _) => match stage.effects.first() {
-                Some(effect) => Some(written(effect.after().ok_or("it left nothing")?)?),
-                None => found(stage.found(Record::is_empty), "there was something")?,
+                Some(effect) => Some(written(effect.after().ok_or("it left no record")?)?),
+                None => found(stage.found(Record::is_empty), "the session was never empty")?,
             },
             (Step::RememberFor, _) => {
                 let is_kept = |it: &Record| it.idle.is_some() || it.place.is_empty();
@@ -57,25 +57,25 @@ impl Invariants {
                 Effect::Changed { before, .. } if before.note.as_ref() == Some(text) => {
                     Some(written(&before)?)
                 }
-                effect => return Err(format!("it has taken {effect:?}")),
+                effect => return Err(format!("it has had the effect {effect:?}")),
             },
             (Step::Take, _) => match stage.effects.first() {
-                Some(effect) => return Err(format!("it has taken {effect:?}")),
-                None => found(stage.found(|it| it.note.is_none()), "there was a note")?,
+                Some(effect) => return Err(format!("it has had the effect {effect:?}")),
+                None => found(stage.found(|it| it.note.is_none()), "there always was a note")?,
             },
             (Step::Remove, _) => match stage.effects.first() {
-                Some(effect) => Some(written(effect.after().ok_or("it left nothing")?)?),
-                None => found(stage.found(|it| it.note.is_none()), "there was a note")?,
+                Some(effect) => Some(written(effect.after().ok_or("it left no record")?)?),
+                None => found(stage.found(|it| it.note.is_none()), "there always was a note")?,
             },
             (Step::Get, Answer::Text(text)) => {
-                found(stage.found(|it| it.note == *text), "the note was never so")?
+                found(stage.found(|it| it.note == *text), "the note never had this value")?
             }
             (Step::User, Answer::Text(user)) => {
-                found(stage.found(|it| it.user == *user), "the user was never so")?
+                found(stage.found(|it| it.user == *user), "this user was never logged in")?
             }
             (Step::Snapshot, Answer::Fields(counts, text)) => found(
                 stage.found(|it| it.counts == *counts && it.note == *text),
-                "the record was never so",
+                "the record never had this content",
             )?,
             (Step::List(user), Answer::Sessions(ids)) => {
                 let is_theirs = |it: &&Record| it.user.as_deref() == Some(user);
@@ -100,7 +100,7 @@ impl Invariants {
         let pinned = &mut self.requests[request].pinned;
         match pinned {
             Some(pinned) if *pinned != id => {
-                Err(format!("it went on in {id} after it was in {pinned}"))
+                Err(format!("it used {id} after it had used {pinned}"))
             }
             _ => {
                 *pinned = Some(id);
@@ -109,7 +109,7 @@ impl Invariants {
         }
     }
 
-    /// After a new token, the session is reached by the token of this request alone.
+    /// After a rotation, only the new token of this request gives access to the session.
     fn check_identity(&mut self, request: usize, at: usize) -> Checked {
         let seen = &self.requests[request];
         let stage = &seen.steps[at];
@@ -122,15 +122,17 @@ impl Invariants {
                 Ok(())
             }
             (Step::Regenerate, []) => match self.known(request).first() {
-                Some(record) => Err(format!("{} is reached by the old token", record.place)),
+                Some(record) => {
+                    Err(format!("the old token still gives access to {}", record.place))
+                }
                 None => match seen.presented.as_deref().and_then(|it| self.at_id_of(it)) {
                     Some(record) if !seen.is_unknown => {
-                        Err(format!("its session lives on at {}", record.place))
+                        Err(format!("its session is still live at {}", record.place))
                     }
                     _ => Ok(()),
                 },
             },
-            (_, other) => Err(format!("it has come to {other:?}")),
+            (_, other) => Err(format!("it has left {other:?}")),
         }
     }
 
@@ -157,7 +159,7 @@ impl Invariants {
         }
         for id in gone {
             if let Some(record) = self.live.iter().find(|it| it.id == id) {
-                return Err(format!("{} lives", record.place));
+                return Err(format!("{} is live", record.place));
             }
             self.ids.insert(id);
         }
@@ -166,7 +168,7 @@ impl Invariants {
     }
 }
 
-/// The session in which something was found, if it says which.
+/// The session in which something was found, if it was found in one.
 fn found(found: Found, never: &str) -> Result<Option<String>, String> {
     match found {
         Found::In(id) => Ok(Some(id)),

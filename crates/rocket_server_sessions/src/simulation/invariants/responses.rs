@@ -8,7 +8,7 @@ use crate::simulation::records::Record;
 use crate::simulation::step::{Outcome, Step};
 
 impl Invariants {
-    /// A response has its headers.
+    /// The headers of a response were sent.
     pub(in crate::simulation) fn answered(
         &mut self,
         request: usize,
@@ -23,7 +23,7 @@ impl Invariants {
         let lost =
             self.live.iter().filter(is_own).find(|it| !cookies.contains(&Some(it.place.clone())));
         if let Some(record) = lost.filter(|_| self.faults < 2) {
-            return Err(format!("the response does not bring the token of {}", record.place));
+            return Err(format!("the response does not set the token of {}", record.place));
         }
         let cookie = match cookies {
             [] => return Ok(()),
@@ -40,7 +40,7 @@ impl Invariants {
                     .iter()
                     .any(|it| matches!(it.step, Step::Remember | Step::RememberFor));
             if !is_own && !is_again {
-                return Err(format!("request {request} sets a cookie for {place}, unasked"));
+                return Err(format!("request {request} sets a cookie for {place}, and must not"));
             }
         } else {
             let own = self.known(request).first().map(|it| it.place.clone());
@@ -48,7 +48,7 @@ impl Invariants {
             let presented = seen.presented.as_deref().filter(|_| !has_left);
             let presented = presented.and_then(|it| self.at_id_of(it));
             if let Some(place) = own.or(presented.map(|it| it.place.clone())) {
-                return Err(format!("request {request} clears the cookie, and {place} lives"));
+                return Err(format!("request {request} clears the cookie, but {place} is live"));
             }
         }
         self.requests[request].cookie = cookie;
@@ -81,8 +81,9 @@ impl Invariants {
             CookieChange::Set(place) => Some(place),
             _ => None,
         };
-        // A request without a session cannot be told from a new browser, a repeated token may be
-        // overtaken within seconds, and what began with the new cookie may have gone on from there.
+        // A request without a session cannot be distinguished from that of a new browser. A
+        // repeated token may be overtaken within seconds. A request that began with the new cookie
+        // may have changed it.
         let is_excused = own().any(|(at, it)| {
             let has_waited = |it: &Stage| {
                 matches!(it.step, Step::Wait(_)) && matches!(it.outcome, Some(Outcome::Done(_)))
@@ -103,6 +104,6 @@ impl Invariants {
         if held == due || is_excused {
             return Ok(());
         }
-        Err(format!("holds {held:?}, and request {last} brought it {due:?}"))
+        Err(format!("holds {held:?}, but the response to request {last} set {due:?}"))
     }
 }

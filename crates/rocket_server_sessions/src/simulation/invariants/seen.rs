@@ -1,22 +1,23 @@
-//! What is known of requests and their steps.
+//! What is known about requests and their steps.
 
 use crate::simulation::machine::Place;
 use crate::simulation::records::{Effect, Record};
 use crate::simulation::step::{Outcome, Step};
 
-/// What is known of a request.
+/// What is known about a request.
 pub(super) struct Seen {
     pub(super) browser: usize,
     pub(super) steps: Vec<Stage>,
     pub(super) presented: Option<Place>,
-    /// Whether the token was neither alive when the request began, nor had died within the last 30
-    /// seconds, or is forgotten meanwhile. Such a request cannot be told from one of a new browser.
+    /// Whether the token was neither live when the request began nor had died within the 30 seconds
+    /// before, or was forgotten since. Such a request cannot be distinguished from one of a new
+    /// browser.
     pub(super) is_unknown: bool,
-    /// Whether the token was not alive when the request began.
+    /// Whether the token was not live when the request began.
     pub(super) was_dead: bool,
     /// The session that it has read or written, until it changed its identity.
     pub(super) pinned: Option<String>,
-    /// Whether it has got a new token that was acknowledged.
+    /// Whether it got a new token, and the store acknowledged it.
     pub(super) is_secured: bool,
     /// What its response did to the cookie.
     pub(super) cookie: CookieChange,
@@ -32,7 +33,7 @@ pub(super) enum CookieChange {
     Cleared,
 }
 
-/// How far a request has come.
+/// The progress of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Open,
@@ -45,13 +46,13 @@ pub(super) enum Fate {
 /// In which session something was found.
 pub(super) enum Found {
     In(String),
-    /// What was found is what a request without a session finds.
+    /// In none: a request without a session finds the same.
     Nothing,
     /// This was never true.
     Never,
 }
 
-/// What is known of a request's step.
+/// What is known about a step of a request.
 pub(super) struct Stage {
     pub(super) step: Step,
     pub(super) effects: Vec<Effect>,
@@ -63,7 +64,7 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// The session for which `is_so` was true at some time during the step.
+    /// The session for which `is_so` was true at some point of the step.
     pub(super) fn found(&self, is_so: impl Fn(&Record) -> bool) -> Found {
         let nothing = Record {
             place: String::new(),
@@ -84,19 +85,19 @@ impl Stage {
 }
 
 impl Seen {
-    /// Whether its response has left, with its headers.
+    /// Whether the headers of its response were sent.
     pub(super) fn has_headers(&self) -> bool {
         matches!(self.fate, Fate::Answered | Fate::Delivered)
     }
 
-    /// Whether it has gone on in another session than it presented, in one of its first steps.
+    /// Whether one of its first `steps` steps has left the presented session for a new one.
     pub(super) fn has_left(&self, steps: usize) -> bool {
         let mut effects = self.steps[..steps].iter().flat_map(|it| &it.effects);
         effects.any(|it| matches!(it, Effect::Created(_)))
     }
 
     /// Whether a step has replaced the token or destroyed the request's session, and the response
-    /// says so. The handler need not have waited for it.
+    /// changes the cookie accordingly. The handler need not have waited for the step.
     pub(super) fn has_changed_identity(&self) -> bool {
         let is_own = |it: &Effect| match it {
             Effect::Deleted(record) => self.presented.as_ref() == Some(&record.place),

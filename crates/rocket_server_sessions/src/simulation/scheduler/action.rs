@@ -10,8 +10,8 @@ use crate::simulation::world::Author;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Action {
     Begin(usize),
-    /// Redis carries out the job's next unit. The last one's replies arrive at once: what happens
-    /// between is the request's own.
+    /// Redis executes the job's next unit. After the last unit, the replies arrive at once: nothing
+    /// that happens in between matters to others.
     Execute(usize),
     Deliver(usize),
     /// Time passes, because all requests wait for a handler that does something else.
@@ -21,9 +21,9 @@ pub(super) enum Action {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault {
-    /// The connection breaks; what Redis has not carried out yet, it carries out later or never.
+    /// The connection breaks. Redis executes the remaining units later or never.
     Cut { job: usize, is_late: bool },
-    /// Redis carries out the last unit, and the replies are lost.
+    /// Redis executes the last unit, and the replies are lost.
     LoseReplies(usize),
     /// Nothing was sent: there is no connection.
     Refuse(usize),
@@ -63,12 +63,12 @@ impl<C: Choose> Run<'_, C> {
             executions.extend(self.faults().into_iter().map(Action::Fault));
             return executions;
         }
-        // No request that is left could still see a difference.
+        // No remaining request could see a difference.
         executions.truncate(1);
         if executions.is_empty() { deliveries } else { executions }
     }
 
-    /// Whether a request of this browser begins with what a response brings.
+    /// Whether a request of this browser waits for the cookie of a response.
     fn is_awaited(&self, browser: usize) -> bool {
         self.requests
             .iter()

@@ -1,4 +1,4 @@
-//! What a fault does to a run.
+//! The effect of a fault on a run.
 
 use super::action::Fault;
 use super::job::Job;

@@ -13,7 +13,7 @@ use crate::simulation::step::Step;
 const MINUTE: Duration = Duration::from_mins(1);
 
 impl<C: Choose> Run<'_, C> {
-    /// A minute later, every browser is served as ever, and nothing is left without a time to live.
+    /// A minute later, every browser is served as usual, and every key has a time to live.
     pub(super) async fn follow_up(&mut self) -> Result<(), String> {
         self.machine.server.keyspace.borrow_mut().is_full = false;
         self.advance(MINUTE).await?;
@@ -25,7 +25,7 @@ impl<C: Choose> Run<'_, C> {
         Invariants::over(&self.machine.server.keyspace.borrow())
     }
 
-    /// Sends a request with nothing beside it.
+    /// Sends a request while no other is running.
     pub(in crate::simulation) async fn request_alone(
         &mut self,
         browser: usize,

@@ -1,4 +1,4 @@
-//! Pipelines that Redis has, or will have.
+//! Pipelines that Redis executes.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -11,7 +11,7 @@ use crate::simulation::server::Connection;
 use crate::simulation::world::{Author, Sent};
 use crate::store::StoreError;
 
-/// A pipeline that Redis has, or will have.
+/// A pipeline that Redis executes unit by unit.
 pub(super) struct Job {
     pub(super) author: Author,
     /// Identifies it: the request, whether the work is detached, and the number of the pipeline.
@@ -47,13 +47,13 @@ impl Job {
         option
     }
 
-    /// Its next unit, short enough to be read.
+    /// Its next unit, shortened for the trace.
     pub(super) fn describe(&self) -> String {
         let unit = self.units.as_slice().first();
         let words = unit.into_iter().flatten().map(words).collect::<Vec<_>>();
         let author = match self.author {
             Author::Step { request, .. } => format!("request {request}"),
-            Author::Detached(request) => format!("detached by {request}"),
+            Author::Detached(request) => format!("detached work of request {request}"),
         };
         format!("{author}: {}", words.join(" | "))
     }
@@ -65,7 +65,7 @@ fn hash(key: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// A command, short enough to be read.
+/// A command, shortened for the trace.
 fn words(command: &Command) -> String {
     let short = |word: &Vec<u8>| {
         let text = String::from_utf8_lossy(word).replace('\n', " ");

@@ -56,7 +56,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn another_node_is_reached_as_the_first_is_and_must_prove_its_own_name() {
+    fn another_node_has_the_settings_of_the_first_and_must_prove_its_own_name() {
         let first = address("rediss://alice:word@a.example:1/2");
         let other = first.at("b.example", 3).unwrap();
         assert_eq!((other.host.as_str(), other.port, other.database), ("b.example", 3, 2));
@@ -69,7 +69,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn name_that_is_configured_is_the_name_of_every_node() {
+    fn configured_name_is_the_name_of_every_node() {
         let config =
             Config { tls_server_name: Some("redis.example".to_owned()), ..Config::default() };
         let first = open("rediss://10.0.0.1", &config).unwrap();
@@ -79,7 +79,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn file_that_does_not_hold_what_it_should_is_refused_by_its_setting() {
+    fn file_with_the_wrong_content_is_refused_with_the_name_of_its_setting() {
         // A file that exists, but contains neither a certificate nor a key.
         let other = || Some(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").into());
         let set = Config::default;

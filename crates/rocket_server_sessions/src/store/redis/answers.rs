@@ -1,4 +1,4 @@
-//! Requests that were answered and whose callers are not awake yet.
+//! Requests that were answered, but whose callers were not woken yet.
 
 use super::breaker::Severity;
 use super::request::{Answer, Request};
@@ -30,8 +30,8 @@ impl Answers {
         self.0.extend(requests.map(|request| Answered { request, answer: broke() }));
     }
 
-    /// Turns replies that are about the server into errors, and tells the breaker if there are
-    /// none. Returns the last failure.
+    /// Fails the requests whose replies contain an error about the server. If the server has not
+    /// failed, closes the breaker. Returns the last failure.
     pub(super) fn judge(&mut self, upstream: &Upstream) -> Option<(Severity, String)> {
         let mut failure = None;
         for Answered { answer, .. } in &mut self.0 {

@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_to_a_second_and_no_two_instances_keep_step() {
+    fn pauses_grow_to_a_second_and_are_random() {
         let breaker = breaker();
         breaker.failed(Severity::Down, "silence");
         for length in [200, 400, 800] {
@@ -250,17 +250,17 @@ mod tests {
     }
 
     #[test]
-    fn used_up_quota_is_left_alone_for_as_long_as_is_told() {
+    fn used_up_quota_is_not_probed_before_the_pause_that_callers_are_told() {
         let breaker = breaker();
         let pause = breaker.failed(Severity::Quota, "used up").unwrap();
         assert!(is_jittered(pause, 30_000 * MILLIS), "{pause:?}");
         assert_eq!(breaker.admit().unwrap_err().retry_after, pause);
-        let State::Open(outage) = *breaker.state.lock() else { panic!("it is open") };
+        let State::Open(outage) = *breaker.state.lock() else { panic!("the breaker is not open") };
         assert!(outage.probe_due >= outage.began + pause);
     }
 
     #[test]
-    fn breaker_whose_probe_is_long_overdue_knows_nothing() {
+    fn breaker_whose_probe_is_long_overdue_lets_requests_pass() {
         let began = Instant::now();
         for (overdue, is_refusing) in [(1000, true), (3000, false)] {
             // As if this much time had passed.

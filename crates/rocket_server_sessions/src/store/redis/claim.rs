@@ -20,8 +20,8 @@ pub(crate) enum ClaimReply {
     Open { claim: String, record: String },
 }
 
-/// Claims an old record, unless it is claimed. Removes it if the claim is closed: then it was written
-/// back by a request that Express was still serving.
+/// Claims an old record, unless it is claimed. Removes it if the claim is closed: then it was
+/// written back by a request that Express was still serving.
 ///
 /// `KEYS`: the old record, and the claim. `ARGV`: the claim to write, and its time to live.
 const CLAIM: &str = "\

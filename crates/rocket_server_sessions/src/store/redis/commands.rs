@@ -67,9 +67,9 @@ pub(super) fn create(key: &str, id: PublicId, fields: &Values, ttl: Duration) ->
     script(scripts::CREATE, 2 + sets, &[key], args)
 }
 
-/// Encodes an update without a script. `None` if it needs one: it has more than one change, or one
-/// that is neither a removal nor an increment to any sum. It writes before it reads: even an eventually
-/// consistent server keeps the order of one connection.
+/// Encodes an update without a script. Returns `None` if it needs a script: it has more than one
+/// change, or a change that is neither a removal nor an increment without a range. The write comes
+/// before the read, because even an eventually consistent server keeps the order of one connection.
 pub(super) fn plain_update(key: &str, update: &Update) -> Option<Pipeline> {
     let mut pipeline = Pipeline::default();
     match &update.ops[..] {

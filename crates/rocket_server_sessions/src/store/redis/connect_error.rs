@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn remedy_is_told_if_the_cause_can_be() {
+    fn remedy_is_given_if_the_cause_is_known() {
         use std::io::ErrorKind;
         let plain = address("redis://127.0.0.1:1");
         let tls = address("rediss://127.0.0.1:1");

@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn replies_come_one_by_one_and_what_is_left_is_noticed() {
+    fn replies_are_returned_one_by_one_and_surplus_bytes_are_detected() {
         let mut decoder = Decoder::default();
         decoder.extend(b":1\r\n+O");
         assert_eq!(decoder.next_reply().unwrap(), Some(Ok(Value::Int(1))));

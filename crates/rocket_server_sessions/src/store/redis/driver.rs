@@ -77,7 +77,7 @@ impl Driver {
                 let end = duplex.run().await;
                 upstream.queue.set(self.seat, Stage::Resting);
                 let (mut answers, mut pause) = duplex.finish();
-                // A caller may try again as soon as it gets the failure: open the breaker before.
+                // A caller may try again as soon as it gets the failure, so open the breaker first.
                 if let End::Failed(severity, why) = end {
                     pause = upstream.failed(severity, &why).or(pause);
                 }

@@ -45,7 +45,7 @@ pub(super) struct Duplex<'s> {
     timer: Pin<Box<Sleep>>,
     /// The deadline of a PING. Nothing else is sent until it is answered.
     ping_due: Option<Instant>,
-    /// When this task last had a turn.
+    /// When this task last ran.
     turned: Instant,
     /// When replies and requests last certainly matched.
     matched: Instant,
@@ -170,8 +170,8 @@ impl<'s> Duplex<'s> {
         if is_empty { Ok(()) } else { Err(self.unsolicited()) }
     }
 
-    /// Hands out answers. The breaker learns of a failure first, and the connection is closed if nothing
-    /// else is in flight: a caller that is refused may ask again at once.
+    /// Hands out answers. Before that, tells the breaker about a failure, and closes the connection
+    /// if nothing else is in flight: a caller that is refused may try again at once.
     fn deliver(&mut self) -> Result<(), End> {
         if self.answers.is_empty() {
             return Ok(());

@@ -43,8 +43,8 @@ pub(super) struct Unsolicited;
 
 impl InFlight {
     /// `patience` is the time after which an answer counts as slow. `round_trip` is how long the
-    /// server took to answer when the connection was opened. If that was longer than `patience`, the
-    /// process may have been frozen meanwhile.
+    /// server took to answer when the connection was opened. If that was longer than `patience`,
+    /// the process may have been frozen meanwhile.
     pub(super) fn new(now: Instant, patience: Duration, round_trip: Duration) -> Self {
         Self {
             sent: VecDeque::new(),
@@ -70,8 +70,8 @@ impl InFlight {
     }
 
     /// Estimates whether a request can be answered in time. With nothing in flight, a request with
-    /// more than half of its time left is tried in any case, so that an estimate that is too high is
-    /// corrected.
+    /// more than half of its time left is sent in any case, so that an estimate that is too high
+    /// gets corrected.
     pub(super) fn can_answer(&self, request: &Request, now: Instant) -> bool {
         let left = request.deadline.saturating_duration_since(now);
         let is_fresh = left * 2 > request.deadline.saturating_duration_since(request.queued_at);
@@ -101,7 +101,7 @@ impl InFlight {
         self.sent.push_back(Sent { request, at: now, ahead, missing, values, error: None });
     }
 
-    /// Assigns the next reply, which has come within the last `lag`. Returns the request that it
+    /// Assigns the next reply, which arrived within the last `lag`. Returns the request that it
     /// completes.
     pub(super) fn accept(
         &mut self,
@@ -136,7 +136,7 @@ impl InFlight {
         // Lower the estimate quickly, because a high one refuses requests that could be answered.
         let weight = if took < self.round_trip { 2 } else { 8 };
         self.round_trip = (self.round_trip * (weight - 1) + took) / weight;
-        // The delay that this process has added says nothing about Redis.
+        // Ignore the delay that this process has added.
         self.limit.answered(ahead, took.saturating_sub(lag));
         Ok(Some(Answered { request, answer: error.map_or(Ok(values), Err) }))
     }
@@ -184,7 +184,7 @@ mod tests {
         assert!(in_flight.is_empty());
         assert!(
             in_flight.accept(Ok(Value::Int(5)), now, Duration::ZERO).is_err(),
-            "no request waits for that"
+            "no request waits for this reply"
         );
     }
 
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn request_is_hopeless_if_less_is_left_than_answers_have_taken_unless_it_is_fresh_and_alone() {
+    fn request_is_refused_if_less_time_is_left_than_answers_take_unless_it_is_fresh_and_alone() {
         let start = Instant::now();
         let mut in_flight = InFlight::new(start, 500 * MILLIS, Duration::ZERO);
         for _ in 0..40 {
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn freeze_while_the_connection_was_opened_is_not_taken_for_the_round_trip() {
+    fn freeze_while_connecting_is_not_mistaken_for_the_round_trip() {
         let now = Instant::now();
         let mut in_flight = InFlight::new(now, 400 * MILLIS, 5000 * MILLIS);
         in_flight.push(request(now, 900 * MILLIS).0, now);
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn process_that_has_no_time_to_read_does_not_take_redis_for_slow() {
+    fn process_that_is_too_busy_to_read_does_not_consider_redis_slow() {
         let start = Instant::now();
         let mut in_flight = InFlight::new(start, 360 * MILLIS, Duration::ZERO);
         for _ in 0..100 {

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_most_sentinels_name_is_the_master_whatever_the_epoch() {
+    fn server_that_most_sentinels_name_is_the_master_whatever_the_epoch() {
         assert_eq!(ranked(&[("old", 1), ("new", 2), ("old", 1)], Some(("old", 1))), ["old", "new"]);
         assert_eq!(ranked(&[("old", 1), ("new", 2), ("new", 2)], Some(("old", 1)))[0], "new");
         // After a new setup, epochs start again: another master has the same epoch or a lower one.

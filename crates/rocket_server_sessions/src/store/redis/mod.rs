@@ -1,7 +1,7 @@
 //! The Redis store: one hash per session, over connections of an r2d2 pool.
 //!
-//! A call of the store passes through these modules from top to bottom. Each uses only those after it
-//! in the table. The test `layers` checks that.
+//! A call of the store passes through these modules from top to bottom. Each uses only those after
+//! it in the table. The test `layers` checks that.
 //!
 //! | modules | content |
 //! |---|---|
@@ -9,7 +9,7 @@
 //! | `store` | implements the contract |
 //! | `orphan_keys` | keys that may have no time to live, until they are deleted |
 //! | `user_index`, `replies`, `commands`, `scripts` | encode the calls as a `pipeline`, and read the replies; `scripts` has the Lua |
-//! | `servers`, `cluster` | which servers there are; a cluster sends each part of a pipeline to the server that has its slot |
+//! | `servers`, `cluster` | which servers are used; a cluster sends each part of a pipeline to the server that has its slot |
 //! | `server` | refuses the pipeline immediately if the breaker is open; otherwise makes a `request` with a deadline, puts it into the queue, and waits for the reply |
 //! | `driver` | a task for each connection: gets the connection, and probes the server during an outage |
 //! | `duplex` | takes requests from the queue, sends them and receives replies on one connection |
@@ -20,7 +20,7 @@
 //! | `probe` | finds out whether Redis can be used, before the launch or for `check` |
 //! | `topology`, `sentinel`, `master` | which servers a URL names; with sentinels, which one is the master |
 //! | `connection`, `resolve` | opens a connection, and talks over it with deadlines |
-//! | `server_failure`, `connect_error`, `reply_error`, `remedy`, `breaker` | what an error of the server means, what to do about it, and whether the server is asked at all |
+//! | `server_failure`, `connect_error`, `reply_error`, `remedy`, `breaker` | what an error of the server means, what to do about it, and whether requests are sent at all |
 //! | `address`, `tls` | where a server is, and how the connection is encrypted |
 //! | `decoder`, `parser`, `framing` | splits the bytes into replies: `framing` finds their ends, and `parser` reads them |
 //! | `request`, `pipeline` | commands with a deadline and a caller who waits; encoded commands |

@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_taken_once_no_write_can_be_on_its_way_and_some_at_a_time() {
+    fn keys_are_taken_in_batches_once_no_write_can_be_in_flight() {
         let keys = keys();
         let long_ago = Instant::now().checked_sub(keys.deadline + 2 * MARGIN).unwrap();
         for _ in 0..=MAX_BATCH {
@@ -132,7 +132,7 @@ mod tests {
         keys.track(new);
         assert_eq!(keys.take_old().len(), MAX_BATCH);
         assert_eq!(keys.take_old().len(), 1);
-        assert!(keys.take_old().is_empty(), "a write to the newest may be on its way still");
+        assert!(keys.take_old().is_empty(), "a write to the newest may still be in flight");
         assert_eq!(tracked(&keys), [new]);
     }
 }

@@ -1,7 +1,8 @@
 //! Parses a whole reply.
 //!
-//! redis-rs' parser can resume in the middle of a reply, for which it copies each reply to a buffer
-//! of 8 KiB. [`framing`](super::framing) has found the end already, so this one needs no buffer.
+//! The parser of redis-rs can resume in the middle of a reply. For that, it copies each reply to a
+//! buffer of 8 KiB. [`framing`](super::framing) has already found the end of the reply, so this
+//! parser needs no buffer.
 
 use redis::{Value, parse_redis_value};
 

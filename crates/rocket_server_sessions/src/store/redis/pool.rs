@@ -114,7 +114,7 @@ impl r2d2::ManageConnection for Manager {
             Target::Master(sentinels) => sentinels.is_current(connection.generation),
         };
         if connection.is_disturbed() || !is_current || connection.idle() > PING_AFTER_IDLE {
-            return Err(ConnectError("it was idle, and may be dead".to_owned()));
+            return Err(ConnectError("it was idle for too long".to_owned()));
         }
         Ok(())
     }

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn name_that_hangs_is_waited_for_no_longer_than_asked_and_by_one_thread() {
+    fn slow_lookup_runs_on_one_thread_and_callers_wait_until_their_deadline() {
         static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
         let answer: SocketAddr = "127.0.0.1:7".parse().unwrap();
         let hang = move |_: (&str, u16)| {

@@ -35,8 +35,8 @@ if id ~= ARGV[1] then return {'gone'} end
     };
 }
 
-/// Defines how a hash gets the fields and values from an argument on. A script may hold some thousand
-/// values at once, so they are set in parts.
+/// Defines `set`, which sets fields of a hash. Their names and values are the arguments from `from`
+/// on. Lua can unpack only a few thousand values at a time, so the fields are set in parts.
 macro_rules! set {
     () => {
         "\
@@ -49,9 +49,9 @@ end
     };
 }
 
-/// Applies changes and reads fields in one step. An increment of a field that is not an integer or to
-/// a sum that is not in its range, or an exchange of a field that holds another text, fails alone;
-/// the other changes are applied.
+/// Applies changes and reads fields in one step. An increment of a field that is not an integer or
+/// to a sum that is not in its range, or an exchange of a field that holds another text, fails
+/// alone; the other changes are applied.
 ///
 /// `ARGV`: the public id; the size limit, or `-1`; `all` or `some`; the number of changes; for each
 /// its kind, field, value, and the text that an exchange expects or the range of an increment; and
@@ -207,8 +207,8 @@ return {'live', '1'}
 "
 );
 
-/// Defines the time to live of a record: its own idle timeout if that is longer, but not more than
-/// the limit.
+/// Defines `time_to_live`, the time to live of a record: its own idle timeout if that is longer
+/// than `idle`, but not more than `max`.
 macro_rules! time_to_live {
     () => {
         "\
@@ -240,8 +240,8 @@ return {'live'}
 /// given.
 ///
 /// `KEYS`: the old and the new key. `ARGV`: the public id; the time to live of the tombstone; the
-/// idle timeout; the user, or an empty string; the maximum time to live; and the fields to set, with
-/// their values.
+/// idle timeout; the user, or an empty string; the maximum time to live; and the fields to set,
+/// with their values.
 ///
 /// Replies `live`; `other` and the user whose session was destroyed instead; or `barred` if the new
 /// key exists.

@@ -27,7 +27,7 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 /// How long a poll may take. Requests do not wait for it.
 const WATCH_TIMEOUT: Duration = Duration::from_millis(800);
 
-/// How long a sentinel that failed is not waited for, unless all have failed.
+/// How long a failed sentinel is not waited for, unless all have failed.
 const REST: Duration = Duration::from_secs(10);
 
 /// The sentinels of one master.
@@ -250,7 +250,7 @@ mod tests {
         let settings = RedisSettings::from_config(&Config::default(), &url.into());
         match Topology::parse(&settings).unwrap() {
             Topology::Master(sentinels) => sentinels,
-            _ => panic!("sentinels are named"),
+            _ => panic!("the URL does not name sentinels"),
         }
     }
 
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn sentinels_and_their_master_are_each_told_their_own_password() {
+    fn sentinels_and_their_master_get_different_credentials() {
         let named = sentinels(
             "redis-sentinel://alice:word@a/2?sentinelServiceName=m&node=b\
              &sentinelUsername=carol&sentinelPassword=key",

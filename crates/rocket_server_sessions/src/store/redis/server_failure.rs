@@ -23,8 +23,8 @@ pub(super) fn server_failure(replies: &[Value], is_cluster: bool) -> Option<Serv
     let details = error.details().unwrap_or_default();
     let code = cause(error);
     if is_raised_by_script(error) {
-        // What one visitor has sent must not keep the others out.
-        let error = StoreError::outcome_unknown("a script failed because of what it was given");
+        // The input of one visitor must not cause an outage for the others.
+        let error = StoreError::outcome_unknown("a script failed because of its arguments");
         let error = StoreError { retry_after: Duration::ZERO, ..error };
         return Some(ServerFailure { error, severity: None });
     }
@@ -67,7 +67,7 @@ fn cause(error: &ServerError) -> &str {
     wrapped.and_then(|(_, cause)| cause.split(' ').next()).unwrap_or(error.code())
 }
 
-/// Whether a script has failed by itself, and none of its commands has.
+/// Whether a script has failed by itself, rather than one of its commands.
 fn is_raised_by_script(error: &ServerError) -> bool {
     let details = error.details().unwrap_or_default();
     // Redis 6 appends the position to its own message.
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn error_about_the_record_is_no_failure_of_the_server_and_any_other_is() {
+    fn only_errors_about_the_record_are_not_failures_of_the_server() {
         for record in [
             "-WRONGTYPE Operation against a key holding the wrong kind of value",
             "-ERR hash value is not an integer",
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_was_changed_is_said_only_if_nothing_was_carried_out() {
+    fn error_says_that_nothing_was_changed_only_if_no_command_was_applied() {
         use crate::store::error::StoreErrorKind;
         let oom = "-OOM no memory";
         for (given, kind) in [
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn error_within_a_script_is_told_by_its_cause() {
+    fn error_within_a_script_is_reported_by_its_cause() {
         use crate::store::error::StoreErrorKind;
         for (text, cause, kind) in [
             (
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn script_that_fails_by_itself_fails_its_request_alone() {
+    fn script_that_raises_an_error_fails_only_its_own_request() {
         use crate::store::error::StoreErrorKind;
         for text in [
             "-ERR user_script:2: too many results to unpack script: 1, on @user_script:2.",
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn script_that_unpacks_too_much_is_told_from_one_that_the_server_refuses() {
+    fn script_that_unpacks_too_much_is_distinguished_from_one_that_the_server_refuses() {
         let server = test_support::RedisServer::start();
         for (script, severity) in [
             ("return {unpack({}, 1, 9000)}", None),
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn used_up_quota_is_known_by_its_words_and_the_text_of_other_errors_is_not_told() {
+    fn used_up_quota_is_recognized_and_the_text_of_other_errors_is_not_shown() {
         let quota = replies(&["-ERR max requests limit exceeded. Limit: 500000"]);
         let refused = server_failure(&quota, false).unwrap();
         assert_eq!(refused.severity, Some(Severity::Quota));
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn only_in_a_cluster_it_is_no_failure_that_another_server_has_the_keys() {
+    fn redirection_is_a_failure_of_the_server_only_outside_a_cluster() {
         let aborted = "-EXECABORT Transaction discarded because of previous errors.";
         for given in [
             replies(&["-MOVED 7 127.0.0.1:1", "-MOVED 7 127.0.0.1:1"]),
@@ -287,6 +287,6 @@ mod tests {
         let another = replies(&["-MOVED 7 127.0.0.1:1", "+OK", "-OOM no", "+QUEUED", aborted]);
         assert_eq!(server_failure(&another, true).unwrap().error.message, "Redis refused: OOM");
         let alone = replies(&["-MOVED 7 127.0.0.1:1", "+OK", "+QUEUED", aborted]);
-        assert!(server_failure(&alone, true).is_some(), "what has moved was another unit");
+        assert!(server_failure(&alone, true).is_some(), "the redirected unit is another one");
     }
 }

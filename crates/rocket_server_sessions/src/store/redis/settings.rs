@@ -1,4 +1,4 @@
-//! The settings of the store, and what may be wrong with one.
+//! The settings of the store, and errors about them.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -20,10 +20,22 @@ use crate::store::time_to_live::TimeToLive;
 use crate::store::update::{Applied, Op, OpResult, Selection, Update, UpdateResult};
 
 /// Keeps sessions in Redis or a compatible server, such as Upstash or Valkey: a single server, a
-/// cluster, or a master under sentinels.
+/// cluster, or a master that sentinels monitor.
 ///
 /// A call is usually one pipeline on one connection, and so one round trip. Concurrent calls share
 /// a write. While Redis does not answer, calls fail immediately.
+///
+/// The setting `url = "rediss://…"` opens it, too.
+///
+/// ```no_run
+/// use rocket_server_sessions::store::{OpenError, Redis, RedisSettings};
+/// use rocket_server_sessions::{Config, Session, StoreUrl};
+///
+/// let url = StoreUrl::from("redis://127.0.0.1:6379");
+/// let store = Redis::open(&RedisSettings::from_config(&Config::default(), &url))?;
+/// let rocket = rocket::build().attach(Session::fairing().store(store));
+/// # Ok::<(), OpenError>(())
+/// ```
 pub struct Redis {
     servers: Arc<Servers>,
     orphans: Arc<OrphanKeys>,

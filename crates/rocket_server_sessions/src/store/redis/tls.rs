@@ -1,4 +1,5 @@
-//! How a connection is encrypted: which servers are trusted, and which certificate is shown to them.
+//! How a connection is encrypted: which servers are trusted, and which client certificate is sent
+//! to them.
 
 use std::fmt::Display;
 use std::path::Path;

@@ -60,11 +60,11 @@ mod tests {
     use crate::config::Config;
 
     #[test]
-    fn nodes_of_a_cluster_listen_where_the_first_does_unless_told_otherwise() {
+    fn nodes_of_a_cluster_listen_on_the_port_of_the_first_unless_told_otherwise() {
         let url = "redis-cluster://alice:word@a.example:7000?node=b.example:7001&node=c.example";
         let settings = RedisSettings::from_config(&Config::default(), &url.into());
         let Topology::Cluster(nodes) = Topology::parse(&settings).unwrap() else {
-            panic!("it is a cluster")
+            panic!("the URL does not name a cluster")
         };
         let places: Vec<_> = nodes.iter().map(|it| (it.host.as_str(), it.port)).collect();
         assert_eq!(places, [("a.example", 7000), ("b.example", 7001), ("c.example", 7000)]);

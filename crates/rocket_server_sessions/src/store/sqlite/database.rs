@@ -15,7 +15,7 @@ use super::rows::{Rows, SCHEMA};
 use crate::clock::Clock;
 use crate::store::error::StoreError;
 
-/// Marks a file as one of sessions: `PRAGMA application_id`.
+/// Marks a file as one that holds sessions: `PRAGMA application_id`.
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"rsss");
 
 /// The layout of the file: `PRAGMA user_version`.
@@ -45,7 +45,7 @@ struct Open {
 }
 
 impl Database {
-    /// Opens the file, and creates it if there is none. A relative path begins at the working
+    /// Opens the file, and creates it if there is none. A relative path is relative to the working
     /// directory.
     pub(super) fn open(
         path: &Path,
@@ -58,7 +58,8 @@ impl Database {
         Ok(Self { path, clock, lock_timeout, open, has_failed: false })
     }
 
-    /// Begins a transaction in which no other process can write. If it is dropped, nothing has changed.
+    /// Begins a transaction in which no other process can write. If it is dropped, nothing has
+    /// changed.
     pub(super) fn begin(&mut self) -> Result<Rows<'_>, StoreError> {
         let is_another = self.open.identity != identity(&self.path);
         if self.has_failed || is_another {
@@ -159,7 +160,7 @@ fn connect(path: &Path, lock_timeout: Duration) -> Result<Connection, Unusable> 
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
     connection.busy_handler(Some(wait_for_lock(lock_timeout)))?;
-    // Look before anything is written: the file may be another application's.
+    // Check before anything is written: the file may belong to another application.
     let content = check(&connection)?;
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
@@ -224,7 +225,7 @@ fn check(connection: &Connection) -> Result<Content, Unusable> {
     }
 }
 
-/// Tells a file from another one at the same path.
+/// Distinguishes a file from another one at the same path.
 type Identity = (u64, u64);
 
 #[cfg(unix)]

@@ -11,7 +11,8 @@ pub(super) fn refused(path: &Path, error: &Error) -> StoreError {
     StoreError::refused(explain(path, error))
 }
 
-/// The error of a commit. After a full disk or a busy lock, nothing was written for certain.
+/// The error of a commit. If the disk is full or the lock is busy, it is certain that nothing was
+/// written.
 pub(super) fn not_committed(path: &Path, error: &Error) -> StoreError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy) => refused(path, error),

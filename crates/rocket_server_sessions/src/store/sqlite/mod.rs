@@ -10,8 +10,8 @@
 //! | `probe` | checks the file |
 //!
 //! One thread owns the connection. It takes all calls that wait, runs them in one transaction, and
-//! answers them after the commit. So calls of many requests share the cost of a commit, no thread of
-//! the runtime ever waits for a disk or a lock, and a view costs less than with a connection for
+//! answers them after the commit. So calls of many requests share the cost of a commit, no thread
+//! of the runtime ever waits for a disk or a lock, and a view costs less than with a connection for
 //! each blocking thread: SQLite has one writer at a time anyway.
 //!
 //! The file is in WAL mode with `synchronous = NORMAL`. An answered call survives a crash of the

@@ -77,7 +77,7 @@ impl<'c> Rows<'c> {
         let mut rows = select.query(params![SESSION, self.now])?;
         let mut index = BTreeMap::new();
         while let Some(row) = rows.next()? {
-            // What cannot be read is not the user's session any more.
+            // A session that cannot be read no longer counts as the user's.
             let (Ok(read), Ok(key)) = (Row::read(row), row.get::<_, String>(3)) else { continue };
             if let (Ok(Value::Record(found)), Some(record)) = (read.decode(), RecordId::parse(&key))
                 && let Some(login) = LoggedIn::from_fields(&found.fields)
@@ -225,7 +225,7 @@ fn text(key: &Key) -> String {
     }
 }
 
-/// The user, if it is the key of a list of sessions.
+/// The user, if the key is that of a list of sessions.
 fn user(key: &Key) -> Option<&str> {
     match key {
         Key::Record(_) => None,
@@ -245,7 +245,7 @@ fn unwritable(error: serde_json::Error) -> Error {
     Error::ToSqlConversionFailure(Box::new(error))
 }
 
-/// Without the text of the error, which may quote what the session holds.
+/// Omits the text of the error, which may quote the session's data.
 fn malformed(error: &serde_json::Error) -> Error {
     damaged(format!("not the JSON expected, at column {}", error.column()))
 }

@@ -21,8 +21,8 @@ use crate::store::update::{Update, UpdateResult};
 /// Processes on the same machine can share the file. The file must be on a local disk. SQLite keeps
 /// two more files beside it, which end in `-wal` and `-shm` and belong to it.
 ///
-/// An answered call survives a crash of the process. If the machine loses power, the last half minute
-/// may be lost.
+/// An answered call survives a crash of the process. If the machine loses power, the last half
+/// minute may be lost.
 ///
 /// Other programs may open the file while the store uses it. Code in the same process may only open
 /// it through the same SQLite library: on Unix, closing the file in any other way drops the locks

@@ -21,7 +21,7 @@ const MAX_GROUP: usize = 64;
 /// the file does not keep growing.
 const ENTRIES_PER_CALL: usize = 2;
 
-/// Sends calls to the thread. The thread ends when this is dropped, after the calls that wait.
+/// Sends calls to the thread. When this is dropped, the thread runs the waiting calls and ends.
 pub(super) struct Worker {
     jobs: SyncSender<Box<dyn Job>>,
 }
@@ -37,7 +37,7 @@ impl Worker {
                 server.database.mark_failed();
                 log::error!(
                     "SQLite's thread panicked, perhaps in the application's `Clock` or logger: the \
-                     calls that it was running get 503, and it goes on with the next ones"
+                     requests in progress get 503, and later ones are served"
                 );
             }
         };
@@ -65,7 +65,7 @@ impl Worker {
     }
 }
 
-/// A call, whatever its result.
+/// A call with a result of any type.
 trait Job: Send {
     fn run(&mut self, rows: &mut Rows<'_>) -> Result<(), Error>;
 
@@ -136,7 +136,7 @@ impl Server {
             }
             let expired = group.len() * ENTRIES_PER_CALL;
             self.run(group);
-            // Nobody waits for this, and the next calls try it again.
+            // No request waits for this, and the next calls try it again.
             if self.has_expired
                 && let Ok(rows) = self.database.begin()
                 && rows.delete_expired(expired).is_ok()

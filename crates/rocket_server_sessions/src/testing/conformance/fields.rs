@@ -15,14 +15,14 @@ pub(super) const RULES: &[Rule] = rules![
     created_record_reads_back,
     record_is_not_created_twice,
     operation_on_nothing_leaves_nothing,
-    changes_are_carried_out_in_order,
+    changes_are_made_in_order,
     reads_show_the_record_after_the_changes,
     thousands_of_fields_at_once_are_all_kept,
     exchange_is_made_only_if_the_field_holds_what_was_read,
     refused_exchange_fails_alone,
-    of_many_exchanges_one_wins,
-    clear_deletes_what_is_the_applications,
-    take_gives_a_field_once,
+    only_one_of_many_exchanges_wins,
+    clear_deletes_all_fields_of_the_application,
+    take_returns_a_field_only_once,
     update_past_the_size_limit_changes_nothing,
     any_text_survives,
 ];
@@ -43,7 +43,11 @@ async fn record_is_not_created_twice(store: Trial<'_>) {
             .await
             .expect(ANSWERS)
     );
-    assert_eq!(all(&*store, store.record(0)).await, values(&[("a", "1")]), "it is left alone");
+    assert_eq!(
+        all(&*store, store.record(0)).await,
+        values(&[("a", "1")]),
+        "the record was not changed"
+    );
 }
 
 async fn operation_on_nothing_leaves_nothing(store: Trial<'_>) {
@@ -66,7 +70,7 @@ async fn operation_on_nothing_leaves_nothing(store: Trial<'_>) {
     assert_eq!(found, [RecordStatus::Gone, RecordStatus::Gone]);
 }
 
-async fn changes_are_carried_out_in_order(store: Trial<'_>) {
+async fn changes_are_made_in_order(store: Trial<'_>) {
     let id = store.record(0);
     create(&*store, id, &[("a", "1"), ("d", "1")]).await;
     let ops = [
@@ -152,7 +156,7 @@ async fn refused_exchange_fails_alone(store: Trial<'_>) {
     assert_eq!(seen.fields, values(&[("a", "2"), ("b", "1")]));
 }
 
-async fn of_many_exchanges_one_wins(store: Trial<'_>) {
+async fn only_one_of_many_exchanges_wins(store: Trial<'_>) {
     let id = store.record(0);
     create(&*store, id, &[("a", "0")]).await;
     let ops: Vec<_> = (1..100).map(|it| exchange("a", Some("0"), &it.to_string())).collect();
@@ -162,7 +166,7 @@ async fn of_many_exchanges_one_wins(store: Trial<'_>) {
     assert_eq!(won.count(), 1);
 }
 
-async fn clear_deletes_what_is_the_applications(store: Trial<'_>) {
+async fn clear_deletes_all_fields_of_the_application(store: Trial<'_>) {
     let id = store.record(0);
     let many: Vec<_> = (0..2500).map(|it| (format!("field {it}"), it.to_string())).collect();
     let fields: Values = many.into_iter().collect();
@@ -178,7 +182,7 @@ async fn clear_deletes_what_is_the_applications(store: Trial<'_>) {
     assert!(matches!(status(&*store, to).await, RecordStatus::Live { user: Some(_), .. }));
 }
 
-async fn take_gives_a_field_once(store: Trial<'_>) {
+async fn take_returns_a_field_only_once(store: Trial<'_>) {
     let id = store.record(0);
     create(&*store, id, &[("a", "1")]).await;
     let ops = [Op::Take("a".into())];

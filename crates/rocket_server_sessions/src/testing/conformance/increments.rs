@@ -9,15 +9,15 @@ use super::{
 use crate::store::{Applied, OpResult, Selection, Update, UpdateResult};
 
 pub(super) const RULES: &[Rule] = rules![
-    increments_beside_each_other_are_all_different,
+    concurrent_increments_return_different_sums,
     increment_of_text_or_past_64_bits_is_refused_and_changes_nothing,
     counts_keep_all_their_64_bits,
     increment_out_of_its_range_is_refused_and_changes_nothing,
     range_is_exact_beyond_53_bits,
-    increments_beside_each_other_never_leave_their_range,
+    concurrent_increments_never_leave_their_range,
 ];
 
-async fn increments_beside_each_other_are_all_different(store: Trial<'_>) {
+async fn concurrent_increments_return_different_sums(store: Trial<'_>) {
     let id = store.record(0);
     create(&*store, id, &[]).await;
     let ops = [increment("a", 1)];
@@ -120,7 +120,7 @@ async fn range_is_exact_beyond_53_bits(store: Trial<'_>) {
     }
 }
 
-async fn increments_beside_each_other_never_leave_their_range(store: Trial<'_>) {
+async fn concurrent_increments_never_leave_their_range(store: Trial<'_>) {
     let id = store.record(0);
     create(&*store, id, &[("n", "90")]).await;
     let (up, down) = ([increment_within("n", 1, 0..=99)], [increment_within("n", -60, 0..=99)]);
@@ -131,7 +131,7 @@ async fn increments_beside_each_other_never_leave_their_range(store: Trial<'_>) 
     };
     let calls = (0..100).map(|at| applied(&*store, id, ops(at), Selection::All));
     for seen in join_all(calls).await {
-        let held: i64 = seen.fields["n"].parse().expect("it is a number");
+        let held: i64 = seen.fields["n"].parse().expect("the field is a number");
         assert!((0..=99).contains(&held), "{held}");
     }
     let mut last = 0;

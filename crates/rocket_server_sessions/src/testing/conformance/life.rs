@@ -14,16 +14,16 @@ use crate::store::{
 pub(super) const RULES: &[Rule] = rules![
     destroyed_record_is_dead_for_every_operation,
     rotation_moves_the_record_and_leaves_a_dead_token,
-    of_many_rotations_one_wins,
+    only_one_of_many_rotations_wins,
     rotation_to_a_place_that_is_taken_changes_nothing,
-    settling_tells_whether_a_record_has_come_to_be_and_keeps_it_so,
+    settling_reports_whether_a_record_exists_and_keeps_it_that_way,
     log_in_names_the_user_and_keeps_the_fields,
-    log_in_of_another_user_destroys_the_first_ones_session,
-    session_of_a_user_is_destroyed_by_that_user_alone,
-    touch_is_remembered,
+    log_in_of_another_user_destroys_the_session,
+    session_of_a_user_is_destroyed_for_that_user_only,
+    time_of_a_touch_is_kept,
     index_holds_each_place_once_with_its_latest_time,
-    indexes_of_two_users_are_apart,
-    status_is_told_of_many_places_in_their_order,
+    indexes_of_two_users_are_separate,
+    statuses_are_in_the_order_of_the_records,
 ];
 
 async fn destroyed_record_is_dead_for_every_operation(store: Trial<'_>) {
@@ -39,10 +39,14 @@ async fn rotation_moves_the_record_and_leaves_a_dead_token(store: Trial<'_>) {
     assert_eq!(store.rotate(&rotation(from, to)).await.expect(ANSWERS), RotateResult::Rotated);
     assert_eq!(all(&*store, to).await, values(&[("a", "1")]));
     assert_dead(&*store, from, Death::Rotated).await;
-    assert_eq!(all(&*store, to).await, values(&[("a", "1")]), "and nothing has reached it");
+    assert_eq!(
+        all(&*store, to).await,
+        values(&[("a", "1")]),
+        "no operation with the old token has changed it"
+    );
 }
 
-async fn of_many_rotations_one_wins(store: Trial<'_>) {
+async fn only_one_of_many_rotations_wins(store: Trial<'_>) {
     let from = store.record(0);
     create(&*store, from, &[("a", "1")]).await;
     let rotations: Vec<_> = (1..6).map(|seed| rotation(from, store.record(seed))).collect();
@@ -55,17 +59,21 @@ async fn of_many_rotations_one_wins(store: Trial<'_>) {
 async fn rotation_to_a_place_that_is_taken_changes_nothing(store: Trial<'_>) {
     let (from, to) = (store.record(0), store.record(1));
     create(&*store, from, &[("a", "1")]).await;
-    assert!(!store.settle(to).await.expect(ANSWERS), "it bars the place");
+    assert!(!store.settle(to).await.expect(ANSWERS), "settling bars the place");
     assert_eq!(store.rotate(&rotation(from, to)).await.expect(ANSWERS), RotateResult::Barred);
     let login = log_in(from, to, "alice");
     assert_eq!(store.rotate(&login).await.expect(ANSWERS), RotateResult::Barred);
     assert_eq!(all(&*store, from).await, values(&[("a", "1")]));
 }
 
-async fn settling_tells_whether_a_record_has_come_to_be_and_keeps_it_so(store: Trial<'_>) {
+async fn settling_reports_whether_a_record_exists_and_keeps_it_that_way(store: Trial<'_>) {
     create(&*store, store.record(0), &[("a", "1")]).await;
     assert!(store.settle(store.record(0)).await.expect(ANSWERS));
-    assert_eq!(all(&*store, store.record(0)).await, values(&[("a", "1")]), "it is left alone");
+    assert_eq!(
+        all(&*store, store.record(0)).await,
+        values(&[("a", "1")]),
+        "the record was not changed"
+    );
     assert!(!store.settle(store.record(1)).await.expect(ANSWERS));
     assert!(!store.create(store.record(1), &values(&[("a", "1")]), HOUR).await.expect(ANSWERS));
 }
@@ -80,14 +88,14 @@ async fn log_in_names_the_user_and_keeps_the_fields(store: Trial<'_>) {
     assert_eq!(
         LoggedIn::from_fields(&all(&*store, to).await),
         login.user,
-        "it is among the fields"
+        "the user is among the fields"
     );
     assert_eq!(all(&*store, to).await.get("a").map(String::as_str), Some("1"));
     let again = log_in(to, store.record(2), "alice");
     assert_eq!(store.rotate(&again).await.expect(ANSWERS), RotateResult::Rotated);
 }
 
-async fn log_in_of_another_user_destroys_the_first_ones_session(store: Trial<'_>) {
+async fn log_in_of_another_user_destroys_the_session(store: Trial<'_>) {
     let (from, to) = (store.record(0), store.record(1));
     create(&*store, from, &[]).await;
     store.rotate(&log_in(from, to, "alice")).await.expect(ANSWERS);
@@ -97,7 +105,7 @@ async fn log_in_of_another_user_destroys_the_first_ones_session(store: Trial<'_>
     assert_eq!(status(&*store, store.record(2)).await, RecordStatus::Gone);
 }
 
-async fn session_of_a_user_is_destroyed_by_that_user_alone(store: Trial<'_>) {
+async fn session_of_a_user_is_destroyed_for_that_user_only(store: Trial<'_>) {
     let (from, to) = (store.record(0), store.record(1));
     create(&*store, from, &[]).await;
     let not_theirs = store.destroy(from, Some("alice")).await.expect(ANSWERS);
@@ -109,7 +117,7 @@ async fn session_of_a_user_is_destroyed_by_that_user_alone(store: Trial<'_>) {
     assert_eq!(destroyed, DestroyResult::Destroyed(Some("alice".into())));
 }
 
-async fn touch_is_remembered(store: Trial<'_>) {
+async fn time_of_a_touch_is_kept(store: Trial<'_>) {
     let id = store.record(0);
     create(&*store, id, &[("a", "1")]).await;
     assert_eq!(applied(&*store, id, &[], Selection::All).await.seen, None);
@@ -146,7 +154,7 @@ async fn index_holds_each_place_once_with_its_latest_time(store: Trial<'_>) {
     assert_eq!(store.index(&store.user("u")).await.expect(ANSWERS), []);
 }
 
-async fn indexes_of_two_users_are_apart(store: Trial<'_>) {
+async fn indexes_of_two_users_are_separate(store: Trial<'_>) {
     let entry = |record| IndexEntry { record, written: at(1) };
     let (a, b) = (entry(store.record(0)), entry(stranger()));
     store.index_add(&store.user("alice"), a.clone(), HOUR).await.expect(ANSWERS);
@@ -156,7 +164,7 @@ async fn indexes_of_two_users_are_apart(store: Trial<'_>) {
     assert_eq!(store.index(&store.user("bob")).await.expect(ANSWERS), [b]);
 }
 
-async fn status_is_told_of_many_places_in_their_order(store: Trial<'_>) {
+async fn statuses_are_in_the_order_of_the_records(store: Trial<'_>) {
     let (free, dead) = (stranger(), stranger());
     create(&*store, free, &[("a", "1")]).await;
     create(&*store, dead, &[]).await;

@@ -22,9 +22,9 @@ mod increments;
 mod life;
 
 /// Checks that a store keeps the contract of [`Store`], rule by rule. The store may hold other
-/// records; each rule works with sessions of its own.
+/// records: each rule uses its own sessions.
 ///
-/// Whether records expire in time is not checked.
+/// It does not check whether records expire in time.
 ///
 /// ```
 /// use rocket_server_sessions::store::Memory;
@@ -47,10 +47,10 @@ pub async fn conformance(store: &dyn Store) {
     }
 }
 
-/// A rule: its name is what it claims.
+/// A rule. Its name says what it checks.
 type Rule = (&'static str, for<'s> fn(Trial<'s>) -> Pin<Box<dyn Future<Output = ()> + Send + 's>>);
 
-/// A store, and the session that a rule is tried with.
+/// A store, and the session that a rule uses.
 #[derive(Clone, Copy)]
 struct Trial<'s> {
     store: &'s dyn Store,
@@ -63,7 +63,7 @@ impl Trial<'_> {
         RecordId { id: self.id, token_hash: token(number) }
     }
 
-    /// A user whom no other rule knows.
+    /// A user whom no other rule uses.
     fn user(self, name: &str) -> String {
         format!("{name} {}", self.id)
     }

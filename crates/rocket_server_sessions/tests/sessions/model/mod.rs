@@ -1,5 +1,5 @@
-//! Random sequences of requests, some with old cookies. Each store must answer as a model of
-//! sessions does.
+//! Random sequences of requests, some with old cookies. Each store must behave like a model of
+//! sessions.
 
 mod reference;
 mod steps;
@@ -16,10 +16,10 @@ use crate::world::{CLUSTER, NAME, REDIS, World};
 use reference::{Cookie, Reference, Token};
 use steps::Step;
 
-/// Time goes on in Redis during a test, too: it keeps away from every expiry by so much.
+/// Time also passes in Redis itself, so the steps keep this distance from every expiry.
 const MARGIN: Duration = Duration::from_secs(5);
 
-/// The settings that the model knows: few enough hours that sessions reach their lifetime.
+/// The settings that the model assumes. The lifetime is so short that sessions reach it.
 async fn configured(world: World) -> World {
     world.reconfigured("session.absolute_lifetime", "36h").await
 }
@@ -106,7 +106,7 @@ fn run(cases: u32, one: impl Fn(Vec<Step>)) {
 }
 
 #[test]
-fn sessions_in_redis_do_what_the_model_does() {
+fn sessions_in_redis_behave_like_the_model() {
     let runtime = Runtime::new().unwrap();
     run(150, |steps| {
         runtime.block_on(compare(runtime.block_on(World::redis()), &steps, |world| {
@@ -118,7 +118,7 @@ fn sessions_in_redis_do_what_the_model_does() {
 }
 
 #[test]
-fn sessions_in_a_cluster_do_what_the_model_does() {
+fn sessions_in_a_cluster_behave_like_the_model() {
     let runtime = Runtime::new().unwrap();
     run(30, |steps| {
         runtime.block_on(compare(runtime.block_on(World::cluster()), &steps, |world| {
@@ -130,10 +130,10 @@ fn sessions_in_a_cluster_do_what_the_model_does() {
 }
 
 #[test]
-fn sessions_in_memory_do_what_the_model_does() {
+fn sessions_in_memory_behave_like_the_model() {
     let runtime = Runtime::new().unwrap();
     run(300, |mut steps| {
-        // Nothing takes a record out of the memory store but its time.
+        // Records leave the memory store only when they expire.
         steps.retain(|step| !matches!(step, Step::Flush));
         runtime.block_on(compare(runtime.block_on(World::memory()), &steps, |_| {}));
     });
@@ -141,7 +141,7 @@ fn sessions_in_memory_do_what_the_model_does() {
 
 #[cfg(feature = "sqlite")]
 #[test]
-fn sessions_in_sqlite_do_what_the_model_does() {
+fn sessions_in_sqlite_behave_like_the_model() {
     let runtime = Runtime::new().unwrap();
     run(100, |mut steps| {
         steps.retain(|step| !matches!(step, Step::Flush));

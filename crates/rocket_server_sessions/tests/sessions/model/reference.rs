@@ -10,7 +10,7 @@ const FIRST_IDLE: Duration = Duration::from_hours(1);
 const LIFETIME: Duration = Duration::from_hours(36);
 const TOMBSTONE: Duration = Duration::from_secs(30);
 
-/// What a cookie says.
+/// The content of a cookie.
 #[derive(Clone, Copy, Debug)]
 pub struct Token {
     place: usize,
@@ -33,7 +33,7 @@ pub struct Expected {
     pub cookie: Cookie,
 }
 
-/// What the store has where a token leads.
+/// What the store holds in the place of a token.
 #[derive(Clone)]
 enum Place {
     Live(Record),
@@ -61,7 +61,7 @@ struct Fields {
     text: Option<&'static str>,
 }
 
-/// Every place there has ever been.
+/// All places that have ever existed.
 #[derive(Default)]
 pub struct Reference {
     places: Vec<Place>,
@@ -80,7 +80,7 @@ impl Reference {
         self.places.fill(Place::Gone(None));
     }
 
-    /// Whether anything expires so soon, or has just expired.
+    /// Whether anything expires within `margin`, or expired that recently.
     pub fn is_near_an_expiry(&self, now: SystemTime, margin: Duration) -> bool {
         let is_near = |expires: SystemTime| now + margin >= expires && now <= expires + margin;
         self.places.iter().any(|place| match place {
@@ -120,7 +120,7 @@ impl Reference {
         }
     }
 
-    /// What concerns the visitor's session alone.
+    /// Operations that concern only the visitor's own session.
     fn visit_own(&mut self, token: Option<Token>, what: What, now: SystemTime) -> Expected {
         let place = token.map(|it| self.places[it.place].clone());
         match (what, token, place) {
@@ -189,7 +189,7 @@ impl Reference {
                 record.user = Some(user);
                 return logged_in(self.rotate(token, record, true, now).cookie);
             }
-            // It was another user's: theirs is destroyed, and nothing of it is kept.
+            // Another user's session is destroyed, and none of its data is kept.
             self.places[token.place] = dead(true, now);
         }
         logged_in(self.create(Fields::default(), Some(user), now))
@@ -215,8 +215,8 @@ impl Reference {
         answer(all.len().to_string(), cookie)
     }
 
-    /// Lists a user's sessions, and bars the places of those that have expired: a log-in may have been
-    /// about to reach them.
+    /// Lists a user's sessions, and bars the places of those that have expired: they might be those
+    /// of a log-in in progress.
     fn list(&mut self, user: &str, now: SystemTime) -> Expected {
         for place in &mut self.places {
             if matches!(place, Place::Gone(Some(it)) if *it == user) {
@@ -234,7 +234,7 @@ impl Reference {
         (0..self.places.len()).filter(|at| is_theirs(&self.places[*at])).collect()
     }
 
-    /// What has expired is gone.
+    /// Removes what has expired.
     pub fn expire(&mut self, now: SystemTime) {
         for place in &mut self.places {
             let (expires, entry) = match place {
@@ -280,7 +280,7 @@ impl Record {
 }
 
 impl Fields {
-    /// Carries out an operation on the fields: the page's text.
+    /// Performs an operation on the fields, and returns the page's text.
     fn change(&mut self, what: What, user: Option<&str>) -> String {
         match what {
             What::Count(item) | What::View(item) => self.count(item).to_string(),

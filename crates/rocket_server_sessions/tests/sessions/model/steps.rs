@@ -8,7 +8,7 @@ use proptest::sample::select;
 pub enum Step {
     /// A request by a visitor, with the current cookie or an older one, counted back from it.
     Visit { visitor: usize, age: usize, what: What },
-    /// So many seconds pass.
+    /// This many seconds pass.
     Advance(u64),
     /// The store loses everything.
     Flush,

@@ -8,7 +8,7 @@ use rocket_server_sessions::Clock;
 use rocket_server_sessions::store::Sqlite;
 use rocket_server_sessions::testing::ManualClock;
 
-/// A file in a folder of its own, which is removed when this is dropped.
+/// A file in a separate folder, which is removed when this is dropped.
 pub struct Database(PathBuf);
 
 impl Database {
@@ -36,7 +36,7 @@ impl Drop for Database {
     }
 }
 
-/// A clock that keeps the folder as long as the store keeps its clock.
+/// A clock that keeps the folder until the store drops its clock.
 struct ClockWithFolder {
     clock: ManualClock,
     _folder: Database,

@@ -8,7 +8,7 @@ use rocket_server_sessions::testing::ManualClock;
 
 use super::{World, cluster_store, new_prefix, redis_store};
 
-/// What a test gets that runs on every store.
+/// The argument of a test that runs on every store.
 pub trait OnEachStore: Sized {
     async fn in_memory() -> Self;
     async fn in_redis() -> Self;
@@ -16,7 +16,7 @@ pub trait OnEachStore: Sized {
     #[cfg(feature = "sqlite")]
     async fn in_sqlite() -> Self;
 
-    /// Runs a test, and checks what must hold after each.
+    /// Runs a test, and then checks what must hold after every test.
     async fn run(self, test: impl AsyncFnOnce(Self)) {
         test(self).await;
     }

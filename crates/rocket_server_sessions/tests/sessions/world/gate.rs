@@ -18,13 +18,13 @@ impl Gate {
         self.departures.notified().await;
     }
 
-    /// Waits until a request has come to the gate.
+    /// Waits until a request has reached the gate.
     pub async fn reached(&self) {
         let arrived = timeout(Duration::from_secs(5), self.arrivals.notified()).await;
-        assert!(arrived.is_ok(), "no request has come to the gate");
+        assert!(arrived.is_ok(), "no request has reached the gate");
     }
 
-    /// Lets one request go on.
+    /// Lets one request continue.
     pub fn open(&self) {
         self.departures.notify_one();
     }

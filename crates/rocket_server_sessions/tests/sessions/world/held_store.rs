@@ -1,4 +1,4 @@
-//! A store in memory that holds some calls at the gate, after they have been made.
+//! A store in memory that holds the answers of some calls at the gate.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -47,10 +47,10 @@ pub const OTHER_KEY: &str = "/mbHb1DFzVXk/WeFDROyhLLyMVTjFyFcKyF3GWTa1Ho=";
 /// The name of the session's cookie.
 pub const NAME: &str = "__Host-session";
 
-/// Long, since a test machine may be busy. What is about the deadline sets its own.
+/// Long, because a test machine may be busy. Tests of deadlines set their own.
 pub const DEADLINE: Duration = Duration::from_secs(3);
 
-/// Each world finds its way through the cluster anew, which may take longer on a busy machine.
+/// Each world fetches the slot map again, which may take longer on a busy machine.
 const CLUSTER_DEADLINE: Duration = Duration::from_secs(3);
 
 /// One Redis for the whole suite; each world has a prefix of its own.
@@ -61,7 +61,7 @@ pub static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::start(0));
 
 type SpiedStore = Spy<Arc<dyn Store>>;
 
-/// An application on a store, with its clock and a spy between the two.
+/// An application and its store, with a clock, and a spy between the two.
 pub struct World {
     pub client: Client,
     pub store: Arc<SpiedStore>,
@@ -100,7 +100,7 @@ impl World {
         Self::redis_at(SystemTime::now()).await
     }
 
-    /// On Redis, at another time than the present.
+    /// On Redis, at the given time.
     pub async fn redis_at(time: SystemTime) -> Self {
         let prefix = new_prefix();
         let store = redis_store(&prefix);
@@ -116,7 +116,7 @@ impl World {
         world.reconfigured("session.deadline", CLUSTER_DEADLINE.as_secs()).await
     }
 
-    /// On the suite's Redis, reached through what listens at `url`.
+    /// On the suite's Redis, reached through a proxy at `url`.
     pub async fn through(url: &str) -> Self {
         Self::on_url(url, &REDIS, DEADLINE).await
     }
@@ -163,7 +163,7 @@ impl World {
         Self { client, store, clock, prefix, keys, gate, events, figment }
     }
 
-    /// Another instance of the application on the same Redis, whose clock is ahead by so much.
+    /// Another instance of the application on the same Redis, whose clock is ahead by `seconds`.
     pub async fn instance_ahead_by(&self, seconds: u64) -> Self {
         let store = Arc::new(redis_store(&self.prefix));
         let clock = ManualClock::at(self.clock.now() + Duration::from_secs(seconds));
@@ -184,7 +184,7 @@ impl World {
         Self { client, ..self }
     }
 
-    /// Serves the application at a port of its own, for what a local client cannot do.
+    /// Serves the application on its own port, for what a local client cannot do.
     pub async fn serve(&self) -> Server {
         let figment = self.figment.clone().merge(("port", 0));
         let rocket = build(&self.store, &self.clock, &self.events, &self.gate, &figment, |it| it);
@@ -195,13 +195,13 @@ impl World {
         Visitor { world: self, cookie: None }
     }
 
-    /// Waits until the store has done what no request has waited for, such as a touch.
+    /// Waits until the store has finished background work, such as a touch.
     pub async fn settled(&self) {
         let start = Instant::now();
-        // Twice in a row: work of several calls is idle between two of them.
+        // Twice in a row, because work that makes several calls is idle between two of them.
         let mut times_idle = 0;
         while times_idle < 2 {
-            assert!(start.elapsed() < Duration::from_secs(5), "the store is still at work");
+            assert!(start.elapsed() < Duration::from_secs(5), "the store is still busy");
             if self.store.is_idle() {
                 times_idle += 1;
                 yield_now().await;
@@ -251,7 +251,7 @@ fn build(
         .register("/", routes::catchers())
 }
 
-/// Those that need nothing but sessions.
+/// The routes that need nothing but sessions.
 pub fn routes() -> Vec<Route> {
     routes::routes()
 }
@@ -262,7 +262,7 @@ pub fn figment() -> Figment {
         ..rocket::Config::debug_default()
     })
     .merge(("secret_key", KEY))
-    // The cookie of a release.
+    // The cookie is that of the release profile.
     .merge(("session.insecure_http", false))
 }
 
@@ -281,7 +281,7 @@ pub fn open_store(prefix: &str, url: &str, deadline: Duration) -> Redis {
     Redis::open(&RedisSettings::from_config(&config, &url.into())).unwrap()
 }
 
-/// A prefix of keys that no other test has.
+/// A prefix of keys that no other test uses.
 pub fn new_prefix() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("t{}:", NEXT.fetch_add(1, Ordering::Relaxed))

@@ -7,7 +7,7 @@ use redis::{Commands, cmd};
 
 use test_support::RedisView;
 
-/// None, if the world's store is memory.
+/// `None` if the world's store is not Redis.
 #[derive(Clone)]
 pub struct RedisKeys(Option<Arc<Prefix>>);
 
@@ -35,7 +35,7 @@ impl RedisKeys {
         }
     }
 
-    /// Those of one type: `hash`, or `string`.
+    /// The keys of one type: `hash` or `string`.
     pub fn of_type(&self, kind: &str) -> Vec<String> {
         let is_it = |key: &String| {
             let mut redis = self.connect_to(key);
@@ -49,7 +49,7 @@ impl RedisKeys {
         self.0.as_ref().expect("the store is Redis").redis.connect_to(key)
     }
 
-    /// The only one.
+    /// The only key.
     pub fn only(&self) -> String {
         let keys = self.all();
         assert_eq!(keys.len(), 1, "{keys:?}");

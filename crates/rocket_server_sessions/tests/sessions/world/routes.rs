@@ -113,7 +113,7 @@ async fn clear(session: Session<'_>) -> session::Result<()> {
     session.clear().await
 }
 
-/// What a later release reads where `TEXT` was.
+/// The key of a later release that replaces `TEXT`.
 const NUMBER: Key<u32> = Key::new("text").lenient();
 
 #[get("/lenient/<item>")]
@@ -135,7 +135,7 @@ async fn lenient_update(item: &str, session: Session<'_>) -> session::Result<Str
     session.update(NUMBER.at(item), add).await
 }
 
-/// How long the list is then.
+/// Appends, and returns the length of the list.
 #[get("/append/<list>/<text>")]
 async fn append(list: &str, text: &str, session: Session<'_>) -> session::Result<String> {
     let add = |list: &mut Vec<String>| {
@@ -258,7 +258,7 @@ async fn shown_once(item: &str, session: Session<'_>) -> session::Result<String>
     Ok(now.get(TEXT.at(item))?.unwrap_or_else(|| "none".into()))
 }
 
-/// What a second operation says, after the first has failed: in how many seconds to try again.
+/// After how many seconds to try again, according to a second operation after the first has failed.
 #[get("/retry-after")]
 async fn retry_after(session: Session<'_>) -> String {
     session.increment(COUNT, 1).await.unwrap_err();
@@ -266,7 +266,7 @@ async fn retry_after(session: Session<'_>) -> String {
     error.retry_after().unwrap().as_secs().to_string()
 }
 
-/// Counts, is busy with something else for so many milliseconds, and counts again.
+/// Counts, is busy with something else for this many milliseconds, and counts again.
 #[get("/busy/<millis>")]
 async fn busy(millis: u64, session: Session<'_>) -> session::Result<String> {
     session.increment(COUNT, 1).await?;

@@ -1,4 +1,4 @@
-//! Applications that real connections reach, and a websocket as far as short texts go (RFC 6455).
+//! Applications that accept real connections, and a websocket client for short texts (RFC 6455).
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use rocket::{Build, Rocket, Shutdown};
 /// No answer takes this long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// An application at a port of its own.
+/// An application on its own port.
 pub struct Server {
     pub address: SocketAddr,
     shutdown: Shutdown,
@@ -75,7 +75,7 @@ impl Server {
 pub struct Socket(TcpStream);
 
 impl Socket {
-    /// What the server answers to a text; `None` if it closes.
+    /// Sends a text, and returns the server's answer, or `None` if the server closes.
     pub async fn ask(&mut self, text: &str) -> Option<String> {
         let length = u8::try_from(text.len()).unwrap();
         let mut frame = vec![0x81, 0x80 | length, 0, 0, 0, 0];

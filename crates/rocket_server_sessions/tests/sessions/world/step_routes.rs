@@ -1,5 +1,5 @@
 //! The application's routes for requests of several steps: with a pause between them, after the
-//! headers are sent, or cancelled halfway.
+//! headers were sent, or cancelled halfway.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -31,7 +31,7 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-/// How the steps of tasks have ended.
+/// The results of the steps of tasks.
 pub type Verdicts = Arc<Mutex<Vec<String>>>;
 
 /// One operation on the session's field `a`.
@@ -64,11 +64,11 @@ async fn step(session: Session<'_>, name: &str) -> session::Result<String> {
             session.batch().increment(COUNT.at("long"), 1).commit().await?;
             Ok(done(()))
         }
-        other => panic!("{other} is no step"),
+        other => panic!("unknown step {other}"),
     }
 }
 
-/// How a step ended.
+/// The result of a step as text.
 fn verdict_on(result: session::Result<String>) -> String {
     match result {
         Ok(text) => text,
@@ -134,7 +134,7 @@ async fn overtaken(
     "answered"
 }
 
-/// A step after the headers have left.
+/// A step after the headers were sent.
 #[get("/late/<name>")]
 fn late<'r>(name: &'r str, session: Session<'r>) -> TextStream![String + 'r] {
     TextStream! {
@@ -158,7 +158,7 @@ fn stream<'r>(
     }
 }
 
-/// Each text that comes is a step.
+/// Each text from the browser is a step.
 #[get("/socket")]
 fn socket(socket: WebSocket, session: Session<'_>) -> Channel<'_> {
     socket.channel(move |mut stream| {
@@ -173,7 +173,7 @@ fn socket(socket: WebSocket, session: Session<'_>) -> Channel<'_> {
     })
 }
 
-/// Polls a step so often, a millisecond apart, and then drops it.
+/// Polls a step this many times, a millisecond apart, and then drops it.
 #[get("/give-up/<polls>/<name>")]
 async fn give_up(polls: usize, name: &str, session: Session<'_>) -> String {
     give_up_after(polls, name, session).await

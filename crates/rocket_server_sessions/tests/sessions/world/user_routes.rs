@@ -157,7 +157,8 @@ fn themed(theme: Theme) -> String {
     theme.0
 }
 
-/// The user, as a guard says that asked before another user logged in, and was answered afterwards.
+/// The user according to a guard that read the store before another user logged in, and got the
+/// answer afterwards.
 struct UserAfterLogIn(String);
 
 #[rocket::async_trait]

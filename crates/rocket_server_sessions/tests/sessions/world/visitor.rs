@@ -35,7 +35,7 @@ impl Visitor<'_> {
         page
     }
 
-    /// Requests a page whose handler waits at the gate, and does something meanwhile.
+    /// Requests a page whose handler waits at the gate, and runs `meanwhile` during the wait.
     pub async fn get_held(&mut self, path: &str, meanwhile: impl AsyncFnOnce()) -> Page {
         let gate = &self.world.gate;
         let work = async {

@@ -2,8 +2,8 @@
 //!
 //! Each master has its own connections, so a hanging master only delays its own requests. A unit
 //! that is redirected was not applied, and is sent to the slot's owner. A request that was not sent
-//! is retried if the slot has a new owner. Nothing else is sent twice. (redis-rs' own cluster
-//! connection repeats a command after a timeout.)
+//! is retried if the slot has a new owner. Nothing else is sent twice. (The cluster connection of
+//! redis-rs repeats a command after a timeout.)
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -141,7 +141,7 @@ async fn request_that_has_waited_for_the_connection_is_not_sent_if_the_server_is
 }
 
 #[rocket::async_test]
-async fn time_out_of_one_request_while_others_are_answered_is_no_outage() {
+async fn timeout_of_one_request_while_others_are_answered_is_not_an_outage() {
     let echo = Echo::start();
     let server = echo.server(1200 * MILLIS);
     ask(&server, "first", 0).await.unwrap();
@@ -164,7 +164,7 @@ async fn connection_on_which_nothing_is_answered_is_an_outage() {
     let echo = Echo::start();
     let server = echo.server(1000 * MILLIS);
     assert_eq!(ask(&server, "never", 60_000).await, Err(StoreErrorKind::OutcomeUnknown));
-    assert!(server.is_refusing(), "by the time that the caller is told");
+    assert!(server.is_refusing(), "before the caller gets the error");
     let start = Instant::now();
     while server.is_refusing() {
         assert!(start.elapsed() < 3000 * MILLIS, "a probe is answered");
@@ -174,7 +174,7 @@ async fn connection_on_which_nothing_is_answered_is_an_outage() {
 }
 
 #[rocket::async_test]
-async fn server_that_takes_one_connection_serves_everybody_on_that() {
+async fn server_that_accepts_one_connection_serves_all_requests_on_it() {
     let echo = Echo::with_room_for(1);
     let server = echo.server(3000 * MILLIS);
     ask(&server, "first", 0).await.unwrap();
@@ -183,7 +183,7 @@ async fn server_that_takes_one_connection_serves_everybody_on_that() {
         async move { ask(&server, &number.to_string(), 300).await == Ok(number.to_string()) }
     });
     assert!(join_all(asked).await.into_iter().all(|is_answered| is_answered));
-    assert!(echo.connections() > 1, "no other one was tried");
+    assert!(echo.connections() > 1, "the driver has tried to open another one");
     assert!(!server.is_refusing());
 }
 
@@ -199,7 +199,7 @@ fn driver_whose_runtime_has_ended_is_replaced() {
 }
 
 #[test]
-fn request_whose_driver_ends_with_its_runtime_is_told_at_once_that_its_outcome_is_unknown() {
+fn outcome_of_a_request_is_unknown_at_once_if_its_driver_ends_with_its_runtime() {
     let echo = Echo::start();
     let server = echo.server(5000 * MILLIS);
     let (first, second) = (Runtime::new().unwrap(), Runtime::new().unwrap());
@@ -216,7 +216,7 @@ fn request_whose_driver_ends_with_its_runtime_is_told_at_once_that_its_outcome_i
 }
 
 #[rocket::async_test]
-async fn request_that_expires_before_it_can_be_sent_was_refused() {
+async fn request_that_expires_before_it_can_be_sent_is_refused() {
     // A server that accepts connections and never replies.
     let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
     let echo = Echo { port: deaf.local_addr().unwrap().port(), connections: Arc::default() };
