@@ -28,15 +28,15 @@ def draw(columns):
         for index, name in enumerate(names):
             parts.append(_bar([it["rate"] for it in group[name]], x + index * bar, bar, scale, colours[name]))
     for index, name in enumerate(names):
-        x = _LEFT + index * 110
+        x = _LEFT + index * (_WIDTH - _LEFT - 20) / len(names)
         parts.append(
-            f'<rect x="{x}" y="{_HEIGHT - 22}" width="12" height="12" fill="{colours[name]}"/>'
-            f'<text x="{x + 17}" y="{_HEIGHT - 12}">{name}</text>'
+            f'<rect x="{x:.1f}" y="{_HEIGHT - 22}" width="12" height="12" fill="{colours[name]}"/>'
+            f'<text x="{x + 16:.1f}" y="{_HEIGHT - 12}">{name}</text>'
         )
     body = "\n".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
-        f'font-family="sans-serif" font-size="12" fill="#777"><title>Views a second</title>\n'
+        f'font-family="sans-serif" font-size="11" fill="#777"><title>Views per second</title>\n'
         f"{body}\n</svg>\n"
     )
 

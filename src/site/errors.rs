@@ -1,10 +1,13 @@
-//! The error pages: what happened, and what the visitor can do. They never use the session.
+//! The error pages: what happened, and what the visitor can do. They make no round trip.
+
+use std::ops::Not;
 
 use rocket::http::Status;
 use rocket::response::content::RawHtml;
 use rocket::serde::json::Json;
 use rocket::{Either, Request, catch};
 use rocket_dyn_templates::Template;
+use rocket_server_sessions::Session;
 use serde::Serialize;
 
 use super::format::Format;
@@ -18,7 +21,7 @@ pub(super) fn page<'r>(
     let error = Error {
         layout: None,
         status: Code { code: status.code, reason: status.reason_lossy() },
-        text: ErrorText::of(status),
+        text: ErrorText::of(status, request),
         again: None,
     };
     match Format::preferred_by(request) {
@@ -71,10 +74,14 @@ struct ErrorText {
     what: &'static str,
     /// What the visitor can do.
     todo: &'static str,
+    /// Whether what the request was to change may have been changed.
+    #[serde(skip_serializing_if = "Not::not")]
+    is_outcome_unknown: bool,
 }
 
 impl ErrorText {
-    fn of(status: Status) -> Self {
+    fn of(status: Status, request: &Request<'_>) -> Self {
+        let is_outcome_unknown = Session::of(request).is_ok_and(|it| it.is_outcome_unknown());
         let (title, what, todo) = match status.code {
             403 => (
                 "That came from another site.",
@@ -103,9 +110,14 @@ impl ErrorText {
                 "Your browser asked for the page before you opened it, and nothing was counted.",
                 "Load the page to view it.",
             ),
+            503 if is_outcome_unknown => (
+                "The store did not answer in time.",
+                "This request may have been counted or carried out: the store did not confirm it.",
+                "Wait a moment, load the page again, and look.",
+            ),
             503 => (
                 "The store does not answer.",
-                "This request needs the store that holds your counts.",
+                "This request needs the store that holds your counts. Nothing was counted or changed.",
                 "Wait a moment and load the page again.",
             ),
             400..500 => (
@@ -119,6 +131,6 @@ impl ErrorText {
                 "Load the page again. If it stays broken, come back later.",
             ),
         };
-        Self { title, what, todo }
+        Self { title, what, todo, is_outcome_unknown }
     }
 }

@@ -50,10 +50,14 @@ fn stalled_redis_is_a_503_in_time_and_the_session_goes_on_afterwards() {
     visitor.get("/foo");
     assert_eq!(visitor.get("/foo").views(), 2);
     redis.signal("STOP");
-    assert_unavailable(&visitor.get("/foo"), IN_TIME);
+    let sent = visitor.get("/foo");
+    assert_unavailable(&sent, IN_TIME);
+    assert!(sent.body.contains("may have been counted"), "{}", sent.body);
     assert_unaffected(&app);
     for _ in 0..5 {
-        assert_unavailable(&visitor.get("/foo"), AT_ONCE);
+        let refused = visitor.get("/foo");
+        assert_unavailable(&refused, AT_ONCE);
+        assert!(refused.body.contains("Nothing was counted"), "{}", refused.body);
     }
     assert_unavailable(&app.visitor().get("/foo"), AT_ONCE);
     redis.signal("CONT");

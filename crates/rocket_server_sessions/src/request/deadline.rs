@@ -1,6 +1,7 @@
 //! How long a request may wait for the store in total.
 
 use std::future::Future;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rocket::tokio::time::timeout;
@@ -34,6 +35,9 @@ impl RequestSession {
             return Err(StoreError::refused("the request has used up its deadline").into());
         }
         let result = with_deadline(rest, work).await;
+        if matches!(result, Err(Error::OutcomeUnknown { .. })) {
+            self.is_outcome_unknown.store(true, Ordering::Relaxed);
+        }
         let retry_after = result.as_ref().err().and_then(Error::retry_after);
         if let Some(retry_after) = retry_after.filter(|it| !it.is_zero()) {
             *self.outage.lock() = Some(retry_after);
@@ -44,6 +48,11 @@ impl RequestSession {
     /// How long to wait before trying again, if the store has failed this request.
     pub(crate) fn outage(&self) -> Option<Duration> {
         *self.outage.lock()
+    }
+
+    /// Whether an operation of the request failed with [`Error::OutcomeUnknown`].
+    pub(crate) fn is_outcome_unknown(&self) -> bool {
+        self.is_outcome_unknown.load(Ordering::Relaxed)
     }
 
     /// Runs a call that creates a token, and leaves time for settling.

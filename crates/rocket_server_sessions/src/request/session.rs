@@ -35,6 +35,8 @@ pub(crate) struct RequestSession {
     pub(super) choices: Mutex<Choices>,
     /// How long to wait before trying again, if the store has failed this request.
     pub(super) outage: Mutex<Option<Duration>>,
+    /// Whether the store did not confirm a change, which may have been made.
+    pub(super) is_outcome_unknown: AtomicBool,
     /// Why the request's cookie was ignored.
     rejection: Mutex<Option<Rejection>>,
     /// Whether the browser may hold a cookie that this request could not show.
@@ -151,6 +153,7 @@ impl RequestSession {
             is_answered: AtomicBool::new(false),
             choices: Mutex::new(choices),
             outage: Mutex::default(),
+            is_outcome_unknown: AtomicBool::default(),
             rejection: Mutex::default(),
             may_hide_cookie: false,
             wait: Wait::default(),

@@ -130,6 +130,29 @@ impl Session<'_> {
         self.request.rejection()
     }
 
+    /// Whether an operation of this request has failed with [`Error::OutcomeUnknown`], so that its
+    /// change may have been made. Lets an error catcher tell such a 503 from one that changed
+    /// nothing. Makes no round trip.
+    ///
+    /// ```
+    /// # use rocket_server_sessions::Session;
+    /// use rocket::{Request, catch};
+    ///
+    /// #[catch(503)]
+    /// fn unavailable(request: &Request<'_>) -> &'static str {
+    ///     let session = Session::of(request);
+    ///     if session.is_ok_and(|it| it.is_outcome_unknown()) {
+    ///         "This may have been done. Check before you try again."
+    ///     } else {
+    ///         "Nothing was changed. Try again later."
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn is_outcome_unknown(&self) -> bool {
+        self.request.is_outcome_unknown()
+    }
+
     /// The name of the store, as [`Store::name`] returns it.
     #[must_use]
     pub fn store_name(&self) -> &'static str {

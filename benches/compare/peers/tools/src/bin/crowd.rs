@@ -26,6 +26,9 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// The pauses before and after the load, and before a refused view is repeated.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// The name of a 503 that says that the view may have been counted.
+const OUTCOME_UNKNOWN: &str = "outcome unknown";
+
 /// How often a view without load is repeated if it is refused, since the machine may be busy.
 const RETRIES: u32 = 10;
 
@@ -128,6 +131,9 @@ impl Visitor {
             let micros = u32::try_from(start.elapsed().as_micros()).unwrap_or(u32::MAX);
             match answer {
                 Ok(Ok(answer)) if answer.status == 200 => self.served.push(micros),
+                Ok(Ok(answer)) if answer.status == 503 && answer.is_outcome_unknown => {
+                    *self.other.entry(OUTCOME_UNKNOWN.to_owned()).or_default() += 1;
+                }
                 Ok(Ok(answer)) if answer.status == 503 => {
                     self.refused.push(micros);
                     if waits {
@@ -204,6 +210,8 @@ struct Answer {
     cookie: Option<String>,
     retry_after: Duration,
     views: Option<u64>,
+    /// Whether a 503 says that the view may have been counted.
+    is_outcome_unknown: bool,
 }
 
 impl Answer {
@@ -227,7 +235,9 @@ impl Answer {
         }
         let Some(body) = bytes.get(head..head + length) else { return Ok(None) };
         let json: Option<serde_json::Value> = serde_json::from_slice(body).ok();
-        answer.views = json.and_then(|it| it.get("views")?.as_u64());
+        let json = json.unwrap_or_default();
+        answer.views = json["views"].as_u64();
+        answer.is_outcome_unknown = json["is_outcome_unknown"] == true;
         Ok(Some(answer))
     }
 }
