@@ -114,7 +114,7 @@ impl Snapshot {
         Ok(items)
     }
 
-    /// The user who was logged in.
+    /// The user who was logged in when the snapshot was taken, if any.
     #[must_use]
     pub fn user(&self) -> Option<User> {
         LoggedIn::from_fields(&self.fields).map(User::from)

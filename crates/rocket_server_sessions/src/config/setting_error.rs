@@ -28,7 +28,7 @@ impl SettingError {
         Self { key: key.to_owned(), message: message.to_owned(), place: Some(place.to_owned()) }
     }
 
-    /// All errors of Figment, including those about Rocket's own settings.
+    /// Converts every error in a [`figment::Error`], including those about Rocket's own settings.
     #[must_use]
     pub fn all(errors: figment::Error) -> Vec<Self> {
         errors.into_iter().map(Self::from).collect()

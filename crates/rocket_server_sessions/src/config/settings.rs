@@ -16,9 +16,9 @@ use crate::id::PublicId;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// Where sessions live: in Redis, `redis://` or, encrypted,
-    /// `rediss://[user:password@]host[:port][/database]`, or in a file, `sqlite:sessions.db`. If it
-    /// is unset or empty, they are kept in the process's memory.
+    /// Where sessions live. For Redis, use `redis://[user:password@]host[:port][/database]`, or
+    /// `rediss://…` for TLS. For a file, use `sqlite:sessions.db`. If it is unset or empty,
+    /// sessions are kept in the process's memory.
     ///
     /// For a cluster, use `redis-cluster://…` or `rediss-cluster://…`, with more servers as
     /// `?node=host:port&node=…`. For Sentinel, use `redis-sentinel://…` or `rediss-sentinel://…`,
@@ -73,8 +73,8 @@ pub struct Config {
     /// Whether the cookie has no `Secure`, so that clients keep and return it over plain HTTP.
     /// Anyone on the network can then read it and take over the session.
     ///
-    /// If it is `true`, the launch fails on Cloud Run. Elsewhere, it warns outside the `debug`
-    /// profile.
+    /// If it is `true`, the launch fails on Cloud Run. Elsewhere, a warning is logged at launch,
+    /// except in the `debug` profile.
     ///
     /// _Default:_ `false`. In the `debug` profile `true`, except with TLS, on Cloud Run, or if
     /// `cookie_name` or `same_site` needs `Secure`.
@@ -91,7 +91,7 @@ pub struct Config {
     pub idle_timeout: Duration,
 
     /// The idle timeout until the browser has sent the cookie back once. Most bots never do, so
-    /// their sessions expire early. Sessions with a logged-in user, or with a duration of
+    /// their sessions expire early. Sessions with a logged-in user, or with a duration set by
     /// [`remember_me`](crate::Session::remember_me), get their full idle timeout at once.
     ///
     /// _Default:_ `"1h"`, or `idle_timeout` if that is shorter.

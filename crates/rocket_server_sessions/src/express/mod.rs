@@ -1,10 +1,10 @@
 //! Takes over the sessions of [express-session] with [connect-redis], so that a migration logs nobody
 //! out. Needs the feature `express`.
 //!
-//! If a request has no valid session cookie of this crate, but a correctly signed `connect.sid`,
-//! its first use of the session reads the old record. Your function converts it into a
-//! [`NewSession`], and the request continues in that session. The response sets the new cookie and
-//! removes the old one.
+//! If a request has no valid session cookie of this crate, but has a correctly signed
+//! `connect.sid`, its first use of the session reads the old record. Your function converts it into
+//! a [`NewSession`], and the request continues in that session. The response sets the new cookie
+//! and removes the old one.
 //!
 //! ```
 //! use rocket_server_sessions::express::{Import, NewSession, OldSession};
@@ -43,9 +43,9 @@
 //! - After a log-out or a new token, the old cookie gives access to nothing. Until then, it leads to
 //!   the new session, as it led to the old one. So a visitor whose first response was lost is not
 //!   logged out.
-//! - A log-out or a log-in ends an old session even if it was not imported, because the browser has a
-//!   cookie of ours as well, or because your function returns an error. Its record and its cookie are
-//!   removed. That costs one more round trip.
+//! - A log-out or a log-in also ends an old session that was not imported, whether the browser has
+//!   a cookie of this crate as well or your function returned an error. The old record and the old
+//!   cookie are removed. That costs one more round trip.
 //! - A request with an `Origin` imports only if it comes from the same origin.
 //! - An imported log-in does not count as recent: its time is 1970, unless your function sets
 //!   another with [`logged_in_at`](NewSession::logged_in_at).
@@ -60,12 +60,12 @@
 //!
 //! # What you should know
 //!
-//! - Switch all traffic of a host from Express to Rocket at once. An Express server that is
-//!   still running does not know the new cookie and no longer finds the old record, so it begins a
-//!   new session. If a request that it was serving writes the old record back, that record is
-//!   ignored, and removed when its cookie is seen again, for as long as `absolute_lifetime`.
-//! - `destroy_all` finds a user's imported sessions only. The others can still be imported after it.
-//!   If you must log a user out of all of them, delete the old records too.
+//! - Switch all traffic of a host from Express to Rocket at once. An Express server that is still
+//!   running does not know the new cookie and no longer finds the old record, so it begins a new
+//!   session. If a request that it was serving writes the old record back, that record is not
+//!   imported again before `absolute_lifetime` has passed, and is removed when its cookie is seen.
+//! - `destroy_all` does not find Express sessions that have not been imported. They can still be
+//!   imported afterwards. To log a user out of those too, delete the old records.
 //! - An import can be interrupted after the session was created and before its claim was closed.
 //!   If `destroy_all` destroys that session before the visitor returns, the old cookie imports the
 //!   old session again once the tombstone has expired, after 30 seconds. To prevent that, delete
@@ -76,8 +76,8 @@
 //!   `/` and without a `Domain`, because the record that named them is gone. A cookie with a domain
 //!   or another path then stays. It costs one round trip in each request that uses the session and
 //!   has no cookie of this crate.
-//! - An id that a `genid` has made is not imported if it is longer than 256 bytes, or has spaces, braces
-//!   or characters outside of ASCII.
+//! - A session is not imported if a custom `genid` made its id longer than 256 bytes, or put
+//!   spaces, braces or non-ASCII characters into it.
 //! - In a request with only the old cookie, `session.info()` is `None` until the session is used.
 //! - An old cookie is not as safe as ours: in many setups, a subdomain can plant one. Remove the import
 //!   when the last old record has expired; connect-redis keeps them for a day unless told otherwise.
@@ -111,7 +111,7 @@
 //! | close | a closed claim, the new record | gets the identity from the claim, and uses it |
 //! | close, then a log-out | a closed claim | finds no session |
 //! | close, then the old record is written back | a closed claim, an old record | removes the old record, and uses the identity |
-//! | *end*, at a log-out or log-in beside it | a closed claim without an identity | finds no session |
+//! | *end* (see below), at a log-out or log-in | a closed claim without an identity | finds no session |
 //!
 //! *End* removes the old record and closes the claim without an identity, whatever the claim was. An import
 //! that runs at the same time learns of it when it closes the claim, and does not use its session.

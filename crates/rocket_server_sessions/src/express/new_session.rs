@@ -41,8 +41,8 @@ impl NewSession {
     /// Logs a user in, as [`Session::log_in`](crate::Session::log_in) does. `label` describes the
     /// session in the user's list.
     ///
-    /// [`User::logged_in_at`](crate::User::logged_in_at) is the beginning of 1970, because no
-    /// password was checked now. If the old session records the time of the log-in, set it with
+    /// [`User::logged_in_at`](crate::User::logged_in_at) is the beginning of 1970, because the
+    /// import checks no password. If the old session records the time of the log-in, set it with
     /// [`logged_in_at`](Self::logged_in_at).
     ///
     /// ```
@@ -54,7 +54,8 @@ impl NewSession {
         Self { user: Some((user.to_owned(), label.to_owned())), ..self }
     }
 
-    /// Sets when the user logged in, if the old session says so. A time in the future counts as now.
+    /// Sets when the user logged in, if the old session records it. A time in the future counts as
+    /// now.
     ///
     /// ```
     /// # use std::time::{Duration, SystemTime};

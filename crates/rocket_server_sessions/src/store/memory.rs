@@ -19,8 +19,8 @@ use crate::clock::{Clock, SystemClock};
 /// An in-memory store of limited capacity.
 ///
 /// For development and tests: sessions are lost when the process stops, and are not shared with
-/// other processes. A full store evicts the tombstone that expires first, or else the entry that
-/// expires first.
+/// other processes. A full store evicts the tombstone that expires first or, if it has none, the
+/// entry that expires first.
 ///
 /// ```
 /// use rocket_server_sessions::Session;

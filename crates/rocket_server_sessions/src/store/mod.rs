@@ -6,7 +6,7 @@
 //! | state | content | result of an operation |
 //! |---|---|---|
 //! | live | the session's fields, and its marker | the record |
-//! | dead | a tombstone, for a short time | [`Death`]: the token was destroyed or rotated |
+//! | dead | a tombstone, for a short time | [`Death`]: the session was destroyed, or its token rotated |
 //! | gone | no record (the key is missing, or holds something else) | `Gone`; the store is not changed |
 //!
 //! The marker is what tells a store that a record belongs to a session: in Redis, the field `@id`,

@@ -138,7 +138,7 @@ pub struct Update {
 }
 
 impl Update {
-    /// Changes a record without a limit of its size.
+    /// Changes a record without a size limit.
     #[must_use]
     pub fn new(ops: Vec<Op>, read: Selection) -> Self {
         Self { ops, read, max_size: None }

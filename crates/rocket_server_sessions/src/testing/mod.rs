@@ -38,7 +38,7 @@
 //! the clock; otherwise, a touch may come too late to keep the session.
 //!
 //! Each [`Client`](rocket::local::blocking::Client) is one browser. Two that share a store are two
-//! browsers at one application:
+//! browsers that use the same application:
 //!
 //! ```
 //! use std::sync::Arc;

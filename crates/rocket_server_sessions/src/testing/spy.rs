@@ -78,7 +78,7 @@ impl<S: Store> Spy<S> {
         *self.fault.lock() = fault.map(|fault| (0, fault));
     }
 
-    /// Makes calls fail with `fault`, after `calls` more that reach the store.
+    /// Lets the next `calls` calls reach the store, and makes all later ones fail with `fault`.
     pub fn fail_after(&self, calls: usize, fault: StoreError) {
         *self.fault.lock() = Some((calls, fault));
     }
