@@ -10,8 +10,8 @@ use crate::stub::{self, Script, Stub};
 use crate::trial::{Trial, log_of_an_outage};
 
 /// A trial on a server that answers by a script for a while: no visitor is served, and the server gets
-/// few commands besides the probes.
-fn on_a_scripted_server(name: &str, script: Script) {
+/// few commands besides the probes. The log says what to do.
+fn on_a_scripted_server(name: &str, script: Script, remedy: &str) {
     let redis = RedisServer::start();
     let stub = Stub::before(redis.port);
     let mut trial = Trial::start(name, &redis, &stub.url());
@@ -20,6 +20,8 @@ fn on_a_scripted_server(name: &str, script: Script) {
     trial.with_fault(Duration::from_secs(2)).assert_outage();
     let asked = stub.take_seen().len();
     assert!(asked <= 200, "a storm of {asked} commands");
+    let log = trial.app.log();
+    assert!(log.contains(remedy), "{name}:\n{log}");
     stub.set(stub::silent());
     trial.assert_recovers();
     trial.end(&redis, 1..=1);
@@ -27,19 +29,31 @@ fn on_a_scripted_server(name: &str, script: Script) {
 
 #[test]
 fn b01_to_b07_servers_that_refuse_are_a_503_and_are_left_alone() {
-    for (name, error) in [
-        ("B1 READONLY", "READONLY You can't write against a read only replica."),
-        ("B2 MASTERDOWN", "MASTERDOWN Link with MASTER is down."),
-        ("B3 OOM", "OOM command not allowed when used memory > 'maxmemory'."),
-        ("B5 NOAUTH", "NOAUTH Authentication required."),
-        ("B6 NOPERM", "NOPERM this user has no permissions to run the command"),
-        ("B7 LOADING", "LOADING Redis is loading the dataset in memory"),
-        ("B7 MISCONF", "MISCONF Redis is configured to save RDB snapshots"),
-        ("B7 BUSY", "BUSY Redis is busy running a script."),
-        ("B7 CLUSTERDOWN", "CLUSTERDOWN The cluster is down"),
-        ("B7 an unknown error", "ERR whatever"),
+    for (name, error, remedy) in [
+        (
+            "B1 READONLY",
+            "READONLY You can't write against a read only replica.",
+            "name the master in `url`",
+        ),
+        ("B2 MASTERDOWN", "MASTERDOWN Link with MASTER is down.", "name the master in `url`"),
+        (
+            "B3 OOM",
+            "OOM command not allowed when used memory > 'maxmemory'.",
+            "its memory is full: raise `maxmemory`",
+        ),
+        ("B5 NOAUTH", "NOAUTH Authentication required.", "the user and the password in `url`"),
+        (
+            "B6 NOPERM",
+            "NOPERM this user has no permissions to run the 'hincrby' command",
+            "the user may not run HINCRBY: give it `+hincrby`",
+        ),
+        ("B7 LOADING", "LOADING Redis is loading the dataset in memory", "data: wait"),
+        ("B7 MISCONF", "MISCONF Redis is configured to save RDB snapshots", "its log"),
+        ("B7 BUSY", "BUSY Redis is busy running a script.", "`SCRIPT KILL`"),
+        ("B7 CLUSTERDOWN", "CLUSTERDOWN The cluster is down", "`CLUSTER INFO`"),
+        ("B7 an unknown error", "ERR whatever", "Redis refused: ERR"),
     ] {
-        on_a_scripted_server(name, stub::refusing(error));
+        on_a_scripted_server(name, stub::refusing(error), remedy);
     }
 }
 

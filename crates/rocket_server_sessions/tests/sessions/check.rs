@@ -133,7 +133,9 @@ fn missing_rights_are_named_as_acl_rules() {
 #[test]
 fn full_server_is_reported() {
     let redis = RedisServer::start_with(free_port(), "--maxmemory 1");
-    assert_fails(&report(&redis.url()), "rights", "HSET fails with OOM");
+    let report = report(&redis.url());
+    assert_fails(&report, "rights", "HSET fails with OOM");
+    assert_fails(&report, "rights", "raise `maxmemory`");
 }
 
 #[test]
@@ -155,7 +157,7 @@ fn old_server_is_refused_by_its_version() {
     );
     let report = crate::check::report(&format!("redis://127.0.0.1:{redis}"));
     let text = report.to_string();
-    assert!(!report.is_ok() && text.contains("Redis 6.0.16 is too old"), "{text}");
+    assert!(!report.is_ok() && text.contains("Redis 6.0.16; it is too old"), "{text}");
     assert!(text.contains("6.2 or later"), "{text}");
 }
 

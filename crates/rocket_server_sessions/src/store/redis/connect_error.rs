@@ -3,7 +3,7 @@
 use redis::RedisError;
 
 use super::address::Address;
-use super::remedy::remedy;
+use super::remedy::{advised, remedy};
 
 /// A connection error, for the log.
 #[derive(Debug, thiserror::Error)]
@@ -13,14 +13,78 @@ pub(super) struct ConnectError(pub(super) String);
 /// Describes a connection error for the log, with advice if the cause is known.
 pub(super) fn describe_connect(error: &RedisError, address: &Address) -> ConnectError {
     let (host, port) = (&address.host, address.port);
-    let remedy = remedy(error, address.tls.is_some());
-    let hint = remedy.map(|it| format!("; {it}")).unwrap_or_default();
-    ConnectError(match error.code() {
-        Some(code) => format!("{host}:{port} says {code}{hint}"),
-        None if error.is_timeout() => format!("{host}:{port} does not answer in time{hint}"),
-        None => format!("{host}:{port}: {error}{hint}"),
-    })
+    if let Some(code) = error.code() {
+        let remedy = remedy(code, error.detail().unwrap_or_default());
+        return ConnectError(advised(format!("{host}:{port} says {code}"), remedy));
+    }
+    let what = if error.is_timeout() {
+        format!("{host}:{port} does not answer in time")
+    } else {
+        format!("{host}:{port}: {error}")
+    };
+    ConnectError(advised(what, without_reply(error, address.tls.is_some())))
 }
+
+/// The advice if the server has not replied.
+fn without_reply(error: &RedisError, is_encrypted: bool) -> Option<&'static str> {
+    if error.is_connection_refusal() {
+        return Some("nothing listens there: check the host and the port in `url`");
+    }
+    if is_encrypted {
+        // A server without TLS parses the handshake as a command, and may wait for more input.
+        let text = error.to_string();
+        let known = TLS.iter().find(|(part, _)| text.contains(part)).map(|(_, remedy)| *remedy);
+        let known = known.or(error.is_timeout().then_some(NOT_TLS));
+        return known.or(error.is_connection_dropped().then_some(CLOSED));
+    }
+    error.is_connection_dropped().then_some(PERHAPS_TLS)
+}
+
+/// Errors of TLS, by a part of their text.
+const TLS: [(&str, &str); 15] = [
+    ("UnknownIssuer", "name its certificate authority in `ca_file`"),
+    (
+        "CaUsedAsEndEntity",
+        "its certificate is a CA certificate (CA:TRUE): issue one for the server itself, with \
+         `basicConstraints=CA:FALSE`",
+    ),
+    (
+        "UnsupportedCertVersion",
+        "its certificate is X.509 version 1: issue one of version 3, with `subjectAltName`",
+    ),
+    (
+        "not valid for name",
+        "its certificate is for another name: use that name in `url`, set it as \
+         `tls_server_name`, or issue a certificate for the host in `url`, as `subjectAltName`",
+    ),
+    ("alert: CertificateExpired", "it finds `client_cert_file` expired: renew it"),
+    ("expired", "its certificate has expired: renew it"),
+    ("Expired", "its certificate has expired: renew it"),
+    ("not valid yet", "its certificate is not valid yet: check the clocks"),
+    ("NotValidYet", "its certificate is not valid yet: check the clocks"),
+    ("CertificateRequired", NO_CLIENT_CERTIFICATE),
+    ("HandshakeFailure", NO_CLIENT_CERTIFICATE),
+    ("UnknownCA", WRONG_CLIENT_CERTIFICATE),
+    ("BadCertificate", WRONG_CLIENT_CERTIFICATE),
+    ("CertificateUnknown", WRONG_CLIENT_CERTIFICATE),
+    ("corrupt message", NOT_TLS),
+];
+
+const NO_CLIENT_CERTIFICATE: &str = "it requires a client certificate: set `client_cert_file` and \
+                                     `client_key_file`, or `tls-auth-clients no` on the server";
+
+const WRONG_CLIENT_CERTIFICATE: &str = "it does not accept the certificate in `client_cert_file`: \
+                                        is its authority in the server's `tls-ca-cert-file`?";
+
+/// A server that requires a client certificate sends an alert and closes the connection. The close
+/// may be seen first.
+const CLOSED: &str = "it has closed the connection: if it requires a client certificate, set \
+                      `client_cert_file` and `client_key_file`; if it does not speak TLS, write \
+                      `redis://` instead of `rediss://`";
+
+const NOT_TLS: &str = "if it does not speak TLS, write `redis://` instead of `rediss://`";
+
+const PERHAPS_TLS: &str = "if it speaks TLS, write `rediss://` instead of `redis://`";
 
 #[cfg(test)]
 mod tests {

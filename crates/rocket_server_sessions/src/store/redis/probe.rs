@@ -9,7 +9,7 @@ use redis::{Cmd, RedisError, Value, cmd};
 use super::address::Address;
 use super::connect_error::{ConnectError, describe_connect};
 use super::connection::Connection;
-use super::remedy::{MIN_VERSION, TOO_OLD, remedy};
+use super::remedy::{MIN_VERSION, REPLICA, TOO_OLD, advised, missing_rights, remedy};
 use super::settings::RedisSettings;
 use super::topology::Topology;
 use crate::finding::{Finding, Verdict};
@@ -188,12 +188,8 @@ impl Probe<'_> {
     fn version(&mut self, connection: &mut Connection) -> bool {
         let about = match connection.ask(cmd("HELLO").arg(2), deadline()) {
             Ok(about) => about,
-            Err(error) if error.to_string().to_lowercase().contains("unknown command") => {
-                self.failed("version", format!("it {TOO_OLD}"));
-                return false;
-            }
             Err(error) => {
-                self.failed("version", format!("cannot be determined: {error}"));
+                self.failed("version", refused("HELLO", &error));
                 return false;
             }
         };
@@ -206,10 +202,9 @@ impl Probe<'_> {
         let mut numbers = version.split('.').map(|it| it.parse().unwrap_or_default());
         let number = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
         if server == "redis" && number < MIN_VERSION {
-            self.failed("version", format!("Redis {version} {TOO_OLD}"));
+            self.failed("version", advised(format!("Redis {version}"), Some(TOO_OLD)));
         } else if role == "replica" || role == "slave" {
-            let text = format!("{server} {version} is a replica: name the master in `url`");
-            self.failed("version", text);
+            self.failed("version", advised(format!("{server} {version}"), Some(REPLICA)));
         } else {
             self.ok("version", format!("{server} {version}"));
             return true;
@@ -242,40 +237,23 @@ impl Probe<'_> {
         if missing.is_empty() {
             self.ok("rights", "every command that sessions need is allowed".to_owned());
         } else {
-            let rights: Vec<_> =
-                missing.iter().map(|it| format!("+{}", it.to_lowercase())).collect();
-            let text = format!(
-                "the user may not run {}: give it `{}`",
-                missing.join(", "),
-                rights.join(" ")
-            );
-            self.failed("rights", text);
+            self.failed("rights", missing_rights(&missing));
         }
     }
 
     /// Interprets an error of a command.
     fn lack(&self, name: &str, error: &RedisError) -> Lack {
         let text = error.to_string();
-        let Some(code) = error.code() else {
-            return Lack::Other(format!("there is no reply to {name}: {error}"));
-        };
-        match code {
+        match error.code() {
             // A missing right for EXEC is reported this way.
-            "EXECABORT" if text.contains("NOPERM") => Lack::Right,
-            "NOPERM" if text.contains("command") => Lack::Right,
-            "NOPERM" => Lack::Other(format!(
+            Some("EXECABORT") if text.contains("NOPERM") => Lack::Right,
+            Some("NOPERM") if text.contains("command") => Lack::Right,
+            Some("NOPERM") => Lack::Other(format!(
                 "the user may not use keys that begin with `{0}`: give it `~{0}*`",
                 self.prefix
             )),
-            "ERR" if text.to_lowercase().contains("unknown command") => Lack::Right,
-            "MOVED" => Lack::Other(
-                "it is part of a cluster; write `redis-cluster://` or `rediss-cluster://` in `url`"
-                    .to_owned(),
-            ),
-            code => {
-                let hint = remedy(error, false).map(|it| format!("; {it}")).unwrap_or_default();
-                Lack::Other(format!("{name} fails with {code}{hint}"))
-            }
+            Some("ERR") if text.to_lowercase().contains("unknown command") => Lack::Right,
+            _ => Lack::Other(refused(name, error)),
         }
     }
 
@@ -292,6 +270,15 @@ impl Probe<'_> {
             None => self.failed("round trip", "it has stopped answering".to_owned()),
         }
     }
+}
+
+/// Describes why a command fails.
+fn refused(name: &str, error: &RedisError) -> String {
+    let Some(code) = error.code() else {
+        return format!("there is no reply to {name}: {error}");
+    };
+    let remedy = remedy(code, error.detail().unwrap_or_default());
+    advised(format!("{name} fails with {code}"), remedy)
 }
 
 /// Explains a timeout after connecting.

@@ -1,9 +1,11 @@
-//! Advice for errors of Redis, if their cause is known.
+//! What to do about an error that Redis returns.
 
-use redis::RedisError;
+use std::borrow::Cow;
+use std::fmt::Display;
 
-/// Server errors, by their code and a part of their text in lower case.
-const SERVER: [(&str, &str, &str); 15] = [
+/// The advice, by the error's code and a part of its text in lower case. `NOPERM` has a function of
+/// its own.
+const REMEDIES: [(&str, &str, &str); 25] = [
     ("WRONGPASS", "", "check the user and the password in `url`"),
     (
         "NOAUTH",
@@ -11,33 +13,28 @@ const SERVER: [(&str, &str, &str); 15] = [
         "it requires a password: check the user and the password in `url`, which are written \
          `user:password@host`",
     ),
-    ("NOPERM", "", "the user lacks a right that sessions need: run the check to see which"),
     (
         "DENIED",
         "",
         "it is in protected mode and allows connections from its own machine only: give it a \
          password, or set `protected-mode no`",
     ),
-    ("READONLY", "", "it is a read-only replica: name the master in `url`"),
+    ("READONLY", "", REPLICA),
+    ("MASTERDOWN", "", REPLICA),
     ("LOADING", "", "it is loading its data: wait"),
     ("OOM", "", "its memory is full: raise `maxmemory`; evicting keys instead would lose sessions"),
+    ("MISCONF", "", "it cannot save its data, so it refuses writes: its log has the reason"),
+    ("BUSY", "", "it is running a slow script: wait, or stop the script with `SCRIPT KILL`"),
     (
-        "ERR",
-        "without any password",
-        "the server has no password: remove yours from `url`, or set `requirepass` on the server",
+        "NOREPLICAS",
+        "",
+        "it has fewer replicas than `min-replicas-to-write`: repair them, or lower that setting",
     ),
-    (
-        "ERR",
-        "no password is set",
-        "the server has no password: remove yours from `url`, or set `requirepass` on the server",
-    ),
-    (
-        "ERR",
-        "db index is out of range",
-        "the server has fewer databases: use a smaller number after the `/` in `url`",
-    ),
-    ("ERR", "select is not allowed", "it is part of a cluster: write `redis-cluster://`"),
-    ("ERR", "max number of clients", "it has too many clients: raise its `maxclients`"),
+    ("CLUSTERDOWN", "", "a part of the cluster is down: see `CLUSTER INFO`"),
+    ("MOVED", "", PART_OF_A_CLUSTER),
+    ("ASK", "", PART_OF_A_CLUSTER),
+    ("TRYAGAIN", "", PART_OF_A_CLUSTER),
+    ("ERR", "select is not allowed", PART_OF_A_CLUSTER),
     (
         "ERR",
         "cluster support disabled",
@@ -48,77 +45,72 @@ const SERVER: [(&str, &str, &str); 15] = [
         "unknown command 'sentinel'",
         "it is not a sentinel: write `redis://` or `rediss://` for a server",
     ),
-    ("ERR", "unknown command 'hello'", "it is too old: sessions need Redis 6.2 or later"),
+    ("ERR", "unknown command 'hello'", TOO_OLD),
+    ("ERR", "without any password", NO_PASSWORD),
+    ("ERR", "no password is set", NO_PASSWORD),
+    (
+        "ERR",
+        "db index is out of range",
+        "the server has fewer databases: use a smaller number after the `/` in `url`",
+    ),
+    ("ERR", "max number of clients", "it has too many clients: raise its `maxclients`"),
+    ("ERR", "max requests limit", USED_UP),
+    ("ERR", "max daily request limit", USED_UP),
+    ("ERR", "db capacity quota", "the database is full: choose a larger plan"),
 ];
 
 /// The oldest version that has all commands that sessions need.
 pub(super) const MIN_VERSION: (u32, u32) = (6, 2);
 
-pub(super) const TOO_OLD: &str = "is too old: sessions need Redis 6.2 or later";
+pub(super) const TOO_OLD: &str = "it is too old: sessions need Redis 6.2 or later";
 
-/// Errors of TLS, by a part of their text.
-const TLS: [(&str, &str); 15] = [
-    ("UnknownIssuer", "name its certificate authority in `ca_file`"),
-    (
-        "CaUsedAsEndEntity",
-        "its certificate is a CA certificate (CA:TRUE): issue one for the server itself, with \
-         `basicConstraints=CA:FALSE`",
-    ),
-    (
-        "UnsupportedCertVersion",
-        "its certificate is X.509 version 1: issue one of version 3, with `subjectAltName`",
-    ),
-    (
-        "not valid for name",
-        "its certificate is for another name: use that name in `url`, set it as \
-         `tls_server_name`, or issue a certificate for the host in `url`, as `subjectAltName`",
-    ),
-    ("alert: CertificateExpired", "it finds `client_cert_file` expired: renew it"),
-    ("expired", "its certificate has expired: renew it"),
-    ("Expired", "its certificate has expired: renew it"),
-    ("not valid yet", "its certificate is not valid yet: check the clocks"),
-    ("NotValidYet", "its certificate is not valid yet: check the clocks"),
-    ("CertificateRequired", NO_CLIENT_CERTIFICATE),
-    ("HandshakeFailure", NO_CLIENT_CERTIFICATE),
-    ("UnknownCA", WRONG_CLIENT_CERTIFICATE),
-    ("BadCertificate", WRONG_CLIENT_CERTIFICATE),
-    ("CertificateUnknown", WRONG_CLIENT_CERTIFICATE),
-    ("corrupt message", NOT_TLS),
-];
+pub(super) const REPLICA: &str = "it is a replica: if no failover is in progress, name the master \
+                                  in `url`";
 
-const NO_CLIENT_CERTIFICATE: &str = "it requires a client certificate: set `client_cert_file` and \
-                                     `client_key_file`, or `tls-auth-clients no` on the server";
+const PART_OF_A_CLUSTER: &str = "it is part of a cluster: write `redis-cluster://` or \
+                                 `rediss-cluster://` in `url`";
 
-const WRONG_CLIENT_CERTIFICATE: &str = "it does not accept the certificate in `client_cert_file`: \
-                                        is its authority in the server's `tls-ca-cert-file`?";
+const NO_PASSWORD: &str = "the server has no password: remove yours from `url`, or set \
+                           `requirepass` on the server";
 
-/// A server that requires a client certificate sends an alert and closes the connection. The close
-/// may be seen first.
-const CLOSED: &str = "it has closed the connection: if it requires a client certificate, set \
-                      `client_cert_file` and `client_key_file`; if it does not speak TLS, write \
-                      `redis://` instead of `rediss://`";
-
-const NOT_TLS: &str = "if it does not speak TLS, write `redis://` instead of `rediss://`";
-
-const PERHAPS_TLS: &str = "if it speaks TLS, write `rediss://` instead of `redis://`";
+const USED_UP: &str = "the quota is used up: wait until it is renewed, or choose a larger plan";
 
 /// Returns the advice for an error, or `None` if the cause is unknown.
-pub(super) fn remedy(error: &RedisError, is_encrypted: bool) -> Option<&'static str> {
-    let text = error.to_string();
-    if let Some(code) = error.code() {
-        // Redis 5 quotes commands with backticks.
-        let text = text.to_lowercase().replace('`', "'");
-        let is_meant = |it: &&(&str, &str, &str)| it.0 == code && text.contains(it.1);
-        return SERVER.iter().find(is_meant).map(|(_, _, remedy)| *remedy);
+pub(super) fn remedy(code: &str, text: &str) -> Option<Cow<'static, str>> {
+    // Redis 5 quotes commands with backticks.
+    let text = text.to_lowercase().replace('`', "'");
+    if code == "NOPERM" {
+        return Some(missing_right(&text));
     }
-    if error.is_connection_refusal() {
-        return Some("nothing listens there: check the host and the port in `url`");
+    let is_meant = |it: &&(&str, &str, &str)| it.0 == code && text.contains(it.1);
+    REMEDIES.iter().find(is_meant).map(|(_, _, remedy)| (*remedy).into())
+}
+
+/// Appends the advice to what has happened.
+pub(super) fn advised(what: String, remedy: Option<impl Display>) -> String {
+    match remedy {
+        Some(remedy) => format!("{what}; {remedy}"),
+        None => what,
     }
-    if is_encrypted {
-        // A server without TLS parses the handshake as a command, and may wait for more input.
-        let known = TLS.iter().find(|(part, _)| text.contains(part)).map(|(_, remedy)| *remedy);
-        let known = known.or(error.is_timeout().then_some(NOT_TLS));
-        return known.or(error.is_connection_dropped().then_some(CLOSED));
+}
+
+/// The advice if the user may not run these commands.
+pub(super) fn missing_rights(commands: &[&str]) -> String {
+    let rights: Vec<_> = commands.iter().map(|it| format!("+{}", it.to_lowercase())).collect();
+    let commands = commands.join(", ").to_uppercase();
+    format!("the user may not run {commands}: give it `{}`", rights.join(" "))
+}
+
+/// The advice for the text of `NOPERM`. It names the command, but not the user and the key.
+fn missing_right(text: &str) -> Cow<'static, str> {
+    let command = text.split_once("run the '").and_then(|(_, rest)| rest.split('\'').next());
+    match command {
+        Some(command) => missing_rights(&[command]).into(),
+        None if text.contains(" key") => {
+            "the user may not use the keys of sessions: give it `~session:*`, or your own `prefix` \
+             instead of `session:`"
+                .into()
+        }
+        None => "the user lacks a right that sessions need: run the check to see which".into(),
     }
-    error.is_connection_dropped().then_some(PERHAPS_TLS)
 }

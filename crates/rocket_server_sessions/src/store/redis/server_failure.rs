@@ -5,6 +5,7 @@ use std::time::Duration;
 use redis::{ServerError, Value};
 
 use super::breaker::Severity;
+use super::remedy::{advised, remedy};
 use super::reply_error::{ReplyError, has_error, reply_error};
 use crate::store::error::StoreError;
 
@@ -30,15 +31,11 @@ pub(super) fn server_failure(replies: &[Value], is_cluster: bool) -> Option<Serv
     }
     let severity = if is_quota(details) { Severity::Quota } else { Severity::Connection };
     // The text may name the user or the key; the code does not.
-    let message = match severity {
+    let what = match severity {
         Severity::Quota => format!("Redis refused: {code} {details}"),
-        _ if reply_error(error) == Some(ReplyError::Elsewhere) => {
-            "it is part of a cluster; write `redis-cluster://` or `rediss-cluster://` in `url`"
-                .to_owned()
-        }
-        _ if code == "NOPERM" => format!("Redis refused: NOPERM{}", missing_right(details)),
         _ => format!("Redis refused: {code}"),
     };
+    let message = advised(what, remedy(code, details));
     // The commands that were answered before the error were applied: our pipelines read after they
     // write. A script that lacks a right may have been applied in part.
     let is_partly_done = replies[..at].iter().any(is_done)
@@ -87,19 +84,6 @@ fn is_of_script(details: &str) -> bool {
 /// Whether a list of replies, such as a transaction's, contains that of a command that was applied.
 fn is_done_in_part(reply: &Value) -> bool {
     matches!(reply, Value::Array(items) if items.iter().any(is_done))
-}
-
-/// Which right is missing. The command is named; the user and the key are not.
-fn missing_right(details: &str) -> String {
-    let command = details.split_once("run the '").and_then(|(_, rest)| rest.split('\'').next());
-    match command {
-        None if is_of_script(details) => {
-            "; the user may not run a command within a script; the check at launch names it"
-                .to_owned()
-        }
-        Some(command) => format!(" for {command}; give the user the rights that sessions need"),
-        None => "; the user may not reach keys that begin with `prefix`".to_owned(),
-    }
 }
 
 /// The error code of an aborted transaction.
@@ -253,10 +237,24 @@ mod tests {
         assert!(refused.error.message.contains("Limit: 500000"), "{}", refused.error.message);
         let refused = server_failure(&replies(&["-NOPERM because of: alice"]), false).unwrap();
         assert_eq!(refused.severity, Some(Severity::Connection));
-        assert_eq!(
-            refused.error.message,
-            "Redis refused: NOPERM; the user may not reach keys that begin with `prefix`"
-        );
+        assert!(!refused.error.message.contains("alice"), "{}", refused.error.message);
+    }
+
+    #[test]
+    fn error_of_a_failed_request_says_what_to_do() {
+        for (text, remedy) in [
+            ("-OOM command not allowed when used memory > 'maxmemory'.", "raise `maxmemory`"),
+            ("-READONLY You can't write against a read only replica.", "name the master"),
+            ("-NOPERM User alice has no permissions to run the 'hset' command", "give it `+hset`"),
+            ("-NOPERM No permissions to access a key", "give it `~session:*`"),
+            ("-MOVED 7 127.0.0.1:1", "write `redis-cluster://`"),
+            ("-ERR max requests limit exceeded. Limit: 500000", "the quota is used up"),
+        ] {
+            let message = server_failure(&replies(&[text]), false).unwrap().error.message;
+            assert!(message.contains(remedy), "{message}");
+        }
+        let unknown = server_failure(&replies(&["-ERR whatever"]), false).unwrap();
+        assert_eq!(unknown.error.message, "Redis refused: ERR");
     }
 
     #[test]
@@ -266,7 +264,7 @@ mod tests {
         for is_cluster in [false, true] {
             let given = replies(&["+OK", "+QUEUED", "+QUEUED", oom]);
             let refusal = server_failure(&given, is_cluster).unwrap();
-            assert_eq!(refusal.error.message, "Redis refused: OOM");
+            assert!(refusal.error.message.contains("raise `maxmemory`"));
             assert_eq!(refusal.error.kind, crate::store::StoreErrorKind::Refused);
         }
     }
@@ -285,7 +283,8 @@ mod tests {
             assert!(message.contains("redis-cluster://"), "{message}");
         }
         let another = replies(&["-MOVED 7 127.0.0.1:1", "+OK", "-OOM no", "+QUEUED", aborted]);
-        assert_eq!(server_failure(&another, true).unwrap().error.message, "Redis refused: OOM");
+        let message = server_failure(&another, true).unwrap().error.message;
+        assert!(message.starts_with("Redis refused: OOM"), "{message}");
         let alone = replies(&["-MOVED 7 127.0.0.1:1", "+OK", "+QUEUED", aborted]);
         assert!(server_failure(&alone, true).is_some(), "the redirected unit is another one");
     }
