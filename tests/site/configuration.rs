@@ -189,6 +189,26 @@ fn check_tells_scripts_by_its_exit_code() {
 }
 
 #[test]
+fn check_warns_of_what_the_launch_warns_of() {
+    let env = [
+        ("ROCKET_PROFILE", "release"),
+        ("ROCKET_SESION", "{prefix=\"shop:\"}"),
+        ("ROCKET_SESSION", "{insecure_http=true}"),
+    ];
+    let app = App::start(&env);
+    wait_for("the launch", || app.log().contains("has launched"));
+    let (_, shown) = run(&["check"], &env.map(|(name, value)| (name, OsStr::new(value))));
+    let log = app.log();
+    let warnings: Vec<_> = log.lines().filter_map(|it| it.strip_prefix("WARN ")).collect();
+    for part in ["`sesion`", "`insecure_http`", "`secret_key`", "memory"] {
+        assert!(warnings.iter().any(|it| it.contains(part)), "{part}:\n{log}");
+    }
+    for warning in warnings {
+        assert_eq!(shown.matches(warning).count(), 1, "{warning}:\n{shown}");
+    }
+}
+
+#[test]
 fn file_documents_every_setting_with_its_default() {
     let file = std::fs::read_to_string(Path::new(ROOT).join("Rocket.toml")).unwrap();
     let (_, table) = file.split_once("[default.session]\n").unwrap();

@@ -9,6 +9,7 @@ use std::path::Path;
 fn modules_use_only_those_after_them_in_the_table() {
     for (table, path) in [
         ("lib.rs", "crate::"),
+        ("setup/mod.rs", "crate::setup::"),
         ("request/mod.rs", "crate::request::"),
         ("store/mod.rs", "crate::store::"),
         ("store/redis/mod.rs", "crate::store::redis::"),

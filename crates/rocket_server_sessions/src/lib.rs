@@ -49,23 +49,21 @@
 // | modules | content |
 // |---|---|
 // | `debug` | `Debug` of the public types |
-// | `setup` | the fairing |
+// | `setup` | the fairing, and the check of a configuration |
 // | `testing` | for tests of applications and stores |
 // | `session`, `batch`, `snapshot`, `user`, `user_sessions`, `same_origin` | what handlers use |
 // | `request` | what one request does with its session |
 // | `user_index`, `sessions` | the sessions of a user; those of the whole application |
 // | `shared`, `cookie_report`, `event_counters` | what all sessions share; what becomes of events |
 // | `express` | sessions of Express that are taken over |
-// | `check` | checks a configuration |
 // | `session_cookie`, `value`, `key`, `error` | the cookie; fields as keys and JSON; errors for applications |
 // | `store` | the contract of a store, and the stores |
 // | `config` | the settings |
 // | `cross_site`, `dropped_cookies`, `limited_log` | which requests come from other sites, or have lost their cookies |
-// | `event`, `id`, `time`, `clock`, `finding`, `remember_me`, `background` | what all may name |
+// | `report`, `event`, `id`, `time`, `clock`, `finding`, `remember_me`, `background` | what all may name |
 
 mod background;
 mod batch;
-mod check;
 mod clock;
 mod config;
 mod cookie_report;
@@ -84,6 +82,7 @@ mod key;
 mod layers;
 mod limited_log;
 mod remember_me;
+mod report;
 mod request;
 mod same_origin;
 mod session;
@@ -104,7 +103,6 @@ mod user_sessions;
 mod value;
 
 pub use batch::Batch;
-pub use check::{Report, check};
 pub use clock::Clock;
 pub use config::{Config, OnOutage, SameSite, SecretKey, SettingError, StoreUrl, UnusedSetting};
 pub use dropped_cookies::note_dropped_cookies;
@@ -114,11 +112,12 @@ pub use finding::{Finding, Verdict};
 pub use id::{PublicId, TokenHash};
 pub use key::{Field, Key};
 pub use remember_me::RememberMe;
+pub use report::Report;
 pub use same_origin::SameOrigin;
 pub use session::login::LogIn;
 pub use session::{Info, OwnedSession, Session};
 pub use sessions::Sessions;
-pub use setup::SessionFairing;
+pub use setup::{SessionFairing, check};
 pub use snapshot::Snapshot;
 pub use user::User;
 pub use user_sessions::{ActiveSession, UserSessions};

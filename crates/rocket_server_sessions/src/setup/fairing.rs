@@ -4,21 +4,22 @@ use std::sync::Arc;
 
 use figment::Figment;
 use rocket::fairing::{self, Fairing, Info, Kind};
-use rocket::{Build, Data, Orbit, Request, Rocket};
+use rocket::{Build, Data, Request, Rocket};
 
 use super::cookie_fairing::CookieFairing;
-use crate::check;
+use super::launch::Launch;
+use super::opening::Opening;
 use crate::clock::{Clock, SystemClock};
 use crate::config::SettingError;
 use crate::cross_site::{self, Exceptions};
 use crate::dropped_cookies::has_dropped_cookies;
 use crate::event::Event;
 #[cfg(feature = "express")]
-use crate::express::Import;
+use crate::express::{Import, Importer};
 use crate::request::session::arrived;
 use crate::session::Session;
 use crate::sessions::Sessions;
-use crate::shared::{Observer, Shared};
+use crate::shared::Observer;
 use crate::store::Store;
 
 /// Attaches sessions to a Rocket.
@@ -156,18 +157,27 @@ impl SessionFairing {
     ///
     /// The errors that would stop the launch, such as invalid settings and where they were set.
     pub fn open(&self, figment: &Figment) -> Result<Sessions, Vec<SettingError>> {
-        let (store, observer) = (self.store.clone(), self.observer.clone());
-        let shared = Shared::open(figment, store, self.clock.clone(), observer)?;
+        self.begin(figment).map(|(sessions, _)| sessions)
+    }
+
+    fn begin(&self, figment: &Figment) -> Result<(Sessions, Launch), Vec<SettingError>> {
+        let opening = Opening::read(figment, self.store.clone())?;
         #[cfg(feature = "express")]
-        let shared = shared.with_import(self.import.as_ref(), figment)?;
-        Ok(Sessions::new(shared))
+        let importer = {
+            let open = |import| Importer::open(import, figment, &opening.config, opening.url());
+            self.import.as_ref().map(open).transpose()?
+        };
+        let (shared, launch) = opening.open(figment, self.clock.clone(), self.observer.clone())?;
+        #[cfg(feature = "express")]
+        let shared = shared.with_importer(importer);
+        Ok((Sessions::new(shared), launch))
     }
 }
 
 #[rocket::async_trait]
 impl Fairing for SessionFairing {
     fn info(&self) -> Info {
-        let kind = Kind::Ignite | Kind::Liftoff | Kind::Request | Kind::Singleton;
+        let kind = Kind::Ignite | Kind::Request | Kind::Singleton;
         Info { name: "Sessions", kind }
     }
 
@@ -178,10 +188,11 @@ impl Fairing for SessionFairing {
             }
             return Err(rocket);
         }
-        match self.open(rocket.figment()) {
-            Ok(sessions) => {
+        match self.begin(rocket.figment()) {
+            Ok((sessions, launch)) => {
                 let shared = sessions.shared.clone();
-                let rocket = rocket.manage(shared).manage(sessions).attach(CookieFairing);
+                let rocket = rocket.attach(CookieFairing).attach(launch.fairing(shared.clone()));
+                let rocket = rocket.manage(shared).manage(sessions);
                 Ok(match &self.same_origin {
                     Some(exceptions) => {
                         rocket.manage(exceptions.clone()).mount("/", [cross_site::refusal()])
@@ -195,31 +206,6 @@ impl Fairing for SessionFairing {
                     log::error!("{error}");
                 }
                 Err(rocket)
-            }
-        }
-    }
-
-    async fn on_liftoff(&self, rocket: &Rocket<Orbit>) {
-        if let Some(shared) = rocket.state::<Arc<Shared>>() {
-            log::info!("sessions live in {}", shared.store.name());
-            for notice in &shared.notices {
-                log::warn!("{notice}");
-            }
-            if shared.config.insecure_http {
-                let name = &shared.config.cookie_name;
-                if rocket.config().profile == rocket::Config::DEBUG_PROFILE {
-                    log::info!(
-                        "the profile is debug, so plain http works: the cookie is `{name}`, \
-                         without `Secure`; in a release, it needs https"
-                    );
-                } else {
-                    log::warn!("{}", crate::check::insecure_http(name));
-                }
-            }
-            if shared.is_own && shared.config.url.is_some() {
-                let running = Arc::downgrade(shared);
-                let is_needed = move || running.strong_count() > 0;
-                check::log_at_launch(&shared.config, is_needed);
             }
         }
     }

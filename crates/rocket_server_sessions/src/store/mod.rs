@@ -28,6 +28,7 @@
 //
 // | modules | content |
 // |---|---|
+// | `configured` | the store that the settings name |
 // | `instrumented`, `wrap` | metrics and spans of every call; stores that wrap another |
 // | `redis`, `sqlite`, `memory` | the stores |
 // | `entries` | the calls of the contract, for stores that hold a lock or a transaction |
@@ -35,6 +36,7 @@
 // | `rotation`, `logged_in`, `time_to_live`, `update` | what its calls take and return |
 // | `record`, `error` | a record's id and fields; errors |
 
+mod configured;
 mod contract;
 mod entries;
 mod error;
@@ -51,6 +53,7 @@ mod time_to_live;
 mod update;
 mod wrap;
 
+pub(crate) use configured::ConfiguredStore;
 pub use contract::{DestroyResult, RecordStatus, Store, TOMBSTONE_TTL};
 pub use error::{StoreError, StoreErrorKind};
 pub(crate) use instrumented::Instrumented;
@@ -72,10 +75,3 @@ pub use update::{Applied, Op, OpResult, Selection, Update, UpdateResult};
 pub(crate) use wrap::{Call, Wrap, store_by_wrapping};
 
 pub use crate::id::{PublicId, TokenHash};
-
-#[cfg(not(feature = "redis"))]
-pub(crate) const NEEDS_REDIS: &str = "is a URL of Redis, but this build lacks the cargo feature \
-     `redis`; add it to the dependency `rocket_server_sessions`";
-#[cfg(not(feature = "sqlite"))]
-pub(crate) const NEEDS_SQLITE: &str = "names a SQLite file, but this build lacks the cargo feature \
-     `sqlite`; build with `--features sqlite`, or add it to the dependency `rocket_server_sessions`";
