@@ -1,5 +1,7 @@
 //! Session ids and tokens.
 
+#[cfg(all(test, feature = "redis"))]
+use std::cell::RefCell;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -184,10 +186,23 @@ pub(crate) fn short_hash(bytes: &[u8]) -> [u8; 16] {
 
 fn fill(bytes: &mut [u8]) {
     #[cfg(all(test, feature = "redis"))]
-    if crate::simulation::fill(bytes) {
+    if GENERATOR.with_borrow_mut(|it| it.as_mut().map(|fill| fill(bytes))).is_some() {
         return;
     }
     getrandom::fill(bytes).expect("the operating system has a random generator");
+}
+
+#[cfg(all(test, feature = "redis"))]
+thread_local! {
+    /// What a test uses instead of the operating system's generator.
+    static GENERATOR: RefCell<Option<Box<dyn FnMut(&mut [u8])>>> = const { RefCell::new(None) };
+}
+
+/// Makes new ids and tokens of this thread consist of what `fill` writes, so that a test can be
+/// repeated.
+#[cfg(all(test, feature = "redis"))]
+pub(crate) fn fill_with(fill: impl FnMut(&mut [u8]) + 'static) {
+    GENERATOR.set(Some(Box::new(fill)));
 }
 
 #[cfg(test)]

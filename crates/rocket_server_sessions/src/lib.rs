@@ -48,6 +48,7 @@
 //
 // | modules | content |
 // |---|---|
+// | `simulation` | a test that runs requests in every order, on simulated servers |
 // | `debug` | `Debug` of the public types |
 // | `setup` | the fairing, and the check of a configuration |
 // | `testing` | for tests of applications and stores |

@@ -24,6 +24,3 @@ mod server;
 mod start;
 mod step;
 mod world;
-
-pub(crate) use random::fill;
-pub(crate) use world::World;

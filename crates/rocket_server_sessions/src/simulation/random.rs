@@ -1,6 +1,6 @@
 //! Choices that a seed decides.
 
-use std::cell::RefCell;
+use crate::id;
 
 /// A generator of pseudo-random numbers (`SplitMix64`): the same seed gives the same ones everywhere.
 pub(super) struct Random(u64);
@@ -12,7 +12,8 @@ impl Random {
 
     /// Makes ids and tokens of this thread depend on a seed from now on, so that a run can be repeated.
     pub(super) fn decide_ids(seed: u64) {
-        IDS.with(|ids| *ids.borrow_mut() = Some(Self(seed)));
+        let mut random = Self(seed);
+        id::fill_with(move |bytes| bytes.fill_with(|| random.next().to_le_bytes()[0]));
     }
 
     fn next(&mut self) -> u64 {
@@ -31,18 +32,4 @@ impl Random {
     pub(super) fn pick<'i, T>(&mut self, items: &'i [T]) -> &'i T {
         &items[self.below(items.len())]
     }
-}
-
-thread_local! {
-    static IDS: RefCell<Option<Random>> = const { RefCell::new(None) };
-}
-
-/// Fills in what an id or a token is made of; `false` outside of the simulation.
-pub(crate) fn fill(bytes: &mut [u8]) -> bool {
-    IDS.with(|ids| {
-        let mut ids = ids.borrow_mut();
-        let Some(random) = ids.as_mut() else { return false };
-        bytes.fill_with(|| random.next().to_le_bytes()[0]);
-        true
-    })
 }

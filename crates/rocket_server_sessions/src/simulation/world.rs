@@ -13,6 +13,7 @@ use rocket::tokio::sync::oneshot;
 
 use super::step::{Outcome, Step};
 use crate::store::StoreError;
+use crate::store::redis::Simulated;
 
 /// What has sent a pipeline: a step of a request, or its detached work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +46,7 @@ pub(super) enum Event {
 
 /// One run's shared state. Clones share it.
 #[derive(Clone, Default)]
-pub(crate) struct World(Arc<Mutex<State>>);
+pub(super) struct World(Arc<Mutex<State>>);
 
 #[derive(Default)]
 pub(super) struct State {
@@ -79,13 +80,11 @@ impl World {
             ..State::default()
         };
     }
+}
 
-    /// Sends a pipeline, as the store does.
-    pub(crate) async fn ask(
-        &self,
-        packed: Vec<u8>,
-        units: Vec<usize>,
-    ) -> Result<Vec<Value>, StoreError> {
+#[rocket::async_trait]
+impl Simulated for World {
+    async fn ask(&self, packed: Vec<u8>, units: Vec<usize>) -> Result<Vec<Value>, StoreError> {
         let (answer, reply) = oneshot::channel();
         let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
         self.with(|state| {

@@ -80,5 +80,7 @@ mod user_index;
 pub(crate) use claim::ClaimReply;
 #[cfg(feature = "express")]
 pub(crate) use pipeline::hash_tag;
+#[cfg(test)]
+pub(crate) use servers::Simulated;
 pub use settings::{OpenError, RedisSettings};
 pub use store::Redis;

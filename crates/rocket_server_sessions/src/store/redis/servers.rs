@@ -19,7 +19,15 @@ pub(super) enum Servers {
     /// One server for each slot.
     Cluster(Cluster),
     #[cfg(test)]
-    Simulated(crate::simulation::World),
+    Simulated(Box<dyn Simulated>),
+}
+
+/// Servers that a test simulates.
+#[cfg(test)]
+#[rocket::async_trait]
+pub(crate) trait Simulated: Send + Sync {
+    /// Answers packed commands. They are in units, each of which gets so many replies.
+    async fn ask(&self, packed: Vec<u8>, units: Vec<usize>) -> Result<Vec<Value>, StoreError>;
 }
 
 impl Servers {
@@ -38,9 +46,9 @@ impl Servers {
             Self::One(server) => server.ask(pipeline).await,
             Self::Cluster(cluster) => cluster.ask(pipeline).await,
             #[cfg(test)]
-            Self::Simulated(world) => {
+            Self::Simulated(servers) => {
                 let units = pipeline.units.iter().map(|unit| unit.replies).collect();
-                let replies = world.ask(pipeline.packed, units).await?;
+                let replies = servers.ask(pipeline.packed, units).await?;
                 server_failure(&replies, false).map_or(Ok(replies), |it| Err(it.error))
             }
         }

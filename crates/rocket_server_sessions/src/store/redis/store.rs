@@ -9,6 +9,8 @@ use super::orphan_keys::OrphanKeys;
 use super::pipeline::Pipeline;
 use super::replies::PlainReply;
 use super::servers::Servers;
+#[cfg(test)]
+use super::servers::Simulated;
 use super::settings::{OpenError, RedisSettings};
 use super::{commands, replies, user_index};
 use crate::background::detach;
@@ -55,10 +57,10 @@ impl Redis {
         Ok(Self { servers: Arc::new(servers), orphans, prefix: settings.prefix.clone() })
     }
 
-    /// A store on a simulated Redis.
+    /// A store on simulated servers.
     #[cfg(test)]
-    pub(crate) fn simulated(world: crate::simulation::World, prefix: &str) -> Self {
-        let servers = Arc::new(Servers::Simulated(world));
+    pub(crate) fn simulated(servers: impl Simulated + 'static, prefix: &str) -> Self {
+        let servers = Arc::new(Servers::Simulated(Box::new(servers)));
         let orphans = Arc::new(OrphanKeys::new(crate::Config::default().deadline));
         Self { servers, orphans, prefix: prefix.to_owned() }
     }
