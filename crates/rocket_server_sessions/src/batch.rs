@@ -2,6 +2,7 @@
 
 use std::any::type_name;
 
+use crate::debug::opaque_debug;
 use crate::error::{Error, Result};
 use crate::key::Field;
 use crate::request::RequestSession;
@@ -38,6 +39,8 @@ pub struct Batch<'r> {
     integers: Vec<&'static str>,
     error: Option<Error>,
 }
+
+opaque_debug!("Batch", Batch<'_>);
 
 impl<'r> Batch<'r> {
     pub(super) fn new(request: &'r RequestSession) -> Self {

@@ -49,7 +49,6 @@
 // | modules | content |
 // |---|---|
 // | `simulation` | a test that runs requests in every order, on simulated servers |
-// | `debug` | `Debug` of the public types |
 // | `setup` | the fairing, and the check of a configuration |
 // | `testing` | for tests of applications and stores |
 // | `session`, `batch`, `snapshot`, `user`, `user_sessions`, `same_origin` | what handlers use |
@@ -61,7 +60,7 @@
 // | `store` | the contract of a store, and the stores |
 // | `config` | the settings |
 // | `cross_site`, `dropped_cookies`, `limited_log` | which requests come from other sites, or have lost their cookies |
-// | `report`, `event`, `id`, `time`, `clock`, `finding`, `remember_me`, `background` | what all may name |
+// | `report`, `event`, `id`, `time`, `clock`, `finding`, `remember_me`, `background`, `debug` | what all may name |
 
 mod background;
 mod batch;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::debug::opaque_debug;
 use crate::shared::Shared;
 
 /// All sessions of the application, outside of a request: for a job, a webhook or a command-line
@@ -41,6 +42,8 @@ use crate::shared::Shared;
 pub struct Sessions {
     pub(crate) shared: Arc<Shared>,
 }
+
+opaque_debug!("Sessions", Sessions);
 
 impl Sessions {
     pub(crate) fn new(shared: Shared) -> Self {

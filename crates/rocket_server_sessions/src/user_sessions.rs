@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use rocket::request::{FromRequest, Outcome};
 use rocket::{Ignite, Request, Rocket, Sentinel};
 
+use crate::debug::opaque_debug;
 use crate::error::{Error, Result};
 use crate::id::PublicId;
 use crate::request::guard::{is_unattached, session_of};
@@ -48,6 +49,8 @@ pub struct UserSessions<'r> {
     /// The request, if any.
     request: Option<&'r Arc<RequestSession>>,
 }
+
+opaque_debug!("UserSessions", UserSessions<'_>);
 
 impl Sessions {
     /// The sessions in which your users are logged in.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Session;
+use crate::debug::opaque_debug;
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
@@ -122,6 +123,8 @@ pub struct LogIn<'r> {
     label: String,
     fields: Result<Values>,
 }
+
+opaque_debug!("LogIn", LogIn<'_>);
 
 impl LogIn<'_> {
     /// Sets `field` to `value` in the same step as the log-in: either both happen or neither. This

@@ -1,12 +1,14 @@
 //! The request guard `Session`. Its methods for fields are in `fields`, those for the token and the
 //! cookie in `token`, and those for users in `login`.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use rocket::request::{FromRequest, Outcome};
 use rocket::{Ignite, Request, Rocket, Sentinel};
 
+use crate::debug::opaque_debug;
 use crate::error::{Error, Result};
 use crate::event::Rejection;
 use crate::id::{PublicId, TokenHash};
@@ -56,6 +58,12 @@ mod token;
 #[derive(Clone, Copy)]
 pub struct Session<'r> {
     request: &'r Arc<RequestSession>,
+}
+
+impl fmt::Debug for Session<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("info", &self.info()).finish_non_exhaustive()
+    }
 }
 
 /// Information about a session, available without a round trip.
@@ -230,6 +238,8 @@ impl<'r> Session<'r> {
 pub struct OwnedSession {
     request: Arc<RequestSession>,
 }
+
+opaque_debug!("OwnedSession", OwnedSession);
 
 impl OwnedSession {
     /// Borrows the session.

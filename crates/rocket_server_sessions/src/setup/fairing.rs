@@ -12,6 +12,7 @@ use super::opening::Opening;
 use crate::clock::{Clock, SystemClock};
 use crate::config::SettingError;
 use crate::cross_site::{self, Exceptions};
+use crate::debug::opaque_debug;
 use crate::dropped_cookies::has_dropped_cookies;
 use crate::event::Event;
 #[cfg(feature = "express")]
@@ -50,6 +51,8 @@ pub struct SessionFairing {
     #[cfg(feature = "express")]
     import: Option<Import>,
 }
+
+opaque_debug!("SessionFairing", SessionFairing);
 
 impl Session<'_> {
     /// Returns the fairing, configured by `[default.session]`: it uses the store that `url` names,

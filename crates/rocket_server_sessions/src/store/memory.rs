@@ -15,6 +15,7 @@ use super::rotation::{RotateResult, Rotation};
 use super::time_to_live::TimeToLive;
 use super::update::{Update, UpdateResult};
 use crate::clock::{Clock, SystemClock};
+use crate::debug::opaque_debug;
 
 /// An in-memory store of limited capacity.
 ///
@@ -32,6 +33,8 @@ pub struct Memory {
     clock: Arc<dyn Clock>,
     map: Mutex<Map>,
 }
+
+opaque_debug!("Memory", Memory);
 
 struct Map {
     capacity: usize,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::debug::opaque_debug;
 use crate::store::{
     self, Rotation, Store, StoreError, TimeToLive, Update, Values, Wrap, store_by_wrapping,
 };
@@ -44,6 +45,8 @@ pub struct Spy<S> {
     /// The number of calls in progress.
     pending: AtomicUsize,
 }
+
+opaque_debug!("Spy", Spy<S>, <S>);
 
 impl<S: Store> Spy<S> {
     /// Wraps `store`.

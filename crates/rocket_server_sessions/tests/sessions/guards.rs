@@ -1,10 +1,14 @@
 //! The guard `User`, and guards that applications build on it.
 
 use rocket::http::Status;
+use rocket::local::asynchronous::Client;
+use rocket::outcome::try_outcome;
+use rocket::request::{FromRequest, Outcome, Request};
 use rocket_server_sessions::store::StoreError;
 use rocket_server_sessions::testing::Call;
+use rocket_server_sessions::{Error, Session};
 
-use crate::world::{Held, World, on_every_store};
+use crate::world::{Held, World, figment, on_every_store};
 
 on_every_store![
     async fn guard_knows_the_user_and_forwards_to_the_next_route_if_there_is_none(world: World) {
@@ -81,4 +85,30 @@ async fn guard_that_is_answered_after_a_log_in_does_not_name_the_previous_user()
     let mut visitor = world.visitor();
     visitor.get("/log-in/alice/phone").await;
     assert_eq!(visitor.body("/guard-beside-log-in/bob").await, "bob");
+}
+
+#[derive(Debug)]
+struct Guard<'r>(#[expect(dead_code, reason = "only `Debug` reads it")] Session<'r>);
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Guard<'r> {
+    type Error = Error;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Error> {
+        Outcome::Success(Self(try_outcome!(request.guard().await)))
+    }
+}
+
+#[rocket::async_test]
+async fn guard_that_holds_a_session_can_derive_debug() {
+    #[rocket::get("/")]
+    #[expect(clippy::needless_pass_by_value, reason = "Rocket passes guards by value")]
+    fn shown(guard: Guard<'_>) -> String {
+        format!("{guard:?}")
+    }
+
+    let rocket = rocket::custom(figment()).attach(Session::fairing());
+    let client = Client::untracked(rocket.mount("/", rocket::routes![shown])).await.unwrap();
+    let page = client.get("/").dispatch().await.into_string().await;
+    assert_eq!(page.as_deref(), Some("Guard(Session { info: None, .. })"));
 }

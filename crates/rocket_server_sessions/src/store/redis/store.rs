@@ -14,6 +14,7 @@ use super::servers::Simulated;
 use super::settings::{OpenError, RedisSettings};
 use super::{commands, replies, user_index};
 use crate::background::detach;
+use crate::debug::opaque_debug;
 use crate::store::contract::{DestroyResult, RecordStatus, Store};
 use crate::store::error::{StoreError, StoreErrorKind};
 use crate::store::record::{IndexEntry, RecordId, Values, size};
@@ -43,6 +44,8 @@ pub struct Redis {
     orphans: Arc<OrphanKeys>,
     pub(super) prefix: String,
 }
+
+opaque_debug!("Redis", Redis);
 
 impl Redis {
     /// Opens the store. It connects at the first request, so an application starts even if Redis is

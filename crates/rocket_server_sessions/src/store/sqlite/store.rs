@@ -8,6 +8,7 @@ use super::database::Database;
 use super::worker::Worker;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::debug::opaque_debug;
 use crate::store::contract::{DestroyResult, RecordStatus, Store};
 use crate::store::entries::Entries;
 use crate::store::error::StoreError;
@@ -44,6 +45,8 @@ use crate::store::update::{Update, UpdateResult};
 pub struct Sqlite {
     worker: Worker,
 }
+
+opaque_debug!("Sqlite", Sqlite);
 
 impl Sqlite {
     /// Opens a file, or creates it if there is none. A relative path is relative to the working
