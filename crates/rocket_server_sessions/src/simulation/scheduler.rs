@@ -4,12 +4,9 @@ mod action;
 mod fault;
 mod follow_up;
 mod job;
+mod request;
 
 use std::collections::HashMap;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use rocket::http::Header;
@@ -18,6 +15,7 @@ use rocket::tokio::sync::oneshot;
 
 use action::Action;
 use job::Job;
+use request::{Progress, Request, Response};
 
 use super::browser::Browser;
 use super::choice::{Choose, Option as Choice};
@@ -25,45 +23,8 @@ use super::invariants::Invariants;
 use super::machine::{Machine, Snapshot};
 use super::plan::Plan;
 use super::step::Step;
-use super::world::{Author, Event, Task};
+use super::world::{Author, Event};
 use crate::store::StoreError;
-
-pub(super) struct Response {
-    pub(super) status: u16,
-    pub(super) set_cookie: Vec<String>,
-}
-
-type Pending<'m> = Pin<Box<dyn Future<Output = Response> + 'm>>;
-
-enum Progress<'m> {
-    Waiting,
-    Begun(Pending<'m>),
-    Finished(Response),
-    Over,
-}
-
-struct Request<'m> {
-    browser: usize,
-    progress: Progress<'m>,
-    /// What its handler has left behind.
-    task: Option<Task>,
-    may_begin: bool,
-}
-
-impl Request<'_> {
-    fn new(browser: usize, may_begin: bool) -> Self {
-        Self { browser, progress: Progress::Waiting, task: None, may_begin }
-    }
-
-    fn poll_task(&mut self, context: &mut Context<'_>) {
-        self.task.take_if(|task| task.as_mut().poll(context).is_ready());
-    }
-
-    /// Whether its handler or its task is running.
-    fn is_running(&self) -> bool {
-        matches!(self.progress, Progress::Begun(_)) || self.task.is_some()
-    }
-}
 
 /// A run under way.
 pub(super) struct Run<'m, C> {
@@ -215,21 +176,11 @@ impl<'m, C: Choose> Run<'m, C> {
         let mut is_answered = false;
         let it = &mut self.requests[request];
         if it.is_running() {
-            let waker = Waker::from(Arc::new(Polled));
             world.with(|state| {
                 state.current = Some(request);
                 state.last = request;
             });
-            let mut context = Context::from_waker(&waker);
-            it.poll_task(&mut context);
-            if let Progress::Begun(future) = &mut it.progress
-                && let Poll::Ready(response) = future.as_mut().poll(&mut context)
-            {
-                it.progress = Progress::Finished(response);
-                is_answered = true;
-                // It may have waited for what the response had locked.
-                it.poll_task(&mut context);
-            }
+            is_answered = it.poll();
             world.with(|state| {
                 state.current = None;
                 state.gives_up[request] = false;
@@ -359,11 +310,4 @@ impl<'m, C: Choose> Run<'m, C> {
             println!("{}", text(self));
         }
     }
-}
-
-/// The waker of requests. It does nothing: requests are polled anyway when there is an answer.
-struct Polled;
-
-impl Wake for Polled {
-    fn wake(self: Arc<Self>) {}
 }
