@@ -3,6 +3,9 @@
 //! Later sources override earlier ones: Rocket's defaults, those of the application (the project's
 //! `Rocket.toml`, which is built in), a `Rocket.toml` in the working directory or above, `ROCKET_*`,
 //! `REDIS_URL`, `PREVIOUS_SECRET_KEYS` and `EXPRESS_SECRET` (which come from secrets), and `PORT`.
+//!
+//! Each setting of the application is read beside what it is for. This module lists them, to check
+//! all before the launch.
 
 use std::env;
 use std::ffi::OsString;
