@@ -192,10 +192,14 @@ fn fill(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the operating system has a random generator");
 }
 
+/// Fills in random bytes.
+#[cfg(all(test, feature = "redis"))]
+type Generator = Box<dyn FnMut(&mut [u8])>;
+
 #[cfg(all(test, feature = "redis"))]
 thread_local! {
     /// What a test uses instead of the operating system's generator.
-    static GENERATOR: RefCell<Option<Box<dyn FnMut(&mut [u8])>>> = const { RefCell::new(None) };
+    static GENERATOR: RefCell<Option<Generator>> = const { RefCell::new(None) };
 }
 
 /// Makes new ids and tokens of this thread consist of what `fill` writes, so that a test can be

@@ -10,7 +10,7 @@ use rocket::{Orbit, Rocket};
 
 use crate::finding::{Finding, Verdict};
 use crate::shared::Shared;
-use crate::store::ConfiguredStore;
+use crate::store::{ConfiguredStore, Store};
 
 /// If the check takes this long, the process was frozen, and the result means nothing.
 const FROZEN: Duration = Duration::from_mins(1);

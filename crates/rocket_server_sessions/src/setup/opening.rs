@@ -7,7 +7,7 @@ use figment::Figment;
 
 use super::launch::Launch;
 use crate::clock::Clock;
-use crate::config::{Config, SecretKey, SettingError, StoreUrl, UnusedSetting};
+use crate::config::{Config, SecretKey, SettingError, UnusedSetting};
 use crate::finding::{Finding, Verdict};
 use crate::shared::{Observer, Shared};
 use crate::store::{ConfiguredStore, Store};
@@ -58,7 +58,7 @@ impl Opening {
             );
             warn("cookie", &text);
         }
-        let is_shared = custom.as_ref().map_or(config.url.is_some(), |store| store.is_shared());
+        let is_shared = custom.as_ref().map_or(config.url.is_some(), Store::is_shared);
         let key = SecretKey::read(figment, is_shared);
         if let Ok(None) = key {
             warn("secret_key", &NO_KEY);
@@ -84,7 +84,7 @@ impl Opening {
 
     /// The URL of the store, unless the application has a custom one.
     #[cfg(feature = "express")]
-    pub(super) fn url(&self) -> Option<&StoreUrl> {
+    pub(super) fn url(&self) -> Option<&crate::config::StoreUrl> {
         match self.source {
             Source::Custom(_) => None,
             Source::Configured(_) => self.config.url.as_ref(),

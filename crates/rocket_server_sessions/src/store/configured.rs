@@ -48,6 +48,10 @@ impl ConfiguredStore {
     }
 
     /// Opens the store, or returns which setting is wrong, and why.
+    #[cfg_attr(
+        not(any(feature = "redis", feature = "sqlite")),
+        expect(clippy::unnecessary_wraps, reason = "only memory can always be opened")
+    )]
     pub(crate) fn open(
         &self,
         config: &Config,

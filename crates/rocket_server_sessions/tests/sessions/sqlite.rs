@@ -53,7 +53,7 @@ async fn count(store: &Sqlite, number: usize) -> Option<String> {
 }
 
 fn refusal(path: &Path) -> String {
-    Sqlite::open(path).err().expect("the file cannot be used").to_string()
+    Sqlite::open(path).expect_err("the file cannot be used").to_string()
 }
 
 #[rocket::async_test]
