@@ -83,14 +83,14 @@ pub(crate) fn stage() -> AdHoc {
 #[must_use]
 pub fn check() -> Report {
     let figment = figment();
-    let mut report = rocket_server_sessions::check(&figment);
+    let mut report = Express::sessions(&figment).check(&figment);
     for key in OWN_KEYS.into_iter().filter(|key| *key != Express::KEY) {
         let value = figment.extract_inner::<serde_json::Value>(key);
         report.push(Verdict::Ok, key, value.map_or("default".to_owned(), |it| it.to_string()));
     }
     let express = if figment.contains(Express::KEY) { "set" } else { "default" };
     report.push(Verdict::Ok, Express::KEY, express);
-    for error in own_errors(&figment).into_iter().chain(import_errors(&figment)) {
+    for error in own_errors(&figment) {
         report.push(Verdict::Failed, "settings", error);
     }
     for warning in warnings(&figment).filter(|it| !it.is_about_sessions) {
@@ -133,12 +133,6 @@ fn own_errors(figment: &Figment) -> Vec<SettingError> {
         port.into_iter().chain(folder).chain(workers).chain(level).filter(|error| !error.missing());
     let tables = [Hsts::extract(figment).err(), Express::extract(figment).err()];
     errors.map(SettingError::all).chain(tables.into_iter().flatten()).flatten().collect()
-}
-
-/// The errors of the import from Express, with which the launch would fail.
-fn import_errors(figment: &Figment) -> Vec<SettingError> {
-    let Ok(Some(express)) = Express::extract(figment) else { return Vec::new() };
-    express.sessions().open(figment).err().unwrap_or_default()
 }
 
 fn missing_folder(figment: &Figment, folder: &Path) -> Option<Error> {

@@ -7,8 +7,6 @@ pub mod observability;
 mod platform;
 pub mod site;
 
-use rocket_server_sessions::Session;
-
 use site::express::Express;
 
 /// The application, configured by `Rocket.toml` and the environment.
@@ -23,11 +21,7 @@ use site::express::Express;
 #[must_use]
 pub fn rocket() -> rocket::Rocket<rocket::Build> {
     let figment = config::figment();
-    let sessions = match Express::extract(&figment) {
-        Ok(Some(express)) => express.sessions(),
-        // The site's stage reports errors.
-        Ok(None) | Err(_) => Session::fairing(),
-    };
+    let sessions = Express::sessions(&figment);
     rocket::custom(figment)
         .attach(config::stage())
         .attach(observability::Prometheus::default())

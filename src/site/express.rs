@@ -19,6 +19,8 @@ pub(crate) struct Express {
     secret: Option<Secret>,
     prefix: Option<String>,
     cookie_name: Option<String>,
+    cookie_domain: Option<String>,
+    cookie_path: Option<String>,
 }
 
 /// A secret, or a list with the current one first, as express-session takes them.
@@ -46,9 +48,14 @@ impl Express {
         }
     }
 
-    /// The fairing of sessions, with the import.
-    pub(crate) fn sessions(&self) -> SessionFairing {
-        Session::fairing().import(self.import())
+    /// The fairing of sessions, with the import if it is set.
+    pub(crate) fn sessions(figment: &Figment) -> SessionFairing {
+        let sessions = Session::fairing();
+        match Self::extract(figment) {
+            Ok(Some(express)) => sessions.import(express.import()),
+            // The site's stage reports errors.
+            Ok(None) | Err(_) => sessions,
+        }
     }
 
     fn import(&self) -> Import {
@@ -63,6 +70,12 @@ impl Express {
         }
         if let Some(name) = &self.cookie_name {
             import = import.cookie_name(name);
+        }
+        if let Some(domain) = &self.cookie_domain {
+            import = import.cookie_domain(domain);
+        }
+        if let Some(path) = &self.cookie_path {
+            import = import.cookie_path(path);
         }
         import
     }

@@ -62,6 +62,20 @@ fn counts_that_are_no_numbers_begin_again_and_are_logged() {
 }
 
 #[test]
+fn old_cookie_is_removed_with_the_scope_in_the_settings() {
+    let redis = RedisServer::start();
+    let url = redis.url();
+    let express = r#"{secret="keyboard cat",cookie_domain="example.com",cookie_path="/shop"}"#;
+    let env =
+        [("REDIS_URL", url.as_str()), ("ROCKET_SECRET_KEY", KEY), ("ROCKET_EXPRESS", express)];
+    let app = App::start(&env);
+    let mut visitor = Visitor { cookie: Some(COOKIE.to_owned()), ..app.visitor() };
+    let reply = visitor.get("/");
+    let removal = reply.head.lines().find(|it| it.contains("connect.sid=;")).unwrap();
+    assert!(removal.contains("Domain=example.com") && removal.contains("Path=/shop"), "{removal}");
+}
+
+#[test]
 fn newline_after_the_secret_does_not_count() {
     let redis = RedisServer::start();
     let (_app, mut visitor) = take_over_with(&redis, "7", "keyboard cat\n");
@@ -101,12 +115,43 @@ fn check_reports_an_import_that_the_launch_refuses() {
 }
 
 #[test]
+fn missing_right_to_the_old_keys_is_told_by_the_check_and_by_the_launch() {
+    let redis = RedisServer::start();
+    let rights = ["SETUSER", "alice", "on", ">word", "~session:*", "+@all"];
+    redis::cmd("ACL").arg(&rights).exec(&mut redis.connect()).unwrap();
+    let url = format!("redis://alice:word@127.0.0.1:{}", redis.port);
+    let env = [
+        ("REDIS_URL", url.as_str()),
+        ("ROCKET_SECRET_KEY", KEY),
+        ("EXPRESS_SECRET", "keyboard cat"),
+    ];
+    let expected = "the user may not use keys that begin with `sess:`: give it `~sess:*`";
+    let mut command = Command::new(target_dir().join("cloud-run-sessions"));
+    let output = command.arg("check").env_clear().envs(env).output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(!output.status.success() && shown.contains(expected), "{shown}");
+    let app = App::start(&env);
+    app.wait_for_check();
+    let log = app.log();
+    assert!(log.contains("WARN checked the store at launch: import failed: rights: "), "{log}");
+    assert!(log.contains(expected) && !log.contains("word@"), "{log}");
+}
+
+#[test]
 fn setting_that_cannot_work_stops_the_launch_and_is_named() {
     for (env, expected) in [
         (("ROCKET_EXPRESS", "{secret=\"\"}"), "`express.secret` is invalid"),
         (("ROCKET_EXPRESS", "{secrets=\"cat\"}"), "`express.secrets` is not a setting"),
         (("ROCKET_EXPRESS", "{prefix=\"sess:\"}"), "`express.secret` is invalid"),
         (("ROCKET_EXPRESS", "{secret=[]}"), "`express.secret` is invalid"),
+        (
+            ("ROCKET_EXPRESS", "{secret=\"cat\",cookie_domain=\"a b\"}"),
+            "has a `cookie_domain` that",
+        ),
+        (
+            ("ROCKET_EXPRESS", "{secret=\"cat\",cookie_path=\"shop\"}"),
+            "has a `cookie_path` that no",
+        ),
         (("EXPRESS_SECRET", "keyboard cat"), "`session.url` is not set"),
     ] {
         let (succeeded, log) = run_to_end(&[env]);

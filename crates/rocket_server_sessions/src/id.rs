@@ -33,6 +33,10 @@ use crate::time::unix;
 pub struct PublicId(Uuid);
 
 impl PublicId {
+    /// The id of no session.
+    #[cfg(feature = "express")]
+    pub(crate) const NIL: Self = Self(Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0000));
+
     /// A new id, created at `now`.
     pub(crate) fn new(now: SystemTime) -> Self {
         let millis = u64::try_from(unix(now).as_millis()).unwrap_or(u64::MAX);
@@ -143,6 +147,9 @@ impl fmt::Debug for Token {
 pub struct TokenHash([u8; 16]);
 
 impl TokenHash {
+    /// The hash of no token.
+    pub(crate) const NIL: Self = Self([0; 16]);
+
     /// Parses the output of [`encode`](Self::encode).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

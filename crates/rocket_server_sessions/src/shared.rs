@@ -10,7 +10,7 @@ use crate::event_counters::EventCounters;
 #[cfg(feature = "express")]
 use crate::express::Importer;
 use crate::session_cookie::KeyRing;
-use crate::store::{Instrumented, Store};
+use crate::store::{Instrumented, LoggedIn, RecordId, RecordStatus, Store, StoreError};
 
 /// The callback for events.
 pub(crate) type Observer = dyn Fn(Event) + Send + Sync;
@@ -57,6 +57,15 @@ impl Shared {
     #[cfg(feature = "express")]
     pub(crate) fn with_importer(self, importer: Option<Importer>) -> Self {
         Self { importer, ..self }
+    }
+
+    /// The user who is logged in at a place.
+    pub(crate) async fn login_at(&self, record: RecordId) -> Result<Option<LoggedIn>, StoreError> {
+        let status = self.store.status(&[record]).await?;
+        Ok(status.into_iter().find_map(|status| match status {
+            RecordStatus::Live { user, .. } => user,
+            RecordStatus::Dead | RecordStatus::Gone => None,
+        }))
     }
 
     /// Counts an event, reports it if it is about a damaged cookie, and calls the observer.

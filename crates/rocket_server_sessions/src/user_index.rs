@@ -4,6 +4,8 @@
 //! about to contain a session of the user. It only locates records. Whether a session is live, and
 //! who is logged in, is read from the record, so no change needs two keys.
 
+mod revocation;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -22,6 +24,10 @@ use crate::store::{
     StoreError, StoreErrorKind,
 };
 
+use revocation::is_revocation;
+#[cfg(feature = "express")]
+pub(crate) use revocation::is_revoked;
+
 /// An entry whose place has been empty for this long is not a log-in in progress. The margin allows
 /// for clock differences. With larger ones, a log-in may fail, but no session is missed.
 const PENDING: Duration = Duration::from_mins(10);
@@ -35,6 +41,25 @@ const MAX_AT_ONCE: usize = 16;
 
 /// How often the index is read again if sessions are rotated while being destroyed.
 const MAX_PASSES: usize = 16;
+
+/// Which sessions of a user are destroyed.
+#[derive(Clone, Copy)]
+pub(crate) enum Scope {
+    One(PublicId),
+    /// All but this one.
+    Others(PublicId),
+    All,
+}
+
+impl Scope {
+    fn includes(self, id: PublicId) -> bool {
+        match self {
+            Self::One(one) => id == one,
+            Self::Others(own) => id != own,
+            Self::All => true,
+        }
+    }
+}
 
 #[derive(Clone)]
 pub(crate) struct UserIndex {
@@ -99,7 +124,8 @@ impl UserIndex {
     }
 
     /// Returns the active sessions, and whether another session may have been rotated meanwhile.
-    async fn resolve(&self, entries: Vec<IndexEntry>) -> Result<(Vec<Active>, bool)> {
+    async fn resolve(&self, mut entries: Vec<IndexEntry>) -> Result<(Vec<Active>, bool)> {
+        entries.retain(|it| !is_revocation(it));
         if entries.is_empty() {
             return Ok((Vec::new(), false));
         }
@@ -140,29 +166,29 @@ impl UserIndex {
         store.index_remove(&self.user, &empty).await
     }
 
-    /// Destroys the sessions for which `is_meant` returns `true`, even if they are rotated
-    /// meanwhile. A log-in that has added its entry but not yet its record fails.
+    /// Destroys sessions, even if they are rotated meanwhile. A log-in that has added its entry but
+    /// not yet its record fails.
     ///
     /// If some fail, the others are still destroyed.
-    pub(crate) async fn destroy(
-        &self,
-        is_meant: impl Fn(PublicId) -> bool,
-    ) -> Result<Vec<RecordId>> {
+    pub(crate) async fn destroy(&self, scope: Scope) -> Result<Vec<RecordId>> {
+        let entries = self.shared.store.index(&self.user).await?;
+        #[cfg(feature = "express")]
+        let entries = self.revoke(scope, entries).await?;
+        let mut entries = entries;
         let mut handled = BTreeSet::new();
         let mut destroyed = Vec::new();
         // Sessions that were rotated before they could be destroyed.
         let mut moved: Option<BTreeSet<PublicId>> = None;
         for _ in 0..MAX_PASSES {
-            let entries = self.shared.store.index(&self.user).await;
-            let entries = entries.map_err(|error| partly(error, &destroyed))?;
             let is_left = |it: &IndexEntry| {
-                is_meant(it.record.id)
+                !is_revocation(it)
+                    && scope.includes(it.record.id)
                     && !handled.contains(&it.record)
                     && moved.as_ref().is_none_or(|moved| moved.contains(&it.record.id))
             };
-            let entries: Vec<_> = entries.into_iter().filter(is_left).collect();
-            handled.extend(entries.iter().map(|it| it.record));
-            let ends = self.destroy_at(entries).await;
+            let left: Vec<_> = entries.into_iter().filter(is_left).collect();
+            handled.extend(left.iter().map(|it| it.record));
+            let ends = self.destroy_at(left).await;
             let mut gone_on = BTreeSet::new();
             let mut failures = Vec::new();
             for (record, end) in ends {
@@ -183,6 +209,8 @@ impl UserIndex {
                 return Ok(destroyed);
             }
             moved = Some(gone_on);
+            let again = self.shared.store.index(&self.user).await;
+            entries = again.map_err(|error| partly(error, &destroyed))?;
         }
         let error = StoreError::outcome_unknown(
             "a session was rotated repeatedly while it was being destroyed",

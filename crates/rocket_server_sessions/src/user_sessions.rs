@@ -13,7 +13,7 @@ use crate::request::guard::{is_unattached, session_of};
 use crate::request::{RequestSession, with_deadline};
 use crate::sessions::Sessions;
 use crate::shared::Shared;
-use crate::user_index::UserIndex;
+use crate::user_index::{Scope, UserIndex};
 
 /// The sessions in which your users are logged in, as a request guard.
 ///
@@ -117,7 +117,7 @@ impl UserSessions<'_> {
     /// [`Error::Unavailable`] if the store cannot be reached; nothing was changed.
     /// [`Error::OutcomeUnknown`] if the store did not answer; the session may have been destroyed.
     pub async fn destroy(&self, user: &str, id: PublicId) -> Result<bool> {
-        Ok(self.destroy_if(user, |it| it == id).await? > 0)
+        Ok(self.destroy_in(user, Scope::One(id)).await? > 0)
     }
 
     /// Destroys all sessions of `user` except `own`, and returns how many were destroyed. Use
@@ -127,12 +127,16 @@ impl UserSessions<'_> {
     /// session is rotated meanwhile. If the same user logs in concurrently, the new session is
     /// destroyed too, or the log-in fails with [`Error::Conflict`] or takes effect after this call.
     ///
+    /// If the fairing imports sessions of Express, those of `user` that were not imported yet are
+    /// ended, too. That takes one more round trip. In a job outside of a request, this needs the same
+    /// import.
+    ///
     /// # Errors
     ///
     /// The same as [`destroy`](Self::destroy). After [`Error::OutcomeUnknown`], some of the
     /// sessions may have been destroyed.
     pub async fn destroy_others(&self, user: &str, own: PublicId) -> Result<usize> {
-        self.destroy_if(user, |it| it != own).await
+        self.destroy_in(user, Scope::Others(own)).await
     }
 
     /// Destroys all sessions of `user`, including the current one, and returns how many were
@@ -141,19 +145,20 @@ impl UserSessions<'_> {
     /// If the current session is one of them, this browser's cookie is removed, and writes work at
     /// once, in a new session. For other browsers, see [`destroy`](Self::destroy).
     ///
-    /// As many round trips as [`destroy_others`](Self::destroy_others).
+    /// As many round trips as [`destroy_others`](Self::destroy_others), which also says what becomes of
+    /// sessions of Express.
     ///
     /// # Errors
     ///
     /// The same as [`destroy`](Self::destroy). After [`Error::OutcomeUnknown`], some of the
     /// sessions may have been destroyed.
     pub async fn destroy_all(&self, user: &str) -> Result<usize> {
-        self.destroy_if(user, |_| true).await
+        self.destroy_in(user, Scope::All).await
     }
 
-    async fn destroy_if(&self, user: &str, is_meant: impl Fn(PublicId) -> bool) -> Result<usize> {
+    async fn destroy_in(&self, user: &str, scope: Scope) -> Result<usize> {
         let index = UserIndex::new(self.shared, user);
-        let destroyed = self.with_deadline(index.destroy(is_meant)).await?;
+        let destroyed = self.with_deadline(index.destroy(scope)).await?;
         if let Some(request) = self.request {
             let is_own = request.note_destroyed(&destroyed);
             #[cfg(feature = "express")]

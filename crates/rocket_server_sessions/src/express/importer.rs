@@ -13,6 +13,7 @@ use super::new_session::NewSession;
 use super::old_session::OldSession;
 use crate::config::{Config, Place, SettingError, StoreUrl};
 use crate::error::Result;
+use crate::finding::Finding;
 use crate::limited_log::LogLimit;
 use crate::session_cookie::{CookieValue, KeyRing};
 use crate::store::{ClaimReply, Redis, RedisSettings, StoreError};
@@ -68,6 +69,11 @@ impl Importer {
         };
         let (log, unverified) = (LogLimit::new(), LogLimit::new());
         Ok(Self { import: import.clone(), redis, log, unverified })
+    }
+
+    /// Checks whether the old sessions can be imported. Blocks.
+    pub(crate) fn probe(&self) -> Finding {
+        self.redis.probe_claims(&self.import.prefix)
     }
 
     /// The old session of a request. Does no I/O.
@@ -153,13 +159,17 @@ impl Importer {
         }
     }
 
-    /// The `Set-Cookie` value that removes the old cookie, with the scope that its record names.
+    /// The `Set-Cookie` value that removes the old cookie, with the scope that its record names. If that
+    /// is gone, with the scope in the settings.
     pub(crate) fn removal(&self, old: Option<&OldSession>) -> String {
-        let (path, domain) = old.map(OldSession::cookie_scope).unwrap_or_default();
-        let mut cookie = Cookie::new(self.import.cookie_name.as_str(), "");
+        let Import { cookie_name, cookie_path, cookie_domain, .. } = &self.import;
+        let (path, domain) = old
+            .and_then(OldSession::cookie_scope)
+            .unwrap_or((cookie_path.as_deref(), cookie_domain.as_deref()));
+        let mut cookie = Cookie::new(cookie_name.as_str(), "");
         cookie.set_path(path.unwrap_or("/"));
         // Browsers demand it of the prefixes `__Host-` and `__Secure-`.
-        cookie.set_secure(self.import.cookie_name.starts_with("__"));
+        cookie.set_secure(cookie_name.starts_with("__"));
         if let Some(domain) = domain {
             cookie.set_domain(domain);
         }

@@ -43,6 +43,9 @@
 //! - After a log-out or a new token, the old cookie gives access to nothing. Until then, it leads to
 //!   the new session, as it led to the old one. So a visitor whose first response was lost is not
 //!   logged out.
+//! - [`destroy_all`] and [`destroy_others`] also end the user's old sessions that were not imported yet,
+//!   unless [`logged_in_at`] says that the log-in is newer. The application has to import at that
+//!   moment, also in a job outside of a request.
 //! - A log-out or a log-in also ends an old session that was not imported, whether the browser has
 //!   a cookie of this crate as well or your function returned an error. The old record and the old
 //!   cookie are removed. That costs one more round trip.
@@ -64,18 +67,12 @@
 //!   running does not know the new cookie and no longer finds the old record, so it begins a new
 //!   session. If a request that it was serving writes the old record back, that record is not
 //!   imported again before `absolute_lifetime` has passed, and is removed when its cookie is seen.
-//! - `destroy_all` does not find Express sessions that have not been imported. They can still be
-//!   imported afterwards. To log a user out of those too, delete the old records.
-//! - An import can be interrupted after the session was created and before its claim was closed.
-//!   If `destroy_all` destroys that session before the visitor returns, the old cookie imports the
-//!   old session again once the tombstone has expired, after 30 seconds. To prevent that, delete
-//!   the old record too. A log-out by the visitor is not affected.
 //! - The time of imported log-ins makes them the oldest. If a user has too many sessions, they are
 //!   destroyed first.
-//! - If the response to an import is lost, the next response removes the old cookie for the path
-//!   `/` and without a `Domain`, because the record that named them is gone. A cookie with a domain
-//!   or another path then stays. It costs one round trip in each request that uses the session and
-//!   has no cookie of this crate.
+//! - The old record tells the domain and the path of the old cookie, without which a browser does not
+//!   remove it. If they are not the default, set [`cookie_domain`](Import::cookie_domain) and
+//!   [`cookie_path`](Import::cookie_path) for cookies whose record is gone. A cookie that stays costs
+//!   one round trip in each request that uses the session and has no cookie of this crate.
 //! - A session is not imported if a custom `genid` made its id longer than 256 bytes, or put
 //!   spaces, braces or non-ASCII characters into it.
 //! - In a request with only the old cookie, `session.info()` is `None` until the session is used.
@@ -83,7 +80,8 @@
 //!   when the last old record has expired; connect-redis keeps them for a day unless told otherwise.
 //! - If the new sessions live in a SQLite file, and the machine loses power, the sessions that were
 //!   imported in the last half minute may be lost: their old records are removed at once.
-//! - The Redis user needs access to the old keys, for example `~sess:*`.
+//! - The Redis user needs access to the old keys, for example `~sess:*`. The launch and
+//!   [`SessionFairing::check`](crate::SessionFairing::check) test it.
 //!
 //! # The protocol
 //!
@@ -94,21 +92,26 @@
 //! | step | script or command | what it decides |
 //! |---|---|---|
 //! | 1. claim | *claim*, on old record and claim | The first request stores the identity that it proposes. Every other one gets the same identity. |
-//! | 2. index | `index_add`, if a user is logged in | As at any log-in, the entry comes before the record. |
-//! | 3. create | *create*, at the claimed identity | Only the first creates the record. Others find it there, live or dead, and go on with that. |
-//! | 4. close | *close*, on old record and claim | Removes the old record, and marks the claim as closed. From now on nothing is imported. |
+//! | 2. create | *create*, at the claimed identity | Only the first creates the record. Others find it there, live or dead, and go on with that. |
+//! | 3. close | *close*, on old record and claim | Removes the old record, and marks the claim as closed. From now on nothing is imported. |
+//! | 4. enter | `index_add`, if a user is logged in | Enters the session in its user's index. If the index has a *revocation* of the log-in, the session is destroyed instead. |
 //!
-//! A response carries our cookie only if the request has seen the claim closed. So whatever the browser
-//! does with the new session, such as a log-out, comes after that.
+//! No request uses the session, and no response carries our cookie, before all steps are done. So whatever
+//! the browser does with the new session, such as a log-out, comes after that. And a session that a user
+//! can see in the list, and destroy there, has a closed claim.
+//!
+//! A revocation is an entry that stands for no session. `destroy_all` and `destroy_others` write it to the
+//! index before they read it. It says when the user was logged out, and which session was kept. An import
+//! enters its session before it looks for one. So one of the two finds the other.
 //!
 //! | a process dies, or the answer is lost, after | what is there | the next request with the old cookie |
 //! |---|---|---|
 //! | nothing | the old record | begins at 1 |
 //! | claim | the old record, an open claim | gets the same identity, and goes on at 2 |
-//! | index | also an index entry without a record | the same |
 //! | create | the old record, an open claim, the new record | the same; create finds the record |
-//! | create, then `destroy_all` | the old record, an open claim, a tombstone for 30 s | finds no session; imports again after the 30 s, see above |
-//! | close | a closed claim, the new record | gets the identity from the claim, and uses it |
+//! | close | a closed claim, the new record | gets the identity from the claim, reads who is logged in, and goes on at 4 |
+//! | enter | also an index entry | the same |
+//! | any of these, then `destroy_all` | also a revocation; the new record only if it was not in the index | the same, and destroys the new record at 4 |
 //! | close, then a log-out | a closed claim | finds no session |
 //! | close, then the old record is written back | a closed claim, an old record | removes the old record, and uses the identity |
 //! | *end* (see below), at a log-out or log-in | a closed claim without an identity | finds no session |
@@ -121,6 +124,9 @@
 //!
 //! The claim lives for `absolute_lifetime`, so no longer than the session can.
 //!
+//! [`destroy_all`]: crate::UserSessions::destroy_all
+//! [`destroy_others`]: crate::UserSessions::destroy_others
+//! [`logged_in_at`]: NewSession::logged_in_at
 //! [express-session]: https://www.npmjs.com/package/express-session
 //! [connect-redis]: https://www.npmjs.com/package/connect-redis
 

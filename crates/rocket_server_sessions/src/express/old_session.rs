@@ -44,14 +44,15 @@ impl OldSession {
         self.0.keys().map(String::as_str)
     }
 
-    /// The path and the domain of the old cookie, unless they could not be in a header.
-    pub(super) fn cookie_scope(&self) -> (Option<&str>, Option<&str>) {
-        let cookie = self.0.get("cookie");
+    /// The path and the domain of the old cookie, unless they could not be in a header. `None` if the
+    /// record does not describe its cookie.
+    pub(super) fn cookie_scope(&self) -> Option<(Option<&str>, Option<&str>)> {
+        let cookie = self.0.get("cookie")?.as_object()?;
         let is_plain =
             |it: &&str| it.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b';');
-        let attribute =
-            |name| cookie.and_then(|it| it.get(name)).and_then(Value::as_str).filter(is_plain);
-        (attribute("path"), attribute("domain"))
+        let attribute = |name| cookie.get(name).and_then(Value::as_str).filter(is_plain);
+        let path = attribute("path")?;
+        Some((Some(path), attribute("domain")))
     }
 }
 

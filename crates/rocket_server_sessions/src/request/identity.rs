@@ -15,7 +15,7 @@ use crate::event::Event;
 use crate::id::Token;
 use crate::session_cookie::CookieValue;
 use crate::store::{
-    Death, DestroyResult, LoggedIn, RecordStatus, RotateResult, Rotation, Store, StoreError, Values,
+    Death, DestroyResult, LoggedIn, RotateResult, Rotation, Store, StoreError, Values,
 };
 use crate::user_index::UserIndex;
 
@@ -29,8 +29,8 @@ pub(crate) async fn regenerate(session: &RequestSession) -> Result<()> {
         _ => return Err(Error::Conflict),
     };
     let has_user = before.value.has_user;
-    let user = if has_user { user_of(session, &before).await? } else { None };
-    let index = user.as_deref().map(|user| UserIndex::new(&session.shared, user));
+    let login = if has_user { session.shared.login_at(before.record).await? } else { None };
+    let index = login.map(|login| UserIndex::new(&session.shared, &login.name));
     let new = next_token(&before, has_user);
     if let Some(index) = &index {
         index.add(new.record).await?;
@@ -187,13 +187,4 @@ async fn rotate(
         RotateResult::Barred => {}
     }
     Ok(result)
-}
-
-/// Reads which user is logged in.
-async fn user_of(session: &RequestSession, identity: &Identity) -> Result<Option<String>> {
-    let status = session.shared.store.status(&[identity.record]).await?;
-    Ok(status.into_iter().find_map(|status| match status {
-        RecordStatus::Live { user, .. } => user.map(|login| login.name),
-        RecordStatus::Dead | RecordStatus::Gone => None,
-    }))
 }

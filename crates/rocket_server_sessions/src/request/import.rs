@@ -6,8 +6,11 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::express::{Claim, Importer, NewSession, OldId, OldSession};
 use crate::session_cookie::CookieValue;
-use crate::store::{LoggedIn, RecordStatus, Store, Values};
-use crate::user_index::UserIndex;
+use crate::store::{LoggedIn, RecordId, Store, Values};
+use crate::user_index::{Scope, UserIndex, is_revoked};
+
+/// A session that an old cookie leads to, and who is logged in.
+type Found = (Identity, Option<LoggedIn>);
 
 impl RequestSession {
     /// Finds the session that the request's old cookie leads to, and creates it if no request has.
@@ -35,11 +38,19 @@ impl RequestSession {
             }
             Claim::Closed(value) => {
                 self.choices.lock().old_cookie_removal = Some(importer.removal(None));
-                value.map(Identity::presented)
+                match value {
+                    Some(value) => Some(self.imported_before(value).await?),
+                    None => None,
+                }
             }
             Claim::Open(value, record) => self.take_over(importer, &old, value, &record).await?,
         };
-        let found = found.filter(|it| self.now() < config.absolute_expiry(it.record.id));
+        let found = found.filter(|(it, _)| self.now() < config.absolute_expiry(it.record.id));
+        let found = match found {
+            Some((it, Some(login))) => self.enter(it.record, &login).await?.then_some(it),
+            Some((it, None)) => Some(it),
+            None => None,
+        };
         // The browser does not have the session cookie yet.
         self.choices.lock().is_repeated = found.is_some();
         self.state.lock().imported(found);
@@ -53,9 +64,9 @@ impl RequestSession {
         old: &OldId,
         value: CookieValue,
         record: &OldSession,
-    ) -> Result<Option<Identity>> {
+    ) -> Result<Option<Found>> {
         let new = importer.carry_over(record).and_then(|new| self.check_new(new));
-        let (fields, user) = match new {
+        let (fields, login) = match new {
             Ok(new) => new,
             Err(error) => {
                 importer.report(&error.to_string());
@@ -63,16 +74,38 @@ impl RequestSession {
                 return Ok(None);
             }
         };
-        let identity = if fields.is_empty() {
+        let found = if fields.is_empty() {
             None
         } else {
-            Some(self.create_claimed(value, &fields, user.as_ref()).await?)
+            Some(self.create_claimed(value, &fields, login).await?)
         };
         let (keys, ttl) = (&self.shared.keys, self.shared.config.absolute_lifetime);
-        let value = identity.as_ref().map(|it| &it.value);
+        let value = found.as_ref().map(|(it, _)| &it.value);
         let is_ours = importer.close(old, keys, value, ttl).await?;
         self.choices.lock().old_cookie_removal = Some(importer.removal(Some(record)));
-        Ok(identity.filter(|_| is_ours))
+        Ok(found.filter(|_| is_ours))
+    }
+
+    /// The session of a claim that is closed. The request that has closed it may not have entered the
+    /// session in its user's index.
+    async fn imported_before(&self, value: CookieValue) -> Result<Found> {
+        let record = value.record();
+        let login = if value.has_user { self.shared.login_at(record).await? } else { None };
+        Ok((Identity::presented(value), login))
+    }
+
+    /// Enters a session in its user's index. No request uses it before that. Returns `false` if the user
+    /// was logged out everywhere since the log-in: then the session is destroyed.
+    async fn enter(&self, record: RecordId, login: &LoggedIn) -> Result<bool> {
+        let index = UserIndex::new(&self.shared, &login.name);
+        let entries = index.add(record).await?;
+        if !is_revoked(&entries, record, login) {
+            index.enforce_limit(entries, record);
+            return Ok(true);
+        }
+        // If another request has destroyed it, the browser may hold a newer cookie, so this one meets
+        // the tombstone.
+        Ok(index.destroy(Scope::One(record.id)).await?.is_empty())
     }
 
     /// Ends the old session whose cookie the request carries but does not use. Otherwise, it would
@@ -102,14 +135,9 @@ impl RequestSession {
         &self,
         value: CookieValue,
         fields: &Values,
-        user: Option<&LoggedIn>,
-    ) -> Result<Identity> {
+        login: Option<LoggedIn>,
+    ) -> Result<Found> {
         let record = value.record();
-        let index = user.map(|user| UserIndex::new(&self.shared, &user.name));
-        let entries = match &index {
-            Some(index) => index.add(record).await?,
-            None => Vec::new(),
-        };
         // By now, the visitor may have logged out, and the tombstone may be gone.
         if self.is_old() {
             return Err(Error::Conflict);
@@ -118,18 +146,17 @@ impl RequestSession {
         let ttl = self.ttl(record.id, now).of(fields);
         if !self.soon(store.create(record, fields, ttl)).await? {
             // Express may have changed the old record between the two requests.
-            let status = store.status(&[record]).await?;
-            let has_user = matches!(status[..], [RecordStatus::Live { user: Some(_), .. }]);
-            return Ok(Identity::presented(CookieValue { has_user, ..value }));
+            let login = self.shared.login_at(record).await?;
+            let value = CookieValue { has_user: login.is_some(), ..value };
+            return Ok((Identity::presented(value), login));
         }
         self.shared.emit(Event::Created(record.id));
         self.shared.emit(Event::Imported(record.id));
-        if let Some(index) = &index {
+        if login.is_some() {
             self.shared.emit(Event::LoggedIn(record.id));
-            index.enforce_limit(entries, record);
         }
         let seen = Some(Seen { at: now, expiry: now + ttl });
-        let value = CookieValue { has_user: user.is_some(), ..value };
-        Ok(Identity { seen, ..Identity::presented(value) })
+        let value = CookieValue { has_user: login.is_some(), ..value };
+        Ok((Identity { seen, ..Identity::presented(value) }, login))
     }
 }

@@ -1,11 +1,14 @@
 //! Checks the configuration and the store.
 
+use std::sync::Arc;
+
 use figment::Figment;
 
 use super::opening::{Opening, Source};
 use crate::config::{Config, SettingError, place, with_variable};
 use crate::finding::Verdict;
 use crate::report::Report;
+use crate::store::Store;
 
 /// Reads the configuration as the fairing does, connects to the store, and checks that it supports
 /// what sessions need.
@@ -21,6 +24,11 @@ use crate::report::Report;
 /// ```
 #[must_use]
 pub fn check(figment: &Figment) -> Report {
+    check_with(figment, None)
+}
+
+/// The same for an application that may have a custom store. That is not checked.
+pub(super) fn check_with(figment: &Figment, custom: Option<Arc<dyn Store>>) -> Report {
     let mut report = Report::default();
     // If this fails, `Config::extract` reports the error.
     let figment = &with_variable(figment).unwrap_or_else(|_| figment.clone());
@@ -29,8 +37,7 @@ pub fn check(figment: &Figment) -> Report {
             report.push(Verdict::Failed, "settings", error);
         }
     }
-    // A custom store is not known here.
-    let opening = match Opening::read(figment, None) {
+    let opening = match Opening::read(figment, custom) {
         Ok(opening) => opening,
         Err(errors) => {
             for error in errors {
@@ -44,8 +51,12 @@ pub fn check(figment: &Figment) -> Report {
     if let Err(error) = opening.key {
         report.push(Verdict::Failed, "settings", error);
     }
-    if let Source::Configured(store) = opening.source {
-        report.extend(store.probe());
+    match opening.source {
+        Source::Configured(store) => report.extend(store.probe()),
+        Source::Custom(store) => {
+            let text = format!("the application's own, {}, is not checked", store.name());
+            report.push(Verdict::Ok, "store", text);
+        }
     }
     report
 }

@@ -6,10 +6,13 @@ use figment::Figment;
 use rocket::fairing::{self, Fairing, Info, Kind};
 use rocket::{Build, Data, Request, Rocket};
 
+use super::check::check_with;
 use super::cookie_fairing::CookieFairing;
 use super::launch::Launch;
 use super::opening::Opening;
 use crate::clock::{Clock, SystemClock};
+#[cfg(feature = "express")]
+use crate::config::Config;
 use crate::config::SettingError;
 use crate::cross_site::{self, Exceptions};
 use crate::debug::opaque_debug;
@@ -17,6 +20,9 @@ use crate::dropped_cookies::has_dropped_cookies;
 use crate::event::Event;
 #[cfg(feature = "express")]
 use crate::express::{Import, Importer};
+#[cfg(feature = "express")]
+use crate::finding::Verdict;
+use crate::report::Report;
 use crate::request::session::arrived;
 use crate::session::Session;
 use crate::sessions::Sessions;
@@ -174,6 +180,41 @@ impl SessionFairing {
         #[cfg(feature = "express")]
         let shared = shared.with_importer(importer);
         Ok((Sessions::new(shared), launch))
+    }
+
+    /// Checks the configuration and the store as [`check`](crate::check()) does, and whether old sessions
+    /// can be imported. A custom store is not checked.
+    ///
+    /// ```no_run
+    /// let report = rocket_server_sessions::Session::fairing().check(&rocket::Config::figment());
+    /// println!("{report}");
+    /// std::process::exit(if report.is_ok() { 0 } else { 1 });
+    /// ```
+    #[must_use]
+    pub fn check(&self, figment: &Figment) -> Report {
+        let report = check_with(figment, self.store.clone());
+        #[cfg(feature = "express")]
+        let report = self.check_import(figment, report);
+        report
+    }
+
+    #[cfg(feature = "express")]
+    fn check_import(&self, figment: &Figment, mut report: Report) -> Report {
+        // If this fails, the report says why.
+        let (Some(import), Ok(config)) = (&self.import, Config::extract(figment)) else {
+            return report;
+        };
+        let url = config.url.as_ref().filter(|_| self.store.is_none());
+        match Importer::open(import, figment, &config, url) {
+            Ok(importer) if report.is_ok() => report.extend([importer.probe()]),
+            Ok(_) => {}
+            Err(errors) => {
+                for error in errors {
+                    report.push(Verdict::Failed, "settings", error);
+                }
+            }
+        }
+        report
     }
 }
 

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use rocket::fairing::AdHoc;
 use rocket::{Orbit, Rocket};
 
+#[cfg(feature = "express")]
+use crate::express::Importer;
 use crate::finding::{Finding, Verdict};
 use crate::shared::Shared;
 use crate::store::{ConfiguredStore, Store};
@@ -53,20 +55,35 @@ impl Launch {
         }
         if let Some(store) = self.store {
             let running = Arc::downgrade(shared);
-            check_in_background(store, move || running.strong_count() > 0);
+            check_in_background(move || {
+                let running = running.upgrade()?;
+                let findings = store.probe();
+                #[cfg(feature = "express")]
+                let findings = and_import(findings, running.importer.as_ref());
+                drop(running);
+                Some(findings)
+            });
         }
     }
 }
 
+/// Adds a check of the import, unless something has failed already.
+#[cfg(feature = "express")]
+fn and_import(findings: Vec<Finding>, importer: Option<&Importer>) -> Vec<Finding> {
+    let is_ok = findings.iter().all(|it| it.verdict != Verdict::Failed);
+    let import = importer.filter(|_| is_ok).map(Importer::probe);
+    findings.into_iter().chain(import).collect()
+}
+
 /// Checks the store and logs the result. The launch does not depend on it. If something failed, the
-/// check is repeated until all is well, as long as `is_needed`, and each change is logged.
-fn check_in_background(store: ConfiguredStore, is_needed: impl Fn() -> bool + Send + 'static) {
+/// check is repeated until all is well, or until `probe` returns `None`, and each change is logged.
+fn check_in_background(probe: impl Fn() -> Option<Vec<Finding>> + Send + 'static) {
     let run = move || {
         let mut when = "at launch";
         let (mut told, mut pause) = (Vec::new(), FIRST_PAUSE);
-        while is_needed() {
+        loop {
             let begun = Instant::now();
-            let findings = store.probe();
+            let Some(findings) = probe() else { return };
             if begun.elapsed() < FROZEN {
                 let (passed, failed): (Vec<_>, Vec<_>) =
                     findings.into_iter().partition(|it| it.verdict == Verdict::Ok);

@@ -4,8 +4,8 @@
 //
 // | modules | content |
 // |---|---|
-// | `check` | checks a configuration without a launch |
 // | `fairing`, `cookie_fairing` | attach sessions to a Rocket |
+// | `check` | checks a configuration without a launch |
 // | `opening` | reads the settings and opens the store |
 // | `launch` | what is logged at launch, and the check of the store |
 

@@ -20,7 +20,7 @@ use super::world::World;
 use crate::sessions::Sessions;
 use crate::store::Redis;
 use crate::testing::ManualClock;
-use crate::{Clock as _, Config, Session};
+use crate::{Clock as _, Config, Session, SessionFairing};
 
 /// Where a session is found: the name of its record's key.
 pub(super) type Place = String;
@@ -49,14 +49,23 @@ pub(super) struct Machine {
 
 impl Machine {
     pub(super) async fn new(mutation: Mutation) -> Self {
+        Self::with(mutation, |it, _| it).await
+    }
+
+    /// With another fairing.
+    pub(super) async fn with(
+        mutation: Mutation,
+        change: impl FnOnce(SessionFairing, Arc<Redis>) -> SessionFairing,
+    ) -> Self {
         let now = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
         let (world, clock) = (World::default(), ManualClock::at(now));
         let store = Arc::new(Redis::simulated(world.clone(), &Config::default().prefix));
         let figment = rocket::Config::figment()
             .merge(("log_level", "off"))
             .merge(("secret_key", "hPRYyVRiMyxpw5sBB1XeCMN1kFsDCqKvBi2QJxBVHQk="));
+        let sessions = Session::fairing().store(store.clone()).clock(clock.clone());
         let rocket = rocket::custom(figment)
-            .attach(Session::fairing().store(store.clone()).clock(clock.clone()))
+            .attach(change(sessions, store.clone()))
             .manage(world.clone())
             .mount("/", rocket::routes![operations::run]);
         let client = Client::untracked(rocket).await.expect("the application starts");

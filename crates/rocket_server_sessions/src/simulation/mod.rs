@@ -8,6 +8,8 @@ mod choice;
 mod commands;
 mod differential;
 mod exhaustive;
+#[cfg(feature = "express")]
+mod import;
 mod invariants;
 mod keyspace;
 mod lua;

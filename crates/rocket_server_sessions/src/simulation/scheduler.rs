@@ -3,7 +3,7 @@
 mod action;
 mod fault;
 mod follow_up;
-mod job;
+pub(super) mod job;
 mod request;
 
 use std::collections::HashMap;

@@ -115,9 +115,15 @@ pub async fn trap() -> (World, Trap) {
 }
 
 pub async fn trap_with_deadline(deadline: Duration) -> (World, Trap) {
+    let (url, trap) = trap_before(REDIS.port);
+    (World::on_url(&url, &REDIS, deadline).await, trap)
+}
+
+/// A trap in front of a server, and the URL to reach it.
+pub fn trap_before(port: u16) -> (String, Trap) {
     let trap = Trap(Arc::default());
     let set = trap.0.clone();
-    let url = start(move |bytes| {
+    let url = before(port, move |bytes| {
         let mut spring = set.lock().unwrap();
         let action = spring.as_mut().and_then(|spring| spring(bytes));
         if action.is_some() {
@@ -125,7 +131,7 @@ pub async fn trap_with_deadline(deadline: Duration) -> (World, Trap) {
         }
         action.unwrap_or(Action::Forward)
     });
-    (World::on_url(&url, &REDIS, deadline).await, trap)
+    (url, trap)
 }
 
 /// A trap's spring that lets this many chunks pass, and then acts.

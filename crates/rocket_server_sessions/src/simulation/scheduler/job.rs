@@ -12,20 +12,21 @@ use crate::simulation::world::{Author, Sent};
 use crate::store::StoreError;
 
 /// A pipeline that Redis executes unit by unit.
-pub(super) struct Job {
-    pub(super) author: Author,
+pub(in crate::simulation) struct Job {
+    pub(in crate::simulation) author: Author,
     /// Identifies it: the request, whether the work is detached, and the number of the pipeline.
-    pub(super) name: (usize, bool, usize),
-    pub(super) done: usize,
-    pub(super) units: std::vec::IntoIter<Vec<Command>>,
-    pub(super) replies: Vec<redis::Value>,
-    pub(super) connection: Connection,
+    pub(in crate::simulation) name: (usize, bool, usize),
+    pub(in crate::simulation) done: usize,
+    pub(in crate::simulation) units: std::vec::IntoIter<Vec<Command>>,
+    pub(in crate::simulation) replies: Vec<redis::Value>,
+    pub(in crate::simulation) connection: Connection,
     /// `None` if no request waits for the replies any longer.
-    pub(super) answer: Option<oneshot::Sender<Result<Vec<redis::Value>, StoreError>>>,
+    pub(in crate::simulation) answer:
+        Option<oneshot::Sender<Result<Vec<redis::Value>, StoreError>>>,
 }
 
 impl Job {
-    pub(super) fn new(sent: Sent, name: (usize, bool, usize)) -> Self {
+    pub(in crate::simulation) fn new(sent: Sent, name: (usize, bool, usize)) -> Self {
         let Sent { packed, units, author, answer } = sent;
         let mut commands = reply::parse(&packed).into_iter();
         let units = units.into_iter().map(|count| commands.by_ref().take(count).collect());
@@ -35,7 +36,7 @@ impl Job {
     }
 
     /// Its next unit, as the chooser sees it.
-    pub(super) fn option(&self) -> Choice {
+    pub(in crate::simulation) fn option(&self) -> Choice {
         let (request, is_detached, number) = self.name;
         let name: Name = (request, is_detached, number, self.done);
         let mut option = Choice { name: Some(name), ..Choice::default() };
@@ -48,7 +49,7 @@ impl Job {
     }
 
     /// Its next unit, shortened for the trace.
-    pub(super) fn describe(&self) -> String {
+    pub(in crate::simulation) fn describe(&self) -> String {
         let unit = self.units.as_slice().first();
         let words = unit.into_iter().flatten().map(words).collect::<Vec<_>>();
         let author = match self.author {

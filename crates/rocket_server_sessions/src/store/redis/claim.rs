@@ -1,10 +1,13 @@
-//! Claims of old sessions: two scripts, each over an old record and its claim.
+//! Claims of old sessions: scripts, each over an old record and its claim.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::pipeline::{Pipeline, hash_tag};
 use super::replies::Answer;
+use super::rights::Needed;
 use super::store::Redis;
+use crate::finding::{Finding, Verdict};
+use crate::id::PublicId;
 use crate::store::error::StoreError;
 
 /// What has become of an old session.
@@ -68,6 +71,27 @@ return {'closed'}
 ";
 
 impl Redis {
+    /// Checks whether old records and their claims can be used. Blocks.
+    pub(crate) fn probe_claims(&self, old_prefix: &str) -> Finding {
+        let own_prefix = &self.settings.prefix;
+        let old = format!("{old_prefix}{}", PublicId::new(SystemTime::now()));
+        let claim = key(own_prefix, &old);
+        let needed = vec![
+            Needed::new("GET", old_prefix, &[&old]),
+            Needed::new("GET", own_prefix, &[&claim]),
+            Needed::new("DEL", old_prefix, &[&old]),
+            Needed::new("SET", own_prefix, &[&claim, "", "EX", "1"]),
+            Needed::new("EVAL", own_prefix, &["return 0", "2", &old, &claim]),
+        ];
+        let findings = self.settings.probe_rights(&old, needed);
+        let failed = findings.into_iter().find(|it| it.verdict == Verdict::Failed);
+        if let Some(Finding { what, text, .. }) = failed {
+            return Finding::new(Verdict::Failed, IMPORT, format!("{what}: {text}"));
+        }
+        let text = format!("old sessions, `{old_prefix}*`, can be read and removed");
+        Finding::new(Verdict::Ok, IMPORT, text)
+    }
+
     /// Claims an old record, unless it is claimed.
     pub(crate) async fn claim(
         &self,
@@ -109,10 +133,13 @@ impl Redis {
 
     fn script(&self, text: &str, old: &str, claim: &str, ttl: Duration) -> Pipeline {
         let mut pipeline = Pipeline::default();
-        pipeline.script(text, 3, &[old, &key(&self.prefix, old)], (claim, ttl.as_secs()));
+        pipeline.script(text, 3, &[old, &key(&self.settings.prefix, old)], (claim, ttl.as_secs()));
         pipeline
     }
 }
+
+/// What is checked.
+const IMPORT: &str = "import";
 
 /// The key of a claim, in the slot of the old record.
 fn key(prefix: &str, old: &str) -> String {

@@ -17,7 +17,7 @@
 //! | `outbox`, `transport` | write the commands to the socket and read bytes from it, through TLS if needed |
 //! | `upstream`, `queue` | what all callers and drivers of a server share: the queue, the `breaker` and the pool |
 //! | `pool` | the r2d2 pool of connections to one server |
-//! | `probe` | finds out whether Redis can be used, before the launch or for `check` |
+//! | `probe`, `rights` | finds out whether Redis can be used, before the launch or for `check` |
 //! | `topology`, `sentinel`, `master` | which servers a URL names; with sentinels, which one is the master |
 //! | `connection`, `resolve` | opens a connection, and talks over it with deadlines |
 //! | `server_failure`, `connect_error`, `reply_error`, `remedy`, `breaker` | what an error of the server means, what to do about it, and whether requests are sent at all |
@@ -63,6 +63,7 @@ mod replies;
 mod reply_error;
 mod request;
 mod resolve;
+mod rights;
 mod scripts;
 mod sentinel;
 mod server;

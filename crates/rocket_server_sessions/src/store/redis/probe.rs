@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, ToSocketAddrs};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use redis::{Cmd, RedisError, Value, cmd};
+use redis::{RedisError, Value, cmd};
 
 use super::address::Address;
 use super::connect_error::{ConnectError, describe_connect};
 use super::connection::Connection;
 use super::remedy::{MIN_VERSION, REPLICA, TOO_OLD, advised, missing_rights, remedy};
+use super::rights::{self, Needed};
 use super::settings::RedisSettings;
 use super::topology::Topology;
 use crate::finding::{Finding, Verdict};
@@ -24,7 +25,14 @@ const PINGS: usize = 5;
 impl RedisSettings {
     /// Checks the servers in the settings.
     pub(crate) fn probe(&self) -> Vec<Finding> {
-        let mut probe = Probe { prefix: &self.prefix, findings: Vec::new() };
+        let key = format!("{}{{{}}}:check", self.prefix, PublicId::new(SystemTime::now()));
+        let needed = rights::of_sessions(&self.prefix, &key);
+        self.probe_rights(&key, needed)
+    }
+
+    /// Checks the servers, and the rights to commands on the server that has a key.
+    pub(super) fn probe_rights(&self, key: &str, needed: Vec<Needed>) -> Vec<Finding> {
+        let mut probe = Probe { key, needed, findings: Vec::new() };
         match Topology::parse(self) {
             Ok(topology) => probe.run(topology),
             Err(error) => probe.failed("settings", format!("`session.{}` {error}", error.key())),
@@ -44,7 +52,8 @@ enum Lack {
 }
 
 struct Probe<'s> {
-    prefix: &'s str,
+    key: &'s str,
+    needed: Vec<Needed>,
     findings: Vec<Finding>,
 }
 
@@ -61,7 +70,7 @@ impl Probe<'_> {
         match topology {
             Topology::Server(address) => {
                 if let Some(connection) = self.connect(&address) {
-                    self.try_sessions(connection, None);
+                    self.try_key(connection, None);
                 }
             }
             Topology::Cluster(seeds) => {
@@ -69,7 +78,7 @@ impl Probe<'_> {
                 let mut answering =
                     seeds.iter().zip(connections).filter_map(|(seed, it)| Some((seed, it?)));
                 if let Some((seed, connection)) = answering.next() {
-                    self.try_sessions(connection, Some(seed));
+                    self.try_key(connection, Some(seed));
                 }
             }
             Topology::Master(sentinels) => {
@@ -77,7 +86,7 @@ impl Probe<'_> {
                     self.connect(&address);
                 }
                 match sentinels.open_master(deadline()) {
-                    Ok(connection) => self.try_sessions(connection, None),
+                    Ok(connection) => self.try_key(connection, None),
                     Err(ConnectError(why)) => self.failed("master", why),
                 }
             }
@@ -157,16 +166,14 @@ impl Probe<'_> {
         }
     }
 
-    /// Checks the server that has the probe's key.
-    fn try_sessions(&mut self, mut connection: Connection, cluster: Option<&Address>) {
+    /// Checks the server that has the key.
+    fn try_key(&mut self, mut connection: Connection, cluster: Option<&Address>) {
         if !self.version(&mut connection) {
             return;
         }
-        let probe_id = PublicId::new(std::time::SystemTime::now());
-        let key = format!("{}{{{probe_id}}}:check", self.prefix);
         if let Some(seed) = cluster {
             // A command with the key is redirected to the key's owner.
-            let asked = connection.ask(cmd("EXISTS").arg(&key), deadline());
+            let asked = connection.ask(cmd("EXISTS").arg(self.key), deadline());
             let moved = asked.err();
             let owner = moved.as_ref().and_then(RedisError::redirect_node);
             if let Some((host, port)) = owner.and_then(|(place, _)| split(place)) {
@@ -181,7 +188,7 @@ impl Probe<'_> {
             }
         }
         self.round_trip(&mut connection);
-        self.rights(&mut connection, &key, cluster.is_some());
+        self.rights(&mut connection, cluster.is_some());
     }
 
     /// Whether the server can hold sessions.
@@ -212,48 +219,35 @@ impl Probe<'_> {
         false
     }
 
-    /// Queues each command that sessions need in a transaction that is never executed. A server
+    /// Queues each command that is needed in a transaction that is never executed. A server
     /// checks rights, memory and slots when a command is queued, so no key is written and no script
     /// runs.
-    fn rights(&mut self, connection: &mut Connection, key: &str, is_cluster: bool) {
+    fn rights(&mut self, connection: &mut Connection, is_cluster: bool) {
         let mut missing = Vec::new();
-        let of_clusters = is_cluster.then(needed_in_cluster);
-        let commands = of_clusters.into_iter().flatten().chain(needed(key));
-        for (name, command) in commands {
-            let Err(error) = connection.ask(&command, deadline()) else { continue };
-            match self.lack(name, &error) {
-                Lack::Right => missing.push(name),
+        let of_clusters = is_cluster.then(rights::of_clusters).into_iter().flatten();
+        let own = std::mem::take(&mut self.needed);
+        let needed: Vec<_> = of_clusters.chain(rights::transaction()).chain(own).collect();
+        for (at, it) in needed.iter().enumerate() {
+            let Err(error) = connection.ask(&it.command, deadline()) else { continue };
+            match lack(it, &error) {
+                Lack::Right => missing.push(it.name),
                 Lack::Other(text) => {
                     self.failed("rights", text);
                     return;
                 }
             }
-            if name == "MULTI" {
+            if it.name == "MULTI" {
                 // Without a transaction, the commands would be executed.
-                missing.extend(needed(key).iter().map(|(name, _)| *name).filter(|it| *it != name));
+                let rest = needed[at..].iter().map(|it| it.name);
+                missing.extend(rest.filter(|it| *it != "MULTI"));
                 break;
             }
         }
+        missing.dedup();
         if missing.is_empty() {
-            self.ok("rights", "every command that sessions need is allowed".to_owned());
+            self.ok("rights", "every command that is needed is allowed".to_owned());
         } else {
             self.failed("rights", missing_rights(&missing));
-        }
-    }
-
-    /// Interprets an error of a command.
-    fn lack(&self, name: &str, error: &RedisError) -> Lack {
-        let text = error.to_string();
-        match error.code() {
-            // A missing right for EXEC is reported this way.
-            Some("EXECABORT") if text.contains("NOPERM") => Lack::Right,
-            Some("NOPERM") if text.contains("command") => Lack::Right,
-            Some("NOPERM") => Lack::Other(format!(
-                "the user may not use keys that begin with `{0}`: give it `~{0}*`",
-                self.prefix
-            )),
-            Some("ERR") if text.to_lowercase().contains("unknown command") => Lack::Right,
-            _ => Lack::Other(refused(name, error)),
         }
     }
 
@@ -269,6 +263,22 @@ impl Probe<'_> {
             Some(time) => self.ok("round trip", millis(*time)),
             None => self.failed("round trip", "it has stopped answering".to_owned()),
         }
+    }
+}
+
+/// Interprets an error of a command.
+fn lack(needed: &Needed, error: &RedisError) -> Lack {
+    let Needed { name, prefix, .. } = needed;
+    let text = error.to_string();
+    match error.code() {
+        // A missing right for EXEC is reported this way.
+        Some("EXECABORT") if text.contains("NOPERM") => Lack::Right,
+        Some("NOPERM") if text.contains("command") => Lack::Right,
+        Some("NOPERM") => Lack::Other(format!(
+            "the user may not use keys that begin with `{prefix}`: give it `~{prefix}*`"
+        )),
+        Some("ERR") if text.to_lowercase().contains("unknown command") => Lack::Right,
+        _ => Lack::Other(refused(name, error)),
     }
 }
 
@@ -289,35 +299,6 @@ fn hung(error: &RedisError, address: &Address) -> String {
     } else {
         text
     }
-}
-
-/// The commands, with the right that each needs. The last transaction stays open until the
-/// connection is closed.
-fn needed(key: &str) -> Vec<(&'static str, Cmd)> {
-    let other = format!("{key}:other");
-    let command = |name: &'static str, args: &[&str]| (name, cmd(name).arg(args).take());
-    vec![
-        command("MULTI", &[]),
-        command("EXEC", &[]),
-        command("MULTI", &[]),
-        command("HSET", &[key, "a", "1"]),
-        command("HGET", &[key, "a"]),
-        command("HMGET", &[key, "a", "b"]),
-        command("HGETALL", &[key]),
-        command("HINCRBY", &[key, "a", "1"]),
-        command("HDEL", &[key, "a"]),
-        command("EXPIRE", &[key, "1"]),
-        command("EXISTS", &[key]),
-        command("EVAL", &["return 0", "1", key]),
-        command("SET", &[key, "", "NX", "EX", "1"]),
-        command("RENAME", &[key, &other]),
-        command("DEL", &[key]),
-        command("GET", &[key]),
-    ]
-}
-
-fn needed_in_cluster() -> [(&'static str, Cmd); 2] {
-    [("CLUSTER|SLOTS", cmd("CLUSTER").arg("SLOTS").take()), ("ASKING", cmd("ASKING"))]
 }
 
 /// Reads `host:port` as a cluster writes it: with or without brackets around an IPv6 address.

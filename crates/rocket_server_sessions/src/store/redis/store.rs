@@ -42,7 +42,7 @@ use crate::store::update::{Applied, Op, OpResult, Selection, Update, UpdateResul
 pub struct Redis {
     servers: Arc<Servers>,
     orphans: Arc<OrphanKeys>,
-    pub(super) prefix: String,
+    pub(super) settings: RedisSettings,
 }
 
 opaque_debug!("Redis", Redis);
@@ -57,15 +57,17 @@ impl Redis {
     pub fn open(settings: &RedisSettings) -> Result<Self, OpenError> {
         let servers = Servers::open(settings)?;
         let orphans = Arc::new(OrphanKeys::new(settings.deadline));
-        Ok(Self { servers: Arc::new(servers), orphans, prefix: settings.prefix.clone() })
+        Ok(Self { servers: Arc::new(servers), orphans, settings: settings.clone() })
     }
 
     /// A store on simulated servers.
     #[cfg(test)]
     pub(crate) fn simulated(servers: impl Simulated + 'static, prefix: &str) -> Self {
         let servers = Arc::new(Servers::Simulated(Box::new(servers)));
-        let orphans = Arc::new(OrphanKeys::new(crate::Config::default().deadline));
-        Self { servers, orphans, prefix: prefix.to_owned() }
+        let config = crate::Config { prefix: prefix.to_owned(), ..crate::Config::default() };
+        let orphans = Arc::new(OrphanKeys::new(config.deadline));
+        let settings = RedisSettings::from_config(&config, &"redis://simulated".into());
+        Self { servers, orphans, settings }
     }
 
     /// Forgets the orphans of earlier writes.
@@ -199,11 +201,11 @@ impl Redis {
     }
 
     fn key(&self, record: RecordId) -> String {
-        commands::key(&self.prefix, record)
+        commands::key(&self.settings.prefix, record)
     }
 
     fn index_key(&self, user: &str) -> String {
-        user_index::key(&self.prefix, user)
+        user_index::key(&self.settings.prefix, user)
     }
 }
 
