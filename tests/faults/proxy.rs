@@ -223,7 +223,11 @@ fn connect(shared: &Arc<Shared>, client: TcpStream, server: TcpStream) {
         stream.set_nodelay(true).expect("a socket takes options");
     }
     let copy = |stream: &TcpStream| stream.try_clone().expect("a descriptor is free");
-    shared.open.lock().unwrap().extend([copy(&client), copy(&server)]);
+    let mut open = shared.open.lock().unwrap();
+    // A socket that has closed names no peer.
+    open.retain(|it| it.peer_addr().is_ok());
+    open.extend([copy(&client), copy(&server)]);
+    drop(open);
     let (mut commands, mut onward) = (copy(&client), copy(&server));
     let (line, arriving) = channel::<(Instant, Vec<u8>)>();
     let distance = shared.clone();
