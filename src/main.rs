@@ -75,7 +75,7 @@ async fn serve() -> ExitCode {
 }
 
 /// The soft limit of descriptors, unless it is higher already or the hard limit is lower. That many
-/// connections need about 75 MB.
+/// connections need about 77 MB.
 const DESCRIPTORS: u64 = 4096;
 
 /// Allows more connections than the usual soft limit of 1,024 descriptors, which exists for programs
