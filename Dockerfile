@@ -11,7 +11,7 @@ RUN cargo install --locked cargo-auditable@0.7.7
 # was compiled from them is removed again, because Cargo compares file times, and the real sources may
 # be older.
 COPY Cargo.toml Cargo.lock ./
-COPY .cargo .cargo
+COPY .cargo/config.toml .cargo/
 COPY crates/rocket_server_sessions/Cargo.toml crates/rocket_server_sessions/
 COPY crates/test_support/Cargo.toml crates/test_support/
 RUN mkdir -p src crates/rocket_server_sessions/src crates/test_support/src \

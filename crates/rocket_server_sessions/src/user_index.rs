@@ -173,8 +173,26 @@ impl UserIndex {
     pub(crate) async fn destroy(&self, scope: Scope) -> Result<Vec<RecordId>> {
         let entries = self.shared.store.index(&self.user).await?;
         #[cfg(feature = "express")]
-        let entries = self.revoke(scope, entries).await?;
-        let mut entries = entries;
+        match self.revoke(scope).await {
+            Ok(None) => {}
+            Ok(Some(entries)) => {
+                let destroyed = self.destroy_listed(scope, entries).await;
+                return destroyed.map_err(Error::partially_applied);
+            }
+            // A store that is full refuses new entries, but can still destroy sessions.
+            Err(error) => {
+                let destroyed = self.destroy_listed(scope, entries).await?;
+                return Err(partly(error, &destroyed));
+            }
+        }
+        self.destroy_listed(scope, entries).await
+    }
+
+    async fn destroy_listed(
+        &self,
+        scope: Scope,
+        mut entries: Vec<IndexEntry>,
+    ) -> Result<Vec<RecordId>> {
         let mut handled = BTreeSet::new();
         let mut destroyed = Vec::new();
         // Sessions that were rotated before they could be destroyed.
@@ -259,7 +277,7 @@ impl UserIndex {
     /// failures are logged.
     pub(crate) fn enforce_limit(&self, entries: Vec<IndexEntry>, own: RecordId) {
         let limit = self.shared.config.max_user_sessions;
-        if entries.len() <= limit {
+        if entries.iter().filter(|it| !is_revocation(it)).count() <= limit {
             return;
         }
         let index = self.clone();

@@ -163,8 +163,9 @@ impl UserSessions<'_> {
             let is_own = request.note_destroyed(&destroyed);
             #[cfg(feature = "express")]
             if is_own {
-                let ended = request.with_deadline(request.end_ignored_old()).await;
-                ended.map_err(Error::partially_applied)?;
+                let ended =
+                    async { request.end_ignored_old().await.map_err(Error::partially_applied) };
+                request.with_deadline(ended).await?;
             }
             #[cfg(not(feature = "express"))]
             let _ = is_own;

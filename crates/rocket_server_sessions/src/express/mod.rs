@@ -44,8 +44,9 @@
 //!   the new session, as it led to the old one. So a visitor whose first response was lost is not
 //!   logged out.
 //! - [`destroy_all`] and [`destroy_others`] also end the user's old sessions that were not imported yet,
-//!   unless [`logged_in_at`] says that the log-in is newer. The application has to import at that
-//!   moment, also in a job outside of a request.
+//!   unless [`logged_in_at`] says that the log-in is newer. The clocks of Express and of this application
+//!   are compared. The import must be configured at that moment, also in a job outside of a request. If
+//!   the store is full, the sessions that are listed are destroyed, but the call fails: try it again.
 //! - A log-out or a log-in also ends an old session that was not imported, whether the browser has
 //!   a cookie of this crate as well or your function returned an error. The old record and the old
 //!   cookie are removed. That costs one more round trip.
@@ -80,8 +81,8 @@
 //!   when the last old record has expired; connect-redis keeps them for a day unless told otherwise.
 //! - If the new sessions live in a SQLite file, and the machine loses power, the sessions that were
 //!   imported in the last half minute may be lost: their old records are removed at once.
-//! - The Redis user needs access to the old keys, for example `~sess:*`. The launch and
-//!   [`SessionFairing::check`](crate::SessionFairing::check) test it.
+//! - The Redis user needs access to the old keys, for example `~sess:*`. [`SessionFairing::check`](crate::SessionFairing::check)
+//!   tests it, and so does the launch if the store is the one in `url`.
 //!
 //! # The protocol
 //!
@@ -102,7 +103,8 @@
 //!
 //! A revocation is an entry that stands for no session. `destroy_all` and `destroy_others` write it to the
 //! index before they read it. It says when the user was logged out, and which session was kept. An import
-//! enters its session before it looks for one. So one of the two finds the other.
+//! enters its session before it looks for one, so one of the two finds the other. A revocation is only
+//! deleted once a newer one has replaced it for ten minutes, because a concurrent call may renew it.
 //!
 //! | a process dies, or the answer is lost, after | what is there | the next request with the old cookie |
 //! |---|---|---|

@@ -8,7 +8,7 @@
 //! revocations. So at least one of the two finds the other.
 
 #[cfg(feature = "express")]
-use super::{Scope, TTL, UserIndex};
+use super::{PENDING, Scope, TTL, UserIndex};
 #[cfg(feature = "express")]
 use crate::id::PublicId;
 use crate::id::TokenHash;
@@ -25,31 +25,32 @@ pub(super) fn is_revocation(entry: &IndexEntry) -> bool {
 
 #[cfg(feature = "express")]
 impl UserIndex {
-    /// Adds a revocation before these sessions are destroyed, and returns the index. Does nothing if no
-    /// sessions of Express are imported.
+    /// Adds a revocation before these sessions are destroyed, and returns the index. Returns `None` if
+    /// no sessions of Express are imported.
     ///
     /// The caller has read the index: adding an entry would replace one that is damaged.
-    pub(super) async fn revoke(
-        &self,
-        scope: Scope,
-        entries: Vec<IndexEntry>,
-    ) -> Result<Vec<IndexEntry>, StoreError> {
+    pub(super) async fn revoke(&self, scope: Scope) -> Result<Option<Vec<IndexEntry>>, StoreError> {
         let kept = match scope {
             Scope::Others(own) => own,
             Scope::All => PublicId::NIL,
-            Scope::One(_) => return Ok(entries),
+            Scope::One(_) => return Ok(None),
         };
         if self.shared.importer.is_none() {
-            return Ok(entries);
+            return Ok(None);
         }
         let written = whole_seconds(self.shared.clock.now());
         let record = RecordId { id: kept, token_hash: TokenHash::NIL };
         let entry = IndexEntry { record, written };
         let entries = self.shared.store.index_add(&self.user, entry, TTL).await?;
-        // Earlier revocations say nothing more: sessions that they did not keep are destroyed.
-        let earlier = entries.iter().filter(|it| is_revocation(it) && it.written < written);
-        self.forget(earlier.map(|it| it.record).collect());
-        Ok(entries)
+        // Earlier revocations say nothing more: sessions that they did not keep are destroyed. The one
+        // that keeps none is not deleted, and the others not soon, because a concurrent call may have
+        // just replaced their time.
+        let oldest = written - PENDING;
+        let is_earlier = |it: &&IndexEntry| {
+            is_revocation(it) && it.record.id != PublicId::NIL && it.written < oldest
+        };
+        self.forget(entries.iter().filter(is_earlier).map(|it| it.record).collect());
+        Ok(Some(entries))
     }
 }
 

@@ -108,7 +108,7 @@ fn missing_right(text: &str) -> Cow<'static, str> {
         Some(command) => missing_rights(&[command]).into(),
         None if text.contains(" key") => {
             "the user may not use the keys of sessions: give it `~session:*`, or your own `prefix` \
-             instead of `session:`"
+             instead of `session:`, and the keys of sessions that are imported"
                 .into()
         }
         None => "the user lacks a right that sessions need: run the check to see which".into(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rocket::http::Status;
 use rocket::tokio::runtime::Runtime;
 use rocket::tokio::time::sleep;
+use rocket_server_sessions::Clock;
 use rocket_server_sessions::express::Import;
 use rocket_server_sessions::store::StoreError;
 
@@ -334,6 +335,44 @@ async fn log_out_everywhere_between_any_two_steps_ends_the_import() {
                 assert_eq!(visitor.body("/user").await, "none", "{chunk}");
                 assert_eq!(visitor.body("/text/a").await, "none", "{chunk}");
             }
+        }
+    }
+}
+
+#[rocket::async_test]
+async fn log_out_everywhere_beside_a_log_out_of_all_others_is_not_forgotten() {
+    let instances = Instances::new().await;
+    let (first, second) = (&instances.first, instances.second);
+    for chunk in 0.. {
+        let user = format!("alice{chunk}");
+        let record = format!(r#"{{"user":"{user}","note":"hers"}}"#);
+        let everywhere = format!("/log-out-everywhere/{user}");
+        first.world.visitor().body(&everywhere).await;
+        first.world.advance(3600).await;
+        second.world.clock.advance(
+            first.world.clock.now().duration_since(second.world.clock.now()).unwrap_or_default(),
+        );
+        let mut own = first.world.visitor();
+        own.body(&format!("/log-in/{user}/own")).await;
+        let mut old = first.visitor(&user, &record);
+        instances.plan(chunk, move |_| {
+            let work = move || {
+                Runtime::new().unwrap().block_on(async {
+                    second.world.clock.advance(Duration::from_secs(1));
+                    second.world.visitor().body(&everywhere).await;
+                    second.world.settled().await;
+                });
+            };
+            Action::Split(0, Box::new(work))
+        });
+        own.get(&format!("/log-out-others/{user}")).await;
+        first.world.settled().await;
+        second.world.settled().await;
+        let has_happened = instances.has_happened();
+        assert_eq!(old.body("/user").await, "none", "{chunk}");
+        if !has_happened {
+            assert!(chunk >= 2, "read, revoke: {chunk}");
+            break;
         }
     }
 }

@@ -4,9 +4,10 @@ use std::time::SystemTime;
 
 use rocket::http::Status;
 use rocket_server_sessions::Clock;
+use test_support::RedisServer;
 
 use super::{Migration, RECORD};
-use crate::world::on_every_store;
+use crate::world::{DEADLINE, World, on_every_store, open_store};
 
 /// A session of Express in which Alice is logged in.
 const OF_ALICE: &str = r#"{"user":"alice","note":"hers"}"#;
@@ -150,3 +151,22 @@ on_every_store![
         }
     }
 ];
+
+#[rocket::async_test]
+async fn log_out_everywhere_ends_the_sessions_that_are_listed_even_if_redis_is_full() {
+    let redis = RedisServer::start();
+    let world = World::on(&redis).await;
+    let old = Migration::new(world, redis.client(), |it| open_store(it, &redis.url(), DEADLINE));
+    let old = old.await;
+    let mut visitor = old.visitor("id", OF_ALICE);
+    assert_eq!(visitor.body("/user").await, "alice");
+    let limit = |memory: &str| {
+        let mut own = redis.connect();
+        redis::cmd("CONFIG").arg(&["SET", "maxmemory", memory]).exec(&mut own).unwrap();
+    };
+    limit("1");
+    let page = old.world.visitor().get("/log-out-everywhere/alice").await;
+    assert_eq!(page.status, Status::ServiceUnavailable, "sessions that were not imported are left");
+    limit("0");
+    assert_eq!(visitor.body("/user").await, "none");
+}
