@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::express::{Claim, Importer, NewSession, OldId, OldSession};
 use crate::session_cookie::CookieValue;
-use crate::store::{LoggedIn, RecordId, RecordStatus, Store, Values};
+use crate::store::{LoggedIn, RecordId, Store, Values};
 use crate::user_index::{Scope, UserIndex, is_revoked};
 
 /// A session that an old cookie leads to, and who is logged in.
@@ -90,19 +90,8 @@ impl RequestSession {
     /// session in its user's index.
     async fn imported_before(&self, value: CookieValue) -> Result<Found> {
         let record = value.record();
-        let login = if value.has_user { self.login_of_existing(record).await? } else { None };
+        let login = if value.has_user { self.shared.login_at(record).await? } else { None };
         Ok((Identity::presented(value), login))
-    }
-
-    /// Who is logged in to a session that another request has created. A replica that lags behind may
-    /// not show the record. It must not be taken for one without a user, who would be in no index.
-    async fn login_of_existing(&self, record: RecordId) -> Result<Option<LoggedIn>> {
-        let store = &self.shared.store;
-        match store.status(&[record]).await?.pop() {
-            Some(RecordStatus::Live { user, .. }) => Ok(user),
-            Some(RecordStatus::Gone) if store.settle(record).await? => Err(Error::Conflict),
-            Some(RecordStatus::Gone | RecordStatus::Dead) | None => Ok(None),
-        }
     }
 
     /// Enters a session in its user's index. No request uses it before that. Returns `false` if the user
@@ -161,7 +150,7 @@ impl RequestSession {
         let ttl = self.ttl(record.id, now).of(fields);
         if !self.soon(store.create(record, fields, ttl)).await? {
             // Express may have changed the old record between the two requests.
-            let login = self.login_of_existing(record).await?;
+            let login = self.shared.login_at(record).await?;
             let value = CookieValue { has_user: login.is_some(), ..value };
             return Ok((Identity::presented(value), login));
         }
