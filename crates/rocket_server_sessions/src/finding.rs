@@ -30,4 +30,9 @@ impl Finding {
     pub(crate) fn new(verdict: Verdict, what: &'static str, text: impl fmt::Display) -> Self {
         Self { verdict, what, text: text.to_string() }
     }
+
+    /// Returns `true` if none of these checks failed.
+    pub(crate) fn are_ok(findings: &[Self]) -> bool {
+        findings.iter().all(|it| it.verdict != Verdict::Failed)
+    }
 }

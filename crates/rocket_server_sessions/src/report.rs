@@ -16,7 +16,7 @@ impl Report {
     /// Returns `true` if no check failed.
     #[must_use]
     pub fn is_ok(&self) -> bool {
-        self.findings.iter().all(|it| it.verdict != Verdict::Failed)
+        Finding::are_ok(&self.findings)
     }
 
     /// Returns the findings, in the order of the checks.
@@ -31,6 +31,13 @@ impl Report {
         // Every reader reports an unreadable configuration.
         if !self.findings.contains(&finding) {
             self.findings.push(finding);
+        }
+    }
+
+    /// Adds errors of the settings.
+    pub(crate) fn push_setting_errors(&mut self, errors: impl IntoIterator<Item: fmt::Display>) {
+        for error in errors {
+            self.push(Verdict::Failed, "settings", error);
         }
     }
 

@@ -71,9 +71,10 @@ impl Importer {
         Ok(Self { import: import.clone(), redis, log, unverified })
     }
 
-    /// Checks whether the old sessions can be imported. Blocks.
-    pub(crate) fn probe(&self) -> Finding {
-        self.redis.probe_claims(&self.import.prefix)
+    /// Checks whether the old sessions can be imported, unless one of the checks before has failed.
+    /// Blocks.
+    pub(crate) fn probe_after(&self, findings: &[Finding]) -> Option<Finding> {
+        Finding::are_ok(findings).then(|| self.redis.probe_claims(&self.import.prefix))
     }
 
     /// The old session of a request. Does no I/O.

@@ -33,23 +33,19 @@ pub(super) fn check_with(figment: &Figment, custom: Option<Arc<dyn Store>>) -> R
     // If this fails, `Config::extract` reports the error.
     let figment = &with_variable(figment).unwrap_or_else(|_| figment.clone());
     if let Err(errors) = figment.extract::<rocket::Config>() {
-        for error in SettingError::all(errors) {
-            report.push(Verdict::Failed, "settings", error);
-        }
+        report.push_setting_errors(SettingError::all(errors));
     }
     let opening = match Opening::read(figment, custom) {
         Ok(opening) => opening,
         Err(errors) => {
-            for error in errors {
-                report.push(Verdict::Failed, "settings", error);
-            }
+            report.push_setting_errors(errors);
             return report;
         }
     };
     show_settings(&mut report, figment, &opening.config);
     report.extend(opening.warnings);
     if let Err(error) = opening.key {
-        report.push(Verdict::Failed, "settings", error);
+        report.push_setting_errors([error]);
     }
     match opening.source {
         Source::Configured(store) => report.extend(store.probe()),

@@ -20,8 +20,6 @@ use crate::dropped_cookies::has_dropped_cookies;
 use crate::event::Event;
 #[cfg(feature = "express")]
 use crate::express::{Import, Importer};
-#[cfg(feature = "express")]
-use crate::finding::Verdict;
 use crate::report::Report;
 use crate::request::session::arrived;
 use crate::session::Session;
@@ -206,13 +204,8 @@ impl SessionFairing {
         };
         let url = config.url.as_ref().filter(|_| self.store.is_none());
         match Importer::open(import, figment, &config, url) {
-            Ok(importer) if report.is_ok() => report.extend([importer.probe()]),
-            Ok(_) => {}
-            Err(errors) => {
-                for error in errors {
-                    report.push(Verdict::Failed, "settings", error);
-                }
-            }
+            Ok(importer) => report.extend(importer.probe_after(report.findings())),
+            Err(errors) => report.push_setting_errors(errors),
         }
         report
     }

@@ -8,8 +8,6 @@ use std::time::{Duration, Instant};
 use rocket::fairing::AdHoc;
 use rocket::{Orbit, Rocket};
 
-#[cfg(feature = "express")]
-use crate::express::Importer;
 use crate::finding::{Finding, Verdict};
 use crate::shared::Shared;
 use crate::store::{ConfiguredStore, Store};
@@ -57,22 +55,15 @@ impl Launch {
             let running = Arc::downgrade(shared);
             check_in_background(move || {
                 let running = running.upgrade()?;
-                let findings = store.probe();
+                #[cfg_attr(not(feature = "express"), expect(unused_mut))]
+                let mut findings = store.probe();
                 #[cfg(feature = "express")]
-                let findings = and_import(findings, running.importer.as_ref());
+                findings.extend(running.importer.as_ref().and_then(|it| it.probe_after(&findings)));
                 drop(running);
                 Some(findings)
             });
         }
     }
-}
-
-/// Adds a check of the import, unless something has failed already.
-#[cfg(feature = "express")]
-fn and_import(findings: Vec<Finding>, importer: Option<&Importer>) -> Vec<Finding> {
-    let is_ok = findings.iter().all(|it| it.verdict != Verdict::Failed);
-    let import = importer.filter(|_| is_ok).map(Importer::probe);
-    findings.into_iter().chain(import).collect()
 }
 
 /// Checks the store and logs the result. The launch does not depend on it. If something failed, the

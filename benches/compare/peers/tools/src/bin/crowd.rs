@@ -131,11 +131,12 @@ impl Visitor {
             let micros = u32::try_from(start.elapsed().as_micros()).unwrap_or(u32::MAX);
             match answer {
                 Ok(Ok(answer)) if answer.status == 200 => self.served.push(micros),
-                Ok(Ok(answer)) if answer.status == 503 && answer.is_outcome_unknown => {
-                    *self.other.entry(OUTCOME_UNKNOWN.to_owned()).or_default() += 1;
-                }
                 Ok(Ok(answer)) if answer.status == 503 => {
-                    self.refused.push(micros);
+                    if answer.is_outcome_unknown {
+                        *self.other.entry(OUTCOME_UNKNOWN.to_owned()).or_default() += 1;
+                    } else {
+                        self.refused.push(micros);
+                    }
                     if waits {
                         let left = end.saturating_duration_since(Instant::now());
                         sleep(answer.retry_after.min(left)).await;
